@@ -1,0 +1,2 @@
+//! Conformance with tokio-postgres.
+fn main() {}

@@ -1,0 +1,90 @@
+//! Why a session keeps its lease between transactions.
+//!
+//! A pin has exactly one reason at a time (the first that arose); the names below are the ones that logs, metrics and
+//! documentation use. Each engine decides in its `pinning.rs` when a reason arises and when it ends.
+
+/// Why a session keeps its backend across boundaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum PinReason {
+    /// A temporary table, view, sequence or type exists, or may exist, on the backend.
+    TemporaryObject,
+    /// A cursor `WITH HOLD` outlives its transaction.
+    HoldableCursor,
+    /// A session-level advisory lock is held, or may be held.
+    AdvisoryLock,
+    /// The session listens on a notification channel.
+    Listen,
+    /// A statement prepared by SQL (`PREPARE`) lives on the backend.
+    SqlPrepare,
+    /// A setting was changed by `set_config`, whose name or value is only known to the server.
+    SetConfig,
+    /// A setting was changed in a form that is not tracked.
+    UntrackedSetting,
+    /// A library was loaded into the backend (`LOAD`).
+    LoadLibrary,
+    /// The session reads values that its backend alone remembers (`currval`, `lastval`).
+    SequenceState,
+    /// State of the random number generator (`setseed`, `SET SEED`).
+    Seed,
+    /// A procedure or anonymous block may have changed the session in ways that cannot be seen.
+    ProcedureCall,
+    /// The server reported a changed setting that no tracked statement explains.
+    UnexplainedReport,
+    /// Temporary replication state: slots, replication origins, backups in progress.
+    ReplicationState,
+    /// The client opened a replication connection; its backend is its own from start to end.
+    ReplicationConnection,
+}
+
+impl PinReason {
+    /// Every reason, in the order of their discriminants.
+    pub const ALL: [PinReason; 14] = [
+        PinReason::TemporaryObject,
+        PinReason::HoldableCursor,
+        PinReason::AdvisoryLock,
+        PinReason::Listen,
+        PinReason::SqlPrepare,
+        PinReason::SetConfig,
+        PinReason::UntrackedSetting,
+        PinReason::LoadLibrary,
+        PinReason::SequenceState,
+        PinReason::Seed,
+        PinReason::ProcedureCall,
+        PinReason::UnexplainedReport,
+        PinReason::ReplicationState,
+        PinReason::ReplicationConnection,
+    ];
+
+    /// The name in logs and metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PinReason::TemporaryObject => "temporary_object",
+            PinReason::HoldableCursor => "holdable_cursor",
+            PinReason::AdvisoryLock => "advisory_lock",
+            PinReason::Listen => "listen",
+            PinReason::SqlPrepare => "sql_prepare",
+            PinReason::SetConfig => "set_config",
+            PinReason::UntrackedSetting => "untracked_setting",
+            PinReason::LoadLibrary => "load_library",
+            PinReason::SequenceState => "sequence_state",
+            PinReason::Seed => "seed",
+            PinReason::ProcedureCall => "procedure_call",
+            PinReason::UnexplainedReport => "unexplained_report",
+            PinReason::ReplicationState => "replication_state",
+            PinReason::ReplicationConnection => "replication_connection",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PinReason;
+
+    #[test]
+    fn all_lists_every_reason_at_its_discriminant() {
+        for (index, reason) in PinReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index, "{}", reason.as_str());
+        }
+    }
+}

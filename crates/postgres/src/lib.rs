@@ -1,0 +1,3 @@
+//! The PostgreSQL engine.
+pub mod sql;
+pub mod scram;

@@ -1,0 +1,1 @@
+//! What a SQL text does to its session.

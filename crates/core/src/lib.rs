@@ -1,3 +1,27 @@
-//! Words and contracts of Forebay, known to every other crate; this one knows none of ours.
+//! Words and contracts of Forebay: what every other crate may say to every other. Knows none of ours, does no I/O.
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | `clock` | what an instant is for code that must not read a clock |
+//! | `engine` | what a protocol family must offer to the data plane |
+//! | `orders` | what an engine may tell the data plane to do with bytes |
+//! | `snapshot` | the immutable configuration a worker runs on |
+//! | `refusal`, `close_reason`, `pin_reason` | the names of every "no", every ending and every pin |
+//! | `event` | what workers report upwards |
+//! | `metrics` | counters and histograms that one worker writes and anyone may read |
+//! | `settings` | the interned value of what a session has set |
+//!
+//! Invariants: no module here reads a clock, a socket, randomness or global state; secrets have no `Debug`.
+
+mod clock;
+mod close_reason;
+pub mod event;
+pub mod metrics;
 mod pin_reason;
+mod refusal;
+pub mod snapshot;
+
+pub use clock::Instant;
+pub use close_reason::CloseReason;
 pub use pin_reason::PinReason;
+pub use refusal::Refusal;

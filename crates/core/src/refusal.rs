@@ -1,0 +1,161 @@
+//! Every "no" that a client can hear from the proxy itself. Errors of the database pass untouched and are not here.
+//!
+//! Each engine maps every variant to its wire form in `errors.rs`, in one `match` without a wildcard. The texts of RDS Proxy are
+//! in the ledger (`docs/ledger/errors.md`).
+
+use std::sync::Arc;
+
+/// Who has to act for the refusal to go away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The client sent something it should not have.
+    Client,
+    /// The database or the way to it.
+    Backend,
+    /// Configuration or limits.
+    Operator,
+    /// A bug of ours.
+    Proxy,
+}
+
+/// What a client is told instead of being served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// No backend became free within `ConnectionBorrowTimeout`.
+    BorrowTimeout,
+    /// The queue of clients that wait for a backend is full.
+    QueueFull {
+        /// The bound of that queue.
+        max: u32,
+    },
+    /// The proxy has as many clients as it may have.
+    TooManyClients {
+        /// The bound.
+        max: u32,
+    },
+    /// Clients connect faster than the proxy may accept them.
+    ConnectRate {
+        /// The bound, in connections per second.
+        max: u32,
+    },
+    /// The proxy requires TLS and the client did not ask for it.
+    TlsRequired,
+    /// No secret is registered for this user.
+    NoCredentials {
+        /// The user's name as the client gave it.
+        user: String,
+    },
+    /// The password (or the proof made from it) is wrong.
+    WrongPassword {
+        /// The user's name as the client gave it.
+        user: String,
+    },
+    /// The startup message names no user.
+    MissingUser,
+    /// The client asked for a mechanism that is not offered.
+    UnsupportedAuth,
+    /// The client did not finish its login in time.
+    LoginTimeout,
+    /// The protocol version is not spoken here.
+    ProtocolVersion {
+        /// Major version asked for.
+        major: u16,
+        /// Minor version asked for.
+        minor: u16,
+    },
+    /// The client broke the protocol; the text says where.
+    ProtocolViolation(&'static str),
+    /// A message is longer than is allowed at this point.
+    MessageTooLarge {
+        /// The bound, in bytes.
+        max: u32,
+    },
+    /// Nothing came from the client for `IdleClientTimeout`.
+    IdleClientTimeout,
+    /// The proxy shuts down.
+    ShuttingDown,
+    /// The client itself cancelled while it waited in the queue.
+    Cancelled,
+    /// The database cannot be reached; the text is for the log and names no secret.
+    TargetUnreachable {
+        /// What failed, e.g. `connection refused`.
+        detail: Arc<str>,
+    },
+    /// The database refused the proxy's own login; its SQLSTATE-like code and text.
+    TargetRefused {
+        /// The database's error code.
+        code: Arc<str>,
+        /// The database's message.
+        message: Arc<str>,
+    },
+    /// The backend was lost while it worked for this client.
+    BackendLost,
+    /// The settings of the client's startup message were refused by the database.
+    SettingRefused {
+        /// The database's error code.
+        code: Arc<str>,
+        /// The database's message.
+        message: Arc<str>,
+    },
+    /// "Cannot happen" happened; the incident number is in the log.
+    Bug {
+        /// Number of the incident in the log.
+        incident: u64,
+    },
+}
+
+impl Refusal {
+    /// The name in logs and metric labels.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Refusal::BorrowTimeout => "borrow_timeout",
+            Refusal::QueueFull { .. } => "queue_full",
+            Refusal::TooManyClients { .. } => "too_many_clients",
+            Refusal::ConnectRate { .. } => "connect_rate",
+            Refusal::TlsRequired => "tls_required",
+            Refusal::NoCredentials { .. } => "no_credentials",
+            Refusal::WrongPassword { .. } => "wrong_password",
+            Refusal::MissingUser => "missing_user",
+            Refusal::UnsupportedAuth => "unsupported_auth",
+            Refusal::LoginTimeout => "login_timeout",
+            Refusal::ProtocolVersion { .. } => "protocol_version",
+            Refusal::ProtocolViolation(_) => "protocol_violation",
+            Refusal::MessageTooLarge { .. } => "message_too_large",
+            Refusal::IdleClientTimeout => "idle_client_timeout",
+            Refusal::ShuttingDown => "shutting_down",
+            Refusal::Cancelled => "cancelled",
+            Refusal::TargetUnreachable { .. } => "target_unreachable",
+            Refusal::TargetRefused { .. } => "target_refused",
+            Refusal::BackendLost => "backend_lost",
+            Refusal::SettingRefused { .. } => "setting_refused",
+            Refusal::Bug { .. } => "bug",
+        }
+    }
+
+    /// Who has to act.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Refusal::BorrowTimeout
+            | Refusal::QueueFull { .. }
+            | Refusal::TooManyClients { .. }
+            | Refusal::ConnectRate { .. }
+            | Refusal::NoCredentials { .. }
+            | Refusal::ShuttingDown => Blame::Operator,
+            Refusal::TlsRequired
+            | Refusal::WrongPassword { .. }
+            | Refusal::MissingUser
+            | Refusal::UnsupportedAuth
+            | Refusal::LoginTimeout
+            | Refusal::ProtocolVersion { .. }
+            | Refusal::ProtocolViolation(_)
+            | Refusal::MessageTooLarge { .. }
+            | Refusal::IdleClientTimeout
+            | Refusal::Cancelled
+            | Refusal::SettingRefused { .. } => Blame::Client,
+            Refusal::TargetUnreachable { .. }
+            | Refusal::TargetRefused { .. }
+            | Refusal::BackendLost => Blame::Backend,
+            Refusal::Bug { .. } => Blame::Proxy,
+        }
+    }
+}

@@ -15,10 +15,13 @@
 
 mod clock;
 mod close_reason;
+pub mod engine;
 pub mod event;
 pub mod metrics;
+pub mod orders;
 mod pin_reason;
 mod refusal;
+pub mod settings;
 pub mod snapshot;
 
 pub use clock::Instant;

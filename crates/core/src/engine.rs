@@ -1,0 +1,218 @@
+//! What a protocol family must offer to the data plane: one page, no default methods.
+//!
+//! An engine is plain synchronous code. It is shown bytes and facts and answers with [`Orders`]; it never sees a socket, a clock or
+//! randomness. A *session* is one client from accept to close; a *backend* is one database connection from dial to close, and
+//! carries everything that belongs to the exchange under way (replies outstanding, half-forwarded messages), so that an idle client
+//! costs as little as possible. `Shared` is what one worker keeps for all of them (interned settings and statements, caches).
+
+use crate::snapshot::{Credential, Proxy, TlsMode};
+use crate::{Instant, Refusal, orders::Orders};
+use std::sync::Arc;
+
+/// A protocol family.
+pub trait Engine: Sized + 'static {
+    /// One client, from accept to close.
+    type Session;
+    /// One database connection, from dial to close. May move to another worker while idle.
+    type Backend: Send;
+    /// What one worker keeps for all its sessions and backends.
+    type Shared;
+    /// Work too slow for an event loop.
+    type Work: Send + 'static;
+    /// The result of that work.
+    type Done: Send + 'static;
+
+    /// What a worker needs before its first connection; `secret` is random and the same for all workers of a process.
+    fn shared(secret: [u8; 32]) -> Self::Shared;
+
+    /// A client connected.
+    fn session(shared: &mut Self::Shared, facts: ClientFacts) -> Self::Session;
+
+    /// The client's TLS handshake is complete.
+    fn on_client_tls(
+        session: &mut Self::Session,
+        facts: &TlsFacts,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// Bytes from the client; `backend` is its lease, if it has one.
+    fn on_client_bytes(
+        shared: &mut Self::Shared,
+        session: &mut Self::Session,
+        backend: Option<&mut Self::Backend>,
+        now: Instant,
+        input: &[u8],
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// The pool of an admitted client is known.
+    fn on_pool(
+        shared: &mut Self::Shared,
+        session: &mut Self::Session,
+        pool: u64,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// The session has a backend; its settings are replayed here.
+    fn on_leased(
+        shared: &mut Self::Shared,
+        session: &mut Self::Session,
+        backend: &mut Self::Backend,
+        now: Instant,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// Bytes from a backend; `session` is its leaseholder, if it has one.
+    fn on_backend_bytes(
+        shared: &mut Self::Shared,
+        backend: &mut Self::Backend,
+        session: Option<&mut Self::Session>,
+        now: Instant,
+        input: &[u8],
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// The client is gone and this was its backend: make it clean, or say that it must be closed.
+    fn on_client_gone(backend: &mut Self::Backend, orders: &mut Orders<Self::Work>) -> Farewell;
+
+    /// What the client reads instead of an answer.
+    fn on_refused(session: &mut Self::Session, refusal: &Refusal, orders: &mut Orders<Self::Work>);
+
+    /// A connection to a target was made.
+    fn backend(
+        shared: &mut Self::Shared,
+        facts: BackendFacts,
+        orders: &mut Orders<Self::Work>,
+    ) -> Self::Backend;
+
+    /// The TLS handshake with the target is complete.
+    fn on_backend_tls(
+        backend: &mut Self::Backend,
+        facts: &TlsFacts,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// Does slow work; runs on a thread of its own.
+    fn work(work: Self::Work) -> Self::Done;
+
+    /// A session's slow work is done.
+    fn on_client_work(
+        shared: &mut Self::Shared,
+        session: &mut Self::Session,
+        done: Self::Done,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// A backend's slow work is done.
+    fn on_backend_work(
+        shared: &mut Self::Shared,
+        backend: &mut Self::Backend,
+        done: Self::Done,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// Whether nothing stands between this backend and another session: the clean hand-over proof.
+    fn is_clean(backend: &Self::Backend) -> bool;
+
+    /// Whether a transaction is open on this backend.
+    fn in_transaction(backend: &Self::Backend) -> bool;
+
+    /// Which settings the backend holds, as a number that is equal for equal settings; 0 when unknown. The same value for a
+    /// session is [`Engine::session_label`].
+    fn backend_label(backend: &Self::Backend) -> u64;
+
+    /// Which settings the session wants to find on its backend.
+    fn session_label(session: &Self::Session) -> u64;
+
+    /// Whether the session is between requests, with nothing open: it may be closed without loss.
+    fn is_idle(session: &Self::Session, backend: Option<&Self::Backend>) -> bool;
+
+    /// Whether this secret cancels this session.
+    fn cancels(session: &Self::Session, secret: &[u8]) -> bool;
+
+    /// How to cancel what the backend does now; `None` while nothing is outstanding.
+    fn cancel(backend: &Self::Backend) -> Option<Purpose>;
+
+    /// A backend leaves for another worker: whatever refers to this worker's `Shared` is made whole again.
+    fn on_backend_moved_in(shared: &mut Self::Shared, backend: &mut Self::Backend);
+}
+
+/// What is known of a client when it connects.
+#[derive(Debug)]
+pub struct ClientFacts {
+    /// Whose endpoint it came to.
+    pub proxy: Arc<Proxy>,
+    /// Process number to show to it, unique among all clients of this process.
+    pub process: u32,
+    /// Number of the session, never used twice in this process.
+    pub session: u64,
+    /// Fresh randomness for its cancel secret, nonces and salts.
+    pub entropy: [u8; 64],
+}
+
+/// What is known after a TLS handshake.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFacts {
+    /// The protocol agreed on by ALPN.
+    pub alpn: Option<Vec<u8>>,
+    /// `tls-server-end-point` channel binding data (RFC 5929) of the server's certificate.
+    pub server_end_point: Option<Vec<u8>>,
+    /// Whether the client showed a certificate that was verified.
+    pub client_certificate: bool,
+}
+
+/// Why a database connection is made.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// For a pool.
+    Pooled,
+    /// For one session from start to end, with these startup parameters.
+    Dedicated(Vec<(String, String)>),
+    /// To cancel what another connection does, with that connection's key, and end.
+    Cancel {
+        /// The database's process number.
+        process: u32,
+        /// Its secret.
+        secret: Vec<u8>,
+    },
+}
+
+impl std::fmt::Debug for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Purpose::Pooled => "Pooled",
+            Purpose::Dedicated(_) => "Dedicated",
+            Purpose::Cancel { .. } => "Cancel",
+        })
+    }
+}
+
+/// What is known of a database connection when it is made.
+#[derive(Debug)]
+pub struct BackendFacts {
+    /// Who logs in.
+    pub credential: Arc<Credential>,
+    /// Into which database.
+    pub database: Arc<str>,
+    /// How much TLS the target must have.
+    pub tls: TlsMode,
+    /// Run once after login; empty for none.
+    pub init_query: Arc<str>,
+    /// What for.
+    pub purpose: Purpose,
+    /// Fresh randomness for nonces.
+    pub entropy: [u8; 32],
+}
+
+/// What becomes of a backend whose client vanished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// It is clean: the next session may have it.
+    Clean,
+    /// Orders were given that make it clean; `Release` will follow.
+    Cleaning,
+    /// It must be closed; nothing is running on it.
+    Close,
+    /// It must be closed, and what it runs must be cancelled.
+    CancelAndClose,
+}

@@ -1,0 +1,92 @@
+"""Gets what a suite needs, at pinned versions, into a cache directory; or says in one line what is missing.
+
+Python and Node.js packages go below `target/conformance/`, named by a hash of their pins, so a second run installs
+nothing. Debian packages are installed only when we are root.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target")).resolve() / "conformance"
+JDBC_JAR = Path("/usr/share/java/postgresql.jar")
+SCRAM_JARS = ("scram-client.jar", "scram-common.jar", "saslprep.jar", "stringprep.jar")
+
+
+class Missing(Exception):
+    """What has to be installed by hand."""
+
+
+def python():
+    """A Python with the drivers of requirements.txt."""
+    pins = HERE / "requirements.txt"
+    home = CACHE / f"python-{digest(pins.read_bytes() + sys.version.encode())}"
+    command = home / "bin" / "python"
+    if not (home / "complete").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(home)], "apt-get install python3-venv")
+        run([str(command), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:", "-r", str(pins)], "PyPI must be reachable")
+        (home / "complete").touch()
+    return str(command)
+
+
+def node_modules():
+    """The directory with the packages of package-lock.json."""
+    for tool in ("node", "npm"):
+        if not shutil.which(tool):
+            raise Missing(f"{tool} is not installed: apt-get install nodejs npm")
+    source = HERE / "node"
+    home = CACHE / f"node-{digest((source / 'package-lock.json').read_bytes())}"
+    if not (home / "complete").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir(parents=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(source / name, home)
+        run(["npm", "ci", "--prefix", str(home), "--no-audit", "--no-fund", "--ignore-scripts"], "the npm registry must be reachable")
+        (home / "complete").touch()
+    return home / "node_modules"
+
+
+def jdbc_class_path():
+    """The jars of Debian's pgjdbc."""
+    wanted = [p for p, there in (("libpostgresql-jdbc-java", JDBC_JAR.exists()), ("default-jdk-headless", shutil.which("javac"))) if not there]
+    if wanted:
+        debian(wanted)
+    return ":".join([str(JDBC_JAR), *(str(p) for n in SCRAM_JARS if (p := JDBC_JAR.with_name(n)).exists())])
+
+
+def tool(name, bindir):
+    """The path of a PostgreSQL program."""
+    path = shutil.which(name, path=bindir) if bindir else shutil.which(name)
+    if not path:
+        raise Missing(f"{name} is not installed: apt-get install postgresql" + (f" (looked in {bindir})" if bindir else ""))
+    return path
+
+
+def debian(packages):
+    """Installs Debian packages when we may."""
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise Missing(f"install: {' '.join(command)}")
+    try:
+        run(command, "see above", env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+    except Missing:
+        run(["apt-get", "update", "-qq"], "Debian's mirror must be reachable")
+        run(command, f"install by hand: {' '.join(packages)}", env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+
+
+def run(command, remedy, env=None):
+    """Runs a command silently; its last words become the reason when it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env, check=False)
+    if done.returncode != 0:
+        last = " ".join(done.stdout.split()[-40:])
+        raise Missing(f"`{' '.join(command[:5])} …` failed ({remedy}): {last}")
+
+
+def digest(data):
+    """A short name for pinned content."""
+    return hashlib.sha256(data).hexdigest()[:12]

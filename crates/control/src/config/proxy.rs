@@ -1,0 +1,263 @@
+//! The tables `[[proxies]]`: names, limits on clients, users, endpoints, by RDS's rules and defaults.
+
+use super::reader::Table;
+use super::secrets::Secret;
+use super::{proxy_defaults, target_group, tls};
+use forebay_core::snapshot::{
+    ClientAuth, Credential, Endpoint, EngineFamily, Proxy, ServerTls, TargetRole,
+};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const KEYS: &[&str] = &[
+    "name",
+    "engine_family",
+    "auth",
+    "require_tls",
+    "idle_client_timeout",
+    "login_timeout",
+    "max_clients",
+    "connect_rate_max",
+    "tls",
+    "endpoints",
+    "target_group",
+];
+
+/// RDS: 200 secrets per proxy. Ours is only there to have a bound.
+const CREDENTIALS_MAX: usize = 10_000;
+
+/// Reads every proxy; names and listen addresses must be unique.
+pub(super) fn read_all(root: &Table<'_>, secrets: &[Secret]) -> Vec<Arc<Proxy>> {
+    let tables = root.tables("proxies");
+    if tables.is_empty()
+        && root
+            .field("proxies")
+            .is_none_or(|field| field.is_empty_array())
+    {
+        root.missing("proxies", "at least one [[proxies]]");
+    }
+    let mut proxies: Vec<Arc<Proxy>> = Vec::new();
+    let mut taken = Vec::new();
+    for table in tables {
+        let proxy = read(&table, secrets, &mut taken);
+        if let Some(field) = table.field("name")
+            && proxies.iter().any(|known| known.name == proxy.name)
+        {
+            table.wrong(&field, "is used twice: every proxy needs a name of its own");
+        }
+        proxies.push(Arc::new(proxy));
+    }
+    warn_of_unused(root, secrets);
+    proxies
+}
+
+fn read(table: &Table<'_>, secrets: &[Secret], taken: &mut Vec<SocketAddr>) -> Proxy {
+    table.allow(KEYS);
+    let name = table.name_required("name", "a name for the proxy, such as \"orders\"");
+    let engine = engine_family(table);
+    let tls = tls::read_server(table);
+    Proxy {
+        name: Arc::from(name.unwrap_or_default()),
+        engine,
+        require_tls: require_tls(table),
+        idle_client_timeout: table.duration(
+            "idle_client_timeout",
+            proxy_defaults::IDLE_CLIENT_TIMEOUT_RANGE,
+            proxy_defaults::IDLE_CLIENT_TIMEOUT,
+        ),
+        clients_max: table.bound("max_clients", 10_000_000),
+        connect_rate_max: table.bound("connect_rate_max", 10_000_000),
+        login_timeout: table.duration(
+            "login_timeout",
+            proxy_defaults::LOGIN_TIMEOUT_RANGE,
+            proxy_defaults::LOGIN_TIMEOUT,
+        ),
+        credentials: credentials(table, secrets, tls.as_ref()),
+        tls,
+        endpoints: endpoints(table, taken),
+        target_group: target_group::read(table),
+    }
+}
+
+fn engine_family(table: &Table<'_>) -> EngineFamily {
+    if let Some((text, field)) = table.text_required("engine_family", "\"POSTGRESQL\"") {
+        match text {
+            "POSTGRESQL" => {}
+            "MYSQL" | "SQLSERVER" => {
+                table.wrong(&field, "not yet supported: only \"POSTGRESQL\" is")
+            }
+            _ => table.wrong(&field, "must be \"POSTGRESQL\" (in capitals)"),
+        }
+    }
+    EngineFamily::Postgres
+}
+
+fn require_tls(table: &Table<'_>) -> bool {
+    let require = table.boolean("require_tls", false);
+    if let Some(field) = table.field("require_tls")
+        && require
+        && table.field("tls").is_none()
+    {
+        table.wrong(&field, "needs tls = { certificate = …, private_key = … }");
+    }
+    require
+}
+
+/// `Auth`: which secrets may be used, and how clients prove that they know the password.
+fn credentials(
+    table: &Table<'_>,
+    secrets: &[Secret],
+    tls: Option<&Arc<ServerTls>>,
+) -> Vec<Arc<Credential>> {
+    let tables = table.tables("auth");
+    if tables.is_empty()
+        && table
+            .field("auth")
+            .is_none_or(|field| field.is_empty_array())
+    {
+        table.missing("auth", "at least one { secret = \"…\" }");
+    }
+    if tables.len() > CREDENTIALS_MAX {
+        table.report.error(
+            &table.place,
+            None,
+            format!("auth has more than {CREDENTIALS_MAX} entries"),
+        );
+        return Vec::new();
+    }
+    let mut credentials: Vec<Arc<Credential>> = Vec::new();
+    for table in tables {
+        table.allow(&["secret", "client_password_auth_type"]);
+        let client_auth = client_auth(&table, tls.is_some());
+        let Some((name, field)) = table.text_required("secret", "the name of one of [[secrets]]")
+        else {
+            continue;
+        };
+        let Some(secret) = secrets.iter().find(|secret| secret.name == name) else {
+            table.wrong(&field, no_such_secret(secrets));
+            continue;
+        };
+        secret.used.set(true);
+        let username = &secret.username;
+        if !username.is_empty() && credentials.iter().any(|known| known.username == *username) {
+            table.wrong(
+                &field,
+                format!(
+                    "is the second secret of user {username:?}: one user has one secret in a proxy"
+                ),
+            );
+        }
+        credentials.push(Arc::new(Credential {
+            username: username.clone(),
+            password: secret.password.clone(),
+            client_auth,
+        }));
+    }
+    credentials
+}
+
+fn client_auth(table: &Table<'_>, tls: bool) -> ClientAuth {
+    let words = [
+        ("POSTGRES_SCRAM_SHA_256", ClientAuth::ScramSha256),
+        ("POSTGRES_MD5", ClientAuth::Md5),
+        ("POSTGRES_CLEAR_TEXT", ClientAuth::ClearText),
+    ];
+    let auth = table.choice("client_password_auth_type", &words, ClientAuth::ScramSha256);
+    if let Some(field) = table.field("client_password_auth_type")
+        && auth == ClientAuth::ClearText
+        && !tls
+    {
+        table.wrong(
+            &field,
+            "is only spoken under TLS: the proxy needs tls = { certificate = …, private_key = … }",
+        );
+    }
+    auth
+}
+
+fn no_such_secret(secrets: &[Secret]) -> String {
+    if secrets.is_empty() {
+        return "no such secret: there are no [[secrets]]".to_owned();
+    }
+    let names: Vec<&str> = secrets
+        .iter()
+        .take(10)
+        .map(|secret| secret.name.as_str())
+        .collect();
+    format!("no such secret; there are: {}", names.join(", "))
+}
+
+fn endpoints(proxy: &Table<'_>, taken: &mut Vec<SocketAddr>) -> Vec<Endpoint> {
+    let tables = proxy.tables("endpoints");
+    if tables.is_empty()
+        && proxy
+            .field("endpoints")
+            .is_none_or(|field| field.is_empty_array())
+    {
+        proxy.missing(
+            "endpoints",
+            "at least one [[proxies.endpoints]] with listen = \"127.0.0.1:6432\"",
+        );
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for table in tables {
+        let first = endpoints.is_empty();
+        if let Some(endpoint) = endpoint(&table, first, taken) {
+            if let Some(field) = table.field("name")
+                && endpoints.iter().any(|known| known.name == endpoint.name)
+            {
+                table.wrong(
+                    &field,
+                    "is used twice: every endpoint of a proxy needs a name of its own",
+                );
+            }
+            endpoints.push(endpoint);
+        }
+    }
+    endpoints
+}
+
+/// The first endpoint of a proxy is called `default` unless it is told otherwise; the others need a name.
+fn endpoint(table: &Table<'_>, first: bool, taken: &mut Vec<SocketAddr>) -> Option<Endpoint> {
+    table.allow(&["name", "listen", "target_role"]);
+    let name = if first && table.field("name").is_none() {
+        Some("default".to_owned())
+    } else {
+        table.name_required(
+            "name",
+            "a name for the endpoint: only the first one has a default",
+        )
+    };
+    let roles = [
+        ("READ_WRITE", TargetRole::ReadWrite),
+        ("READ_ONLY", TargetRole::ReadOnly),
+    ];
+    let role = table.choice("target_role", &roles, TargetRole::ReadWrite);
+    let listen = table.address(
+        "listen",
+        "where clients connect, such as \"127.0.0.1:6432\"",
+    )?;
+    // Port 0 takes a free one each time.
+    if listen.port() != 0
+        && taken.contains(&listen)
+        && let Some(field) = table.field("listen")
+    {
+        table.wrong(
+            &field,
+            "is used twice: every endpoint needs an address and port of its own",
+        );
+    }
+    taken.push(listen);
+    Some(Endpoint {
+        name: Arc::from(name?),
+        listen,
+        role,
+    })
+}
+
+fn warn_of_unused(root: &Table<'_>, secrets: &[Secret]) {
+    for secret in secrets.iter().filter(|secret| !secret.used.get()) {
+        let text = format!("secret {:?} is used by no proxy", secret.name);
+        root.report.warning(&secret.place, text);
+    }
+}

@@ -1,0 +1,194 @@
+//! The table `target_group` of a proxy: RDS's `ConnectionPoolConfig`, our additions to it, and the databases behind.
+
+use super::reader::Table;
+use super::{proxy_defaults, tls, values};
+use forebay_core::snapshot::{LeaseOrder, PoolLimits, Target, TargetGroup};
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEYS: &[&str] = &[
+    "max_connections_percent",
+    "max_idle_connections_percent",
+    "connection_borrow_timeout",
+    "init_query",
+    "session_pinning_filters",
+    "max_connections",
+    "pool_size_max",
+    "min_connections",
+    "backend_lifetime_max",
+    "backend_idle_timeout",
+    "queue_max",
+    "dial_concurrency_max",
+    "lease_order",
+    "targets",
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Most backends any bound may name: beyond any database's `max_connections` (262143 for PostgreSQL).
+const BACKENDS_MAX: u32 = 1_000_000;
+/// Longest initialization query: what also fits into the bound on a single statement.
+const INIT_QUERY_BYTES_MAX: usize = 16 * 1024;
+/// Longest time a backend may be told to live.
+const LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Reads a proxy's target group.
+pub(super) fn read(proxy: &Table<'_>) -> TargetGroup {
+    let Some(table) = proxy.table("target_group") else {
+        if proxy.field("target_group").is_none() {
+            proxy.missing(
+                "target_group",
+                "a table with at least one [[proxies.target_group.targets]]",
+            );
+        }
+        return TargetGroup {
+            limits: PoolLimits::default(),
+            targets: Vec::new(),
+        };
+    };
+    table.allow(KEYS);
+    session_pinning_filters(&table);
+    TargetGroup {
+        limits: limits(&table),
+        targets: targets(&table),
+    }
+}
+
+fn limits(table: &Table<'_>) -> PoolLimits {
+    let default = PoolLimits::default();
+    let orders = [
+        ("recent", LeaseOrder::Recent),
+        ("rotate", LeaseOrder::Rotate),
+    ];
+    let (connections_max_percent, idle_connections_max_percent) = percents(table);
+    let pool_size_max = table.bound("pool_size_max", BACKENDS_MAX);
+    PoolLimits {
+        connections_max_percent,
+        connections_max: table.bound("max_connections", BACKENDS_MAX),
+        idle_connections_max_percent,
+        pool_size_max,
+        pool_size_min: pool_size_min(table, pool_size_max),
+        borrow_timeout: table.duration(
+            "connection_borrow_timeout",
+            proxy_defaults::BORROW_TIMEOUT_RANGE,
+            default.borrow_timeout,
+        ),
+        init_query: init_query(table),
+        idle_timeout: table.duration(
+            "backend_idle_timeout",
+            SECOND..=LIFETIME_MAX,
+            default.idle_timeout,
+        ),
+        lifetime_max: table.duration(
+            "backend_lifetime_max",
+            SECOND..=LIFETIME_MAX,
+            default.lifetime_max,
+        ),
+        queue_max: small(table.integer("queue_max", 1..=1_000_000, u64::from(default.queue_max))),
+        dials_max: small(table.integer(
+            "dial_concurrency_max",
+            1..=1000,
+            u64::from(default.dials_max),
+        )),
+        lease_order: table.choice("lease_order", &orders, default.lease_order),
+    }
+}
+
+/// The callers' ranges end far below `u32::MAX`.
+fn small(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// `MaxConnectionsPercent`, and `MaxIdleConnectionsPercent` with its default of half of that.
+fn percents(table: &Table<'_>) -> (u8, u8) {
+    let max = table.integer("max_connections_percent", 1..=100, 100);
+    let fix = format!("must be 0 to max_connections_percent ({max})");
+    let idle = table.integer_or("max_idle_connections_percent", 0..=max, &fix);
+    let percent = |value: u64| u8::try_from(value).unwrap_or(100);
+    (percent(max), percent(idle.unwrap_or(max / 2)))
+}
+
+fn pool_size_min(table: &Table<'_>, pool_size_max: u32) -> u32 {
+    let (most, fix) = match pool_size_max {
+        u32::MAX => (BACKENDS_MAX, format!("must be 0 to {BACKENDS_MAX}")),
+        max => (max, format!("must be 0 to pool_size_max ({max})")),
+    };
+    let min = table.integer_or("min_connections", 0..=u64::from(most), &fix);
+    small(min.unwrap_or(0))
+}
+
+fn init_query(table: &Table<'_>) -> Arc<str> {
+    let Some((text, field)) = table.text("init_query") else {
+        return Arc::from("");
+    };
+    if text.len() > INIT_QUERY_BYTES_MAX || text.contains('\0') {
+        let fix =
+            format!("must be at most {INIT_QUERY_BYTES_MAX} bytes of SQL without a NUL character");
+        table.wrong(&field, fix);
+    }
+    Arc::from(text.trim())
+}
+
+/// RDS has one filter, and only the MYSQL family has it; POSTGRESQL is the only family so far.
+fn session_pinning_filters(table: &Table<'_>) {
+    for (text, field) in table.texts("session_pinning_filters") {
+        let fix = match text {
+            "EXCLUDE_VARIABLE_SETS" => {
+                "is only for engine_family MYSQL; POSTGRESQL has no session pinning filters: leave it out"
+            }
+            _ => "no such filter: the only one is EXCLUDE_VARIABLE_SETS, for engine_family MYSQL",
+        };
+        table.wrong(&field, fix);
+    }
+}
+
+fn targets(table: &Table<'_>) -> Vec<Arc<Target>> {
+    let mut targets: Vec<Arc<Target>> = Vec::new();
+    let tables = table.tables("targets");
+    if tables.is_empty()
+        && table
+            .field("targets")
+            .is_none_or(|field| field.is_empty_array())
+    {
+        table.missing(
+            "targets",
+            "at least one [[proxies.target_group.targets]] with a host",
+        );
+    }
+    for table in tables {
+        table.allow(&["host", "port", "tls"]);
+        let Some((host, field)) =
+            table.text_required("host", "the database's host name or address")
+        else {
+            continue;
+        };
+        let port = port(&table);
+        if !values::is_host(host) {
+            table.wrong(
+                &field,
+                "must be a host name or an IP address, without a port",
+            );
+        }
+        if targets
+            .iter()
+            .any(|known| &*known.host == host && known.port == port)
+        {
+            table.wrong(
+                &field,
+                format!(
+                    "is there twice with port {port}: every target needs to be another database"
+                ),
+            );
+        }
+        targets.push(Arc::new(Target {
+            host: Arc::from(host),
+            port,
+            tls: tls::read_target(&table),
+        }));
+    }
+    targets
+}
+
+fn port(table: &Table<'_>) -> u16 {
+    let port = table.integer("port", 1..=65535, 5432);
+    u16::try_from(port).unwrap_or(5432)
+}

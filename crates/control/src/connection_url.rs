@@ -1,0 +1,363 @@
+//! `forebay run postgres://user:password@host:5432/db?sslmode=…`: a URL and a few options, as a snapshot with one proxy.
+//!
+//! The URL is libpq's, as far as it tells how to reach the database (PostgreSQL documentation, "Connection URIs"). Its database is only the
+//! default that is printed: clients choose any. Parameters that shape a client's own session are ignored with a warning, unknown ones are
+//! errors: a misspelt `sslmode` must not go unnoticed. Messages never repeat the URL, because it holds the password.
+
+mod parameters;
+mod percent;
+
+use crate::certificates;
+use crate::config::Environment;
+use crate::config::error::{ConfigErrors, Warning};
+use crate::config::report::{Place, Report};
+use crate::config::{proxy_defaults, values};
+use forebay_core::snapshot::{
+    ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, ServerTls, Snapshot, Target,
+    TargetGroup, TargetRole, TargetTls,
+};
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+use zeroize::Zeroizing;
+
+/// What the command line says beside the URL.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Most backends in all; `None`: as many as the database allows.
+    pub connections_max: Option<u32>,
+    /// Backends a pool keeps ready.
+    pub pool_size_min: u32,
+    /// Refuse clients without TLS.
+    pub require_tls: bool,
+    /// PEM file with the certificate shown to clients.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file with its key.
+    pub tls_key: Option<PathBuf>,
+    /// `IdleClientTimeout`.
+    pub idle_client_timeout: Duration,
+    /// `ConnectionBorrowTimeout`.
+    pub borrow_timeout: Duration,
+    /// How clients prove that they know the password.
+    pub client_auth: ClientAuth,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions {
+            listen: SocketAddr::from(([127, 0, 0, 1], 6432)),
+            connections_max: None,
+            pool_size_min: 0,
+            require_tls: false,
+            tls_certificate: None,
+            tls_key: None,
+            idle_client_timeout: proxy_defaults::IDLE_CLIENT_TIMEOUT,
+            borrow_timeout: PoolLimits::default().borrow_timeout,
+            client_auth: ClientAuth::ScramSha256,
+        }
+    }
+}
+
+/// What a URL means.
+#[derive(Debug)]
+pub struct FromUrl {
+    /// What the workers run on: the proxy `default` with the endpoint `default`.
+    pub snapshot: Snapshot,
+    /// The database user.
+    pub user: String,
+    /// The database of the URL, or the user's name as with libpq.
+    pub database: String,
+    /// What is allowed but should be looked at.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads a URL. `PGPASSWORD` of `environment` stands in for a password that the URL lacks. `generation` becomes the snapshot's.
+///
+/// # Errors
+/// Everything that is wrong with the URL, the options, or the files they name.
+pub fn read(
+    url: &str,
+    options: &RunOptions,
+    generation: u64,
+    environment: Environment<'_>,
+) -> Result<FromUrl, ConfigErrors> {
+    let report = Report::new("URL", Path::new(""), false);
+    let parts = Parts::read(url, &report, environment);
+    let (parts, mut warnings) = report.finish(parts)?;
+    let parts = parts.expect("parts are only absent after an error");
+    let report = Report::new("command line", Path::new(""), false);
+    let tls = server_tls(options, &report);
+    check_durations(options, &report);
+    let (tls, more) = report.finish(tls)?;
+    warnings.extend(more);
+    let proxy = proxy(&parts, options, tls);
+    Ok(FromUrl {
+        snapshot: Snapshot {
+            generation,
+            proxies: vec![Arc::new(proxy)],
+        },
+        user: parts.user,
+        database: parts.database,
+        warnings,
+    })
+}
+
+/// The pieces of a URL, decoded and checked.
+struct Parts {
+    user: String,
+    password: SecretString,
+    database: String,
+    target: Arc<Target>,
+}
+
+const ESCAPES: &str = "characters such as @ : / ? # % in user, password or database are written as %40 %3A %2F %3F %23 %25";
+
+impl Parts {
+    /// `None` after an error, which `report` then has.
+    fn read(text: &str, report: &Report, environment: Environment<'_>) -> Option<Parts> {
+        let whole = place("");
+        let url = match Url::parse(text) {
+            Ok(url) => url,
+            Err(error) => {
+                report.error(&whole, None, format!("not a URL: {error}; expected postgres://user:password@host:5432/database; {ESCAPES}"));
+                return None;
+            }
+        };
+        check_shape(&url, report)?;
+        let user = user(&url, report);
+        let password = password(&url, report, environment);
+        let host = host(&url, report);
+        let database = decoded(url.path().trim_start_matches('/'), "database", report);
+        let tls = parameters::read(url.query().unwrap_or(""), report);
+        let user = user?;
+        Some(Parts {
+            database: database
+                .filter(|name| !name.is_empty())
+                .unwrap_or(user.clone()),
+            user,
+            password: password?,
+            target: target(host?, url.port().unwrap_or(5432), tls),
+        })
+    }
+}
+
+fn target(host: String, port: u16, tls: TargetTls) -> Arc<Target> {
+    Arc::new(Target {
+        host: Arc::from(host),
+        port,
+        tls,
+    })
+}
+
+/// Scheme and the absence of a fragment.
+fn check_shape(url: &Url, report: &Report) -> Option<()> {
+    let scheme = Some(format!("{:?}", url.scheme()));
+    match url.scheme() {
+        "postgres" | "postgresql" => {}
+        "mysql" | "mariadb" | "sqlserver" | "mssql" => {
+            report.error(
+                &place("scheme"),
+                scheme,
+                "not yet supported: only postgres:// is",
+            );
+            return None;
+        }
+        _ => {
+            report.error(&place("scheme"), scheme, "must be postgres or postgresql");
+            return None;
+        }
+    }
+    if url.fragment().is_some() {
+        report.error(&place(""), None, format!("holds a bare #; {ESCAPES}"));
+        return None;
+    }
+    Some(())
+}
+
+fn user(url: &Url, report: &Report) -> Option<String> {
+    if url.username().is_empty() {
+        report.error(
+            &place("user"),
+            None,
+            "missing: postgres://USER:password@host/database",
+        );
+        return None;
+    }
+    let user = decoded(url.username(), "user", report)?;
+    if !values::is_user(&user) {
+        report.error(
+            &place("user"),
+            None,
+            "must be 1 to 128 characters without NUL",
+        );
+        return None;
+    }
+    Some(user)
+}
+
+fn password(url: &Url, report: &Report, environment: Environment<'_>) -> Option<SecretString> {
+    let given = match url.password() {
+        Some(text) => decoded(text, "password", report).map(Zeroizing::new)?,
+        None => Zeroizing::new(environment("PGPASSWORD").unwrap_or_default()),
+    };
+    if given.is_empty() {
+        let fix = "missing: postgres://user:PASSWORD@host/database, or the environment variable PGPASSWORD";
+        report.error(&place("password"), None, fix);
+        return None;
+    }
+    if given.contains('\0') {
+        report.error(&place("password"), None, "must not hold a NUL character");
+        return None;
+    }
+    Some(SecretString::from(given.as_str()))
+}
+
+fn host(url: &Url, report: &Report) -> Option<String> {
+    let text = url.host_str().unwrap_or_default();
+    if text.is_empty() {
+        report.error(
+            &place("host"),
+            None,
+            "missing: postgres://user:password@HOST:5432/database",
+        );
+        return None;
+    }
+    let text = text.trim_start_matches('[').trim_end_matches(']');
+    let host = decoded(text, "host", report)?;
+    let fix = if host.starts_with('/') {
+        "is a Unix socket; only TCP is supported"
+    } else if host.contains(',') {
+        "must be one host; several need a file: forebay serve --config"
+    } else if !values::is_host(&host) {
+        "must be a host name or an IP address"
+    } else {
+        return Some(host);
+    };
+    report.error(&place("host"), Some(format!("{host:?}")), fix);
+    None
+}
+
+/// Undoes percent-encoding; the text itself never gets into a message.
+fn decoded(text: &str, part: &str, report: &Report) -> Option<String> {
+    let text = percent::decode(text);
+    if text.is_none() {
+        report.error(
+            &place(part),
+            None,
+            format!("not percent-encoded UTF-8; {ESCAPES}"),
+        );
+    }
+    text
+}
+
+fn place(key: &str) -> Place {
+    Place {
+        key: key.to_owned(),
+        line: None,
+    }
+}
+
+fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Proxy {
+    let name: Arc<str> = Arc::from("default");
+    Proxy {
+        name: Arc::clone(&name),
+        engine: EngineFamily::Postgres,
+        require_tls: options.require_tls,
+        idle_client_timeout: options.idle_client_timeout,
+        clients_max: u32::MAX,
+        connect_rate_max: u32::MAX,
+        login_timeout: proxy_defaults::LOGIN_TIMEOUT,
+        tls,
+        credentials: vec![Arc::new(Credential {
+            username: parts.user.clone(),
+            password: parts.password.clone(),
+            client_auth: options.client_auth,
+        })],
+        endpoints: vec![Endpoint {
+            name,
+            listen: options.listen,
+            role: TargetRole::ReadWrite,
+        }],
+        target_group: TargetGroup {
+            limits: PoolLimits {
+                connections_max: options.connections_max.unwrap_or(u32::MAX),
+                pool_size_min: options.pool_size_min,
+                borrow_timeout: options.borrow_timeout,
+                ..PoolLimits::default()
+            },
+            targets: vec![Arc::clone(&parts.target)],
+        },
+    }
+}
+
+fn server_tls(options: &RunOptions, report: &Report) -> Option<Arc<ServerTls>> {
+    let (certificate, key) = match (&options.tls_certificate, &options.tls_key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => {
+            if options.require_tls {
+                report.error(
+                    &place("--require-tls"),
+                    None,
+                    "needs --tls-cert FILE and --tls-key FILE",
+                );
+            }
+            return None;
+        }
+        (Some(_), None) => {
+            report.error(&place("--tls-cert"), None, "needs --tls-key FILE");
+            return None;
+        }
+        (None, Some(_)) => {
+            report.error(&place("--tls-key"), None, "needs --tls-cert FILE");
+            return None;
+        }
+    };
+    match certificates::identity(certificate, key) {
+        Ok(loaded) => {
+            if loaded.key_world_readable {
+                let text = format!(
+                    "every user of this machine may read {}: chmod 600",
+                    key.display()
+                );
+                report.warning(&place("--tls-key"), text);
+            }
+            Some(Arc::new(ServerTls {
+                identity: loaded.identity,
+                client_authorities: Vec::new(),
+            }))
+        }
+        Err(fix) => {
+            report.error(&place("--tls-cert"), None, fix);
+            None
+        }
+    }
+}
+
+fn check_durations(options: &RunOptions, report: &Report) {
+    let table = [
+        (
+            "--idle-client-timeout",
+            options.idle_client_timeout,
+            proxy_defaults::IDLE_CLIENT_TIMEOUT_RANGE,
+        ),
+        (
+            "--borrow-timeout",
+            options.borrow_timeout,
+            proxy_defaults::BORROW_TIMEOUT_RANGE,
+        ),
+    ];
+    for (key, value, range) in table {
+        if !range.contains(&value) {
+            report.error(
+                &place(key),
+                Some(values::shown(value)),
+                values::duration_rule(&range),
+            );
+        }
+    }
+}

@@ -1,3 +1,16 @@
-//! The PostgreSQL engine.
-pub mod sql;
+//! The PostgreSQL engine: wire, logins, exchange, tracking, pinning, without I/O.
+//!
+//! | file | answers |
+//! | --- | --- |
+//! | `wire/` | where messages begin and end, and what their fields are |
+//! | `client_login.rs`, `backend_login.rs` | who is there, on either side |
+//! | `scram/`, `md5_password.rs` | how a password is proven |
+//! | `sql/` | what a statement does to its session |
+//! | `errors.rs` | how a refusal reads on the wire |
+//!
+//! Invariants: no socket, clock, thread or randomness; every size is checked before it is kept.
+
+pub mod md5_password;
 pub mod scram;
+pub mod sql;
+pub mod wire;

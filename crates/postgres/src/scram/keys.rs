@@ -30,8 +30,8 @@ pub struct ClientKeys {
 }
 
 impl ClientKeys {
-    /// Derives the keys. **Expensive**: about a millisecond at 4096 iterations and linear in them; run it off the event
-    /// loop and cache the result.
+    /// Derives the keys. **Expensive**: about half a millisecond at 4096 iterations and linear in them; run it off the
+    /// event loop and cache the result.
     ///
     /// The password is prepared as [`password_bytes`] does.
     pub fn derive(password: impl AsRef<[u8]>, salt: &[u8], iterations: NonZeroU32) -> ClientKeys {

@@ -66,7 +66,7 @@ fn another_implementation_with_a_wrong_password_is_refused() {
 
 #[test]
 fn md5_responses_equal_those_of_another_implementation() {
-    let hash = md5_password::Md5Hash::of("user", "pencil");
+    let hash = crate::md5_password::Md5Hash::of("user", "pencil");
     let expected = postgres_protocol::authentication::md5_hash(b"user", b"pencil", *b"salt");
     assert_eq!(hash.response(*b"salt").as_slice(), expected.as_bytes());
 }

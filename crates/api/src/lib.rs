@@ -1,1 +1,16 @@
-//! Forebay: api.
+//! The HTTP side of Forebay: metrics and health. Serves nothing that needs a secret, decides nothing about connections.
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | `server` | which path leads where; start and stop of the thread |
+//! | `bounded` | how many connections, how long and how large a request |
+//! | `metrics` | the text of `/metrics` |
+//!
+//! Invariants: one thread with its own runtime, which no query ever waits for; figures are read when they are asked for, from blocks that
+//! the workers write.
+
+mod bounded;
+mod metrics;
+mod server;
+
+pub use server::{Server, StartError};

@@ -1,0 +1,268 @@
+//! Counters and gauges: one row each, with its name, its meaning and where it is read.
+//!
+//! Names are without the prefix `forebay_`; counters get the suffix `_total` when they are written. The first part of each table is
+//! CloudWatch's, in its words; the rest is ours. Help texts end with the CloudWatch name where there is one.
+
+use forebay_core::metrics::{EndpointBlock, TargetBlock, WorkerBlock};
+
+/// How figures of several workers become one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Only grows; the sum.
+    Counter,
+    /// Moves both ways; the sum.
+    Gauge,
+    /// Every worker writes what it knows of one shared figure; the largest.
+    Maximum,
+}
+
+/// A figure with its name.
+pub(super) struct Family<B> {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) kind: Kind,
+    pub(super) read: fn(&B) -> u64,
+}
+
+const fn counter<B>(name: &'static str, help: &'static str, read: fn(&B) -> u64) -> Family<B> {
+    Family {
+        name,
+        help,
+        kind: Kind::Counter,
+        read,
+    }
+}
+
+const fn gauge<B>(name: &'static str, help: &'static str, read: fn(&B) -> u64) -> Family<B> {
+    Family {
+        name,
+        help,
+        kind: Kind::Gauge,
+        read,
+    }
+}
+
+const fn maximum<B>(name: &'static str, help: &'static str, read: fn(&B) -> u64) -> Family<B> {
+    Family {
+        name,
+        help,
+        kind: Kind::Maximum,
+        read,
+    }
+}
+
+/// Per endpoint (dimensions ProxyName, EndpointName).
+pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
+    gauge(
+        "client_connections",
+        "Open client connections (ClientConnections).",
+        |b| b.client_connections.get(),
+    ),
+    counter(
+        "client_connections_closed",
+        "Client connections that ended (ClientConnectionsClosed).",
+        |b| b.client_connections_closed.get(),
+    ),
+    gauge(
+        "client_connections_in_setup",
+        "Open client connections that have not finished their login (ClientConnectionsInSetup).",
+        |b| b.client_connections_in_setup.get(),
+    ),
+    gauge(
+        "client_connections_no_tls",
+        "Open client connections without TLS (ClientConnectionsNoTLS).",
+        |b| {
+            b.client_connections
+                .get()
+                .wrapping_sub(b.client_connections_tls.get())
+        },
+    ),
+    gauge(
+        "client_connections_tls",
+        "Open client connections with TLS (ClientConnectionsTLS).",
+        |b| b.client_connections_tls.get(),
+    ),
+    counter(
+        "client_connections_received",
+        "Client connections that were accepted (ClientConnectionsReceived).",
+        |b| b.client_connections_received.get(),
+    ),
+    counter(
+        "client_connections_setup_failed_auth",
+        "Client logins that failed for authentication or TLS (ClientConnectionsSetupFailedAuth).",
+        |b| b.client_connections_setup_failed_auth.get(),
+    ),
+    counter(
+        "client_connections_setup_succeeded",
+        "Client logins that succeeded (ClientConnectionsSetupSucceeded).",
+        |b| b.client_connections_setup_succeeded.get(),
+    ),
+    counter(
+        "query_requests",
+        "Requests received, with and without TLS (QueryRequests).",
+        |b| {
+            b.query_requests_tls
+                .get()
+                .wrapping_add(b.query_requests_no_tls.get())
+        },
+    ),
+    counter(
+        "query_requests_no_tls",
+        "Requests received without TLS (QueryRequestsNoTLS).",
+        |b| b.query_requests_no_tls.get(),
+    ),
+    counter(
+        "query_requests_tls",
+        "Requests received with TLS (QueryRequestsTLS).",
+        |b| b.query_requests_tls.get(),
+    ),
+    gauge(
+        "clients_waiting",
+        "Clients that wait for a database connection.",
+        |b| b.clients_waiting.get(),
+    ),
+    counter(
+        "client_refusals",
+        "Clients that were told no by the proxy itself.",
+        |b| b.refusals.get(),
+    ),
+    counter(
+        "clients_throttled",
+        "Refusals because of a limit on clients, connection rate or queue.",
+        |b| b.throttled.get(),
+    ),
+    counter(
+        "borrow_timeouts",
+        "Clients that got no database connection within ConnectionBorrowTimeout.",
+        |b| b.borrow_timeouts.get(),
+    ),
+    counter(
+        "session_unpins",
+        "Pinned sessions that gave their database connection back before they ended.",
+        |b| b.unpins.get(),
+    ),
+    counter(
+        "cancels_delivered",
+        "Cancel requests that reached a query or a waiting client.",
+        |b| b.cancels_delivered.get(),
+    ),
+    counter(
+        "cancels_unmatched",
+        "Cancel requests that matched nobody.",
+        |b| b.cancels_unmatched.get(),
+    ),
+    counter(
+        "client_bytes_received",
+        "Bytes received from clients.",
+        |b| b.bytes_received.get(),
+    ),
+    counter("client_bytes_sent", "Bytes sent to clients.", |b| {
+        b.bytes_sent.get()
+    }),
+];
+
+/// Per target (dimensions ProxyName, TargetGroup, Target and ProxyName, TargetGroup, TargetRole).
+pub(super) const TARGET: &[Family<TargetBlock>] = &[
+    maximum(
+        "availability_percentage",
+        "100 while the last attempt to reach the target succeeded, otherwise 0 (AvailabilityPercentage is its average).",
+        |b| b.available.get().min(1) * 100,
+    ),
+    counter(
+        "database_connection_requests",
+        "Attempts to open a database connection (DatabaseConnectionRequests).",
+        |b| b.database_connection_requests.get(),
+    ),
+    counter(
+        "database_connection_requests_with_tls",
+        "Attempts to open a database connection with TLS (DatabaseConnectionRequestsWithTLS).",
+        |b| b.database_connection_requests_with_tls.get(),
+    ),
+    gauge(
+        "database_connections",
+        "Open database connections (DatabaseConnections).",
+        |b| b.database_connections.get(),
+    ),
+    gauge(
+        "database_connections_with_tls",
+        "Open database connections with TLS (DatabaseConnectionsWithTLS).",
+        |b| b.database_connections_with_tls.get(),
+    ),
+    gauge(
+        "database_connections_currently_borrowed",
+        "Database connections that a session holds (DatabaseConnectionsCurrentlyBorrowed).",
+        |b| b.database_connections_currently_borrowed.get(),
+    ),
+    gauge(
+        "database_connections_currently_in_transaction",
+        "Database connections with an open transaction (DatabaseConnectionsCurrentlyInTransaction).",
+        |b| b.database_connections_currently_in_transaction.get(),
+    ),
+    gauge(
+        "database_connections_currently_session_pinned",
+        "Database connections that a pinned session keeps (DatabaseConnectionsCurrentlySessionPinned).",
+        |b| b.database_connections_currently_session_pinned.get(),
+    ),
+    counter(
+        "database_connections_setup_failed",
+        "Database connections that could not be set up (DatabaseConnectionsSetupFailed).",
+        |b| b.database_connections_setup_failed.get(),
+    ),
+    counter(
+        "database_connections_setup_succeeded",
+        "Database connections that were set up (DatabaseConnectionsSetupSucceeded).",
+        |b| b.database_connections_setup_succeeded.get(),
+    ),
+    maximum(
+        "max_database_connections_allowed",
+        "Most database connections the proxy may open (MaxDatabaseConnectionsAllowed).",
+        |b| b.max_database_connections_allowed.get(),
+    ),
+    counter(
+        "backends_moved",
+        "Database connections that went to another worker.",
+        |b| b.backends_moved.get(),
+    ),
+    counter(
+        "settings_replayed",
+        "Times the settings of a database connection were changed for its next session.",
+        |b| b.settings_replayed.get(),
+    ),
+    counter(
+        "statements_reprepared",
+        "Statements prepared again on another database connection.",
+        |b| b.statements_reprepared.get(),
+    ),
+    counter(
+        "backends_not_clean",
+        "Database connections closed because they could not be proven clean.",
+        |b| b.backends_not_clean.get(),
+    ),
+];
+
+/// Per worker.
+pub(super) const WORKER: &[Family<WorkerBlock>] = &[
+    counter("worker_loops", "Turns of the worker's event loop.", |b| {
+        b.loops.get()
+    }),
+    counter(
+        "worker_events",
+        "Completions or readiness events that the worker handled.",
+        |b| b.events.get(),
+    ),
+    counter(
+        "worker_system_calls",
+        "System calls of the worker's driver.",
+        |b| b.system_calls.get(),
+    ),
+    counter(
+        "worker_buffers_exhausted",
+        "Receives that found no buffer.",
+        |b| b.buffers_exhausted.get(),
+    ),
+    counter(
+        "bugs",
+        "Incidents that cannot happen; each closed the two connections of one session.",
+        |b| b.bugs.get(),
+    ),
+];

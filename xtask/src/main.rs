@@ -1,2 +1,91 @@
-//! Developer commands.
-fn main() {}
+//! `cargo xtask`: the commands that developers and continuous integration run.
+//!
+//! One file per command (`demo`, `test`, `check`, `bench` …); below them what they share: `cleanup` (what is
+//! undone at the end, at a panic and at Ctrl-C), `process` (children in their own groups), `postgres` (private
+//! servers), `proxy` (the `forebay` binary), `pgbench` and `psql` (load and questions), `install` (what a bare
+//! machine lacks). `cargo xtask --help` lists the commands.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod bench;
+mod check;
+mod cleanup;
+mod conformance;
+mod db;
+mod demo;
+mod fuzz;
+mod install;
+mod ledger;
+mod pgbench;
+mod postgres;
+mod process;
+mod procfs;
+mod proxy;
+mod psql;
+mod samples;
+mod sim;
+mod steps;
+mod table;
+mod test;
+mod tools;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Commands for the developers of Forebay"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// See what Forebay does: a real PostgreSQL, the same load without and with the proxy, a small table.
+    Demo(demo::Args),
+    /// Everything continuous integration runs, with a summary.
+    Test(test::Args),
+    /// Format, lints, docs, licences, unused dependencies, and the rules of the house.
+    Check(check::Args),
+    /// Measure against a direct connection, PgBouncer and HAProxy; writes bench/results/.
+    Bench(bench::Args),
+    /// Simulate many sessions against a model database, by seed.
+    Sim(sim::Args),
+    /// Fuzz a target, or replay the committed corpus.
+    Fuzz(fuzz::Args),
+    /// A private PostgreSQL of this machine, until Ctrl-C.
+    #[command(subcommand)]
+    Db(db::Command),
+    /// Real databases and real drivers through the proxy.
+    Conformance(conformance::Args),
+    /// The ledger of promised behaviour: each row has a state, each named test exists.
+    Ledger(ledger::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    cleanup::on_signals();
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
+        Command::Db(command) => db::run(&command),
+        Command::Conformance(args) => conformance::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
+    };
+    cleanup::wait_if_interrupted();
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

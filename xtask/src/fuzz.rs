@@ -1,0 +1,60 @@
+//! `cargo xtask fuzz`: search with libFuzzer, or replay what earlier searches found.
+//!
+//! `fuzz/` is a workspace of its own, because its targets link libFuzzer. Replaying a corpus needs no fuzzer: a test target
+//! named `corpus` of a package of the workspace reads `fuzz/corpus/` and feeds every file to the same functions.
+
+use anyhow::{Result, bail};
+
+use crate::{process, tools, workspace};
+
+/// What to fuzz.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A target of fuzz/; without one, the committed corpus is replayed
+    target: Option<String>,
+    /// How long to search
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
+/// The package whose test `corpus` replays the corpus, if there is one yet.
+pub fn replay_package() -> Result<Option<String>> {
+    let metadata = workspace::metadata()?;
+    let names = metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|package| package["name"].as_str());
+    let mut having = names.filter(|name| workspace::has_target(&metadata, name, "test", "corpus"));
+    Ok(having.next().map(ToString::to_string))
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    match &args.target {
+        Some(target) => search(target, args.seconds),
+        None => replay(),
+    }
+}
+
+/// Feeds the committed corpus to the code.
+pub fn replay() -> Result<()> {
+    let Some(package) = replay_package()? else {
+        bail!("no package has a test named `corpus` that replays fuzz/corpus");
+    };
+    process::show(workspace::cargo().args(["test", "-p", &package, "--test", "corpus"]))
+}
+
+fn search(target: &str, seconds: u64) -> Result<()> {
+    let folder = workspace::root().join("fuzz");
+    if !folder.join("Cargo.toml").exists() {
+        bail!("{} has no fuzz targets", folder.display());
+    }
+    let mut fuzz = tools::FUZZ.command()?;
+    // Coverage needs options of the compiler that are not stable; a sanitizer would also need another standard library.
+    fuzz.current_dir(workspace::root())
+        .env("RUSTC_BOOTSTRAP", "1");
+    fuzz.args(["fuzz", "run", "--sanitizer", "none", target, "--"])
+        .arg(format!("-max_total_time={seconds}"));
+    process::show(&mut fuzz)
+}

@@ -1,0 +1,263 @@
+//! Load from `pgbench`, and what it took: rate, latency, processor time, all over the same steady window.
+//!
+//! The first and the last second of a run are not counted: there `pgbench` logs in its clients and ends. Every transaction
+//! is logged with the time of its end; those between two readings of the clock (taken with the readings of processor time)
+//! are the window. With a new connection per transaction `pgbench` leaves connecting out of its latency, so there the
+//! latency of a request is the time since the same client's previous one ended: connect, query and disconnect.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+
+use crate::postgres::{Access, Binaries};
+use crate::process::{self, Running};
+use crate::samples;
+
+/// What the clients do.
+#[derive(Clone)]
+pub struct Load {
+    /// Clients at once.
+    pub clients: u32,
+    /// How long, warm-up and end included; at least 3.
+    pub seconds: u32,
+    /// `simple`, `extended` or `prepared`.
+    pub protocol: &'static str,
+    /// Whether each transaction makes a connection of its own.
+    pub reconnect: bool,
+    /// A script instead of pgbench's own one-row SELECT.
+    pub script: Option<PathBuf>,
+}
+
+impl Load {
+    /// One-row SELECTs over kept connections.
+    pub fn select(clients: u32, seconds: u32) -> Load {
+        Load {
+            clients,
+            seconds,
+            protocol: "simple",
+            reconnect: false,
+            script: None,
+        }
+    }
+
+    /// The command, as one would type it (the connection is in the environment).
+    pub fn command(&self, binaries: &Binaries, access: &Access) -> Result<Command> {
+        let mut command = binaries.tool("pgbench")?;
+        access.into_environment(&mut command);
+        // A connecting pgbench thread waits for the server: to have N connections under way it needs N threads.
+        let threads = if self.reconnect {
+            self.clients
+        } else {
+            self.clients.min(2)
+        };
+        command.args(["-n", "-P", "1", "-M", self.protocol]);
+        command.args([
+            "-c",
+            &self.clients.to_string(),
+            "-j",
+            &threads.to_string(),
+            "-T",
+            &self.seconds.to_string(),
+        ]);
+        match &self.script {
+            Some(script) => command.arg("-f").arg(script),
+            None => command.arg("-S"),
+        };
+        if self.reconnect {
+            command.arg("-C");
+        }
+        Ok(command)
+    }
+}
+
+/// What a window of load showed.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// Per second.
+    pub rate: f64,
+    /// Milliseconds.
+    pub median: f64,
+    /// Milliseconds; 99 of 100 are not slower.
+    pub p99: f64,
+    /// For each reading of the probe: how much it grew in the window, per transaction.
+    pub per_transaction: Vec<f64>,
+}
+
+/// A reading: what `probe` said at a moment.
+struct Reading {
+    at_seconds: f64,
+    values: Vec<u64>,
+}
+
+/// Fills the tables that the one-row SELECT reads; `scale` hundred thousands of rows.
+pub fn fill(binaries: &Binaries, access: &Access, scale: u32) -> Result<()> {
+    let mut command = binaries.tool("pgbench")?;
+    access.into_environment(&mut command);
+    process::capture(command.args(["-i", "-q", "-s", &scale.to_string()])).map(drop)
+}
+
+/// Runs a load; `probe` is read at the window's two ends. `folder` takes the logs, which are removed.
+pub fn run(
+    binaries: &Binaries,
+    access: &Access,
+    load: &Load,
+    folder: &Path,
+    probe: impl Fn() -> Result<Vec<u64>>,
+) -> Result<Figures> {
+    let logs = folder.join("pgbench-log");
+    fs::create_dir_all(&logs)?;
+    let mut command = load.command(binaries, access)?;
+    command
+        .arg("--log")
+        .arg(format!("--log-prefix={}", logs.join("log").display()));
+    let readings = watch(&mut command, load.seconds, probe);
+    let figures = readings.and_then(|(from, to)| figures(&logs, load.reconnect, &from, &to));
+    fs::remove_dir_all(&logs)?;
+    figures
+}
+
+/// Runs `command` to its end and reads the probe after its first second and before its last.
+fn watch(
+    command: &mut Command,
+    seconds: u32,
+    probe: impl Fn() -> Result<Vec<u64>>,
+) -> Result<(Reading, Reading)> {
+    let mut running = Running::start(
+        command.stdout(Stdio::null()).stderr(Stdio::piped()),
+        libc::SIGTERM,
+    )?;
+    let stderr = running.take_stderr().context("the messages of pgbench")?;
+    let mut readings = Vec::new();
+    let mut said = Vec::new();
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        match line
+            .strip_prefix("progress: ")
+            .and_then(|rest| rest.split('.').next()?.parse::<u32>().ok())
+        {
+            Some(second) if readings.is_empty() || second + 1 <= seconds => {
+                readings.push(read(&probe)?)
+            }
+            Some(_) => {}
+            None => said.push(line),
+        }
+    }
+    let status = running.wait()?;
+    if !status.success() {
+        let said = said
+            .iter()
+            .find(|line| line.contains("error") || line.contains("FATAL"))
+            .or(said.last());
+        bail!(
+            "pgbench failed ({status}): {}",
+            said.map_or("it said nothing", String::as_str)
+        );
+    }
+    let to = readings.pop().context("pgbench reported no progress")?;
+    let from = if readings.is_empty() {
+        None
+    } else {
+        Some(readings.swap_remove(0))
+    };
+    Ok((
+        from.context("the run was too short for a window: give it 3 seconds or more")?,
+        to,
+    ))
+}
+
+fn read(probe: impl Fn() -> Result<Vec<u64>>) -> Result<Reading> {
+    let values = probe()?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Ok(Reading {
+        at_seconds: now.as_secs_f64(),
+        values,
+    })
+}
+
+fn figures(logs: &Path, reconnect: bool, from: &Reading, to: &Reading) -> Result<Figures> {
+    let mut latencies = Vec::new();
+    for file in fs::read_dir(logs)? {
+        let path = file?.path();
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        collect(
+            &text,
+            reconnect,
+            from.at_seconds..to.at_seconds,
+            &mut latencies,
+        );
+    }
+    let transactions = latencies.len();
+    let (Some(median), Some(p99)) = (
+        samples::percentile(&mut latencies, 50.0),
+        samples::percentile(&mut latencies, 99.0),
+    ) else {
+        bail!(
+            "no transaction ended in the window of {:.1} s",
+            to.at_seconds - from.at_seconds
+        );
+    };
+    #[expect(clippy::cast_precision_loss)]
+    let count = transactions as f64;
+    #[expect(clippy::cast_precision_loss)]
+    let grown = |(before, after): (&u64, &u64)| after.saturating_sub(*before) as f64 / count;
+    Ok(Figures {
+        rate: count / (to.at_seconds - from.at_seconds),
+        median,
+        p99,
+        per_transaction: from.values.iter().zip(&to.values).map(grown).collect(),
+    })
+}
+
+/// Adds the latencies (milliseconds) of the transactions that ended in `window` (seconds since 1970).
+///
+/// A line is `client transaction latency_us script seconds microseconds …`.
+fn collect(log: &str, reconnect: bool, window: std::ops::Range<f64>, into: &mut Vec<f64>) {
+    let mut previous: HashMap<&str, f64> = HashMap::new();
+    for line in log.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+        // A line that was cut off by the end of the run is not counted.
+        let (Some(latency), Some(seconds), Some(micros)) = (number(2), number(4), number(5)) else {
+            continue;
+        };
+        let ended = seconds + micros / 1e6;
+        let before = previous.insert(fields[0], ended);
+        let latency = if reconnect {
+            before.map(|before| (ended - before) * 1000.0)
+        } else {
+            Some(latency / 1000.0)
+        };
+        if let Some(latency) = latency.filter(|_| window.contains(&ended)) {
+            into.push(latency);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str =
+        "0 1 2000 0 100 0\n1 1 4000 0 100 500000\n0 2 3000 0 101 250000\n0 3 3000 0 109 0\n";
+
+    #[test]
+    fn only_what_ended_in_the_window_counts() {
+        let mut latencies = Vec::new();
+        collect(LOG, false, 100.0..102.0, &mut latencies);
+        assert_eq!(latencies, [2.0, 4.0, 3.0]);
+    }
+
+    #[test]
+    fn with_reconnects_a_request_lasts_from_the_end_of_the_one_before() {
+        let mut latencies = Vec::new();
+        collect(LOG, true, 100.0..102.0, &mut latencies);
+        assert_eq!(latencies, [1250.0]);
+    }
+}

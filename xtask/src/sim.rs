@@ -1,0 +1,64 @@
+//! `cargo xtask sim`: the simulation of the testkit, for as long as wanted, repeatable by its seed.
+
+use anyhow::{Result, bail};
+
+use crate::{process, workspace};
+
+/// How long, and from which seed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// How long to go on with new seeds
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Run this one seed only, as a failure printed it
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Further arguments for the simulation itself
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+impl Args {
+    /// As continuous integration runs it.
+    pub fn for_seconds(seconds: u64) -> Args {
+        Args {
+            seconds,
+            seed: None,
+            more: Vec::new(),
+        }
+    }
+}
+
+/// Whether there is a simulation to run.
+pub fn exists() -> Result<bool> {
+    Ok(workspace::has_target(
+        &workspace::metadata()?,
+        "forebay-testkit",
+        "bin",
+        "sim",
+    ))
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    if !exists()? {
+        bail!("the package `forebay-testkit` has no binary `sim`");
+    }
+    let mut cargo = workspace::cargo();
+    cargo.args([
+        "run",
+        "-q",
+        "--profile",
+        "bench",
+        "-p",
+        "forebay-testkit",
+        "--bin",
+        "sim",
+        "--",
+    ]);
+    cargo.args(["--seconds", &args.seconds.to_string()]);
+    if let Some(seed) = args.seed {
+        cargo.args(["--seed", &seed.to_string()]);
+    }
+    process::show(cargo.args(&args.more))
+}

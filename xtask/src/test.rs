@@ -1,0 +1,85 @@
+//! `cargo xtask test`: everything continuous integration runs, with a summary.
+//!
+//! Steps run in order of what is fast and fails often; a failed one does not keep the others from running. A step that
+//! cannot run says why and counts as skipped, never as passed. The last line is `N passed, M failed`.
+
+use anyhow::Result;
+
+use crate::steps::{Outcome, Steps, heading, progress};
+use crate::{check, conformance, fuzz, ledger, postgres, process, sim, workspace};
+
+/// How much.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only what needs no database: checks, unit tests, ledger
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<()> {
+    let mut steps = Steps::new();
+    if !args.quick {
+        // First, because everything that fails for want of a server should say so at once.
+        steps.run("what tests need", install);
+    }
+    check::add_to(&mut steps);
+    steps.run("ledger", || passed(ledger::run(&ledger::Args::default())));
+    steps.run("unit tests", || {
+        passed(process::show(
+            workspace::cargo().args(["test", "--workspace"]),
+        ))
+    });
+    steps.run("fuzz corpus", corpus);
+    if args.quick {
+        heading("Left out with --quick: simulation, conformance");
+    } else {
+        steps.run("simulation", simulation);
+        steps.run("conformance", real_databases);
+    }
+    steps.close()
+}
+
+fn passed(done: Result<()>) -> Result<Outcome> {
+    done.map(|()| Outcome::Passed)
+}
+
+fn install() -> Result<Outcome> {
+    let found = postgres::Binaries::find_or_install(None)?;
+    for tool in ["psql", "pgbench"] {
+        found.tool(tool)?;
+    }
+    progress(&format!(
+        "PostgreSQL {} in {}",
+        found.version,
+        found.bin.display()
+    ));
+    Ok(Outcome::Passed)
+}
+
+fn corpus() -> Result<Outcome> {
+    match fuzz::replay_package()? {
+        Some(_) => passed(fuzz::replay()),
+        None => Ok(Outcome::Skipped(
+            "no package has a test named `corpus` yet".into(),
+        )),
+    }
+}
+
+fn simulation() -> Result<Outcome> {
+    if sim::exists()? {
+        return passed(sim::run(&sim::Args::for_seconds(10)));
+    }
+    Ok(Outcome::Skipped(
+        "forebay-testkit has no binary `sim` yet".into(),
+    ))
+}
+
+fn real_databases() -> Result<Outcome> {
+    if conformance::script().exists() {
+        return passed(conformance::run(&conformance::Args::quick("postgres")));
+    }
+    Ok(Outcome::Skipped(
+        "conformance/run.py is not there yet".into(),
+    ))
+}

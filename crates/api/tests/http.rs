@@ -85,7 +85,7 @@ fn a_taken_port_is_an_error_that_names_it() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = holder.local_addr().expect("bound");
     let result = Server::start(address, Arc::default(), EventSink::null(), || Ok(()));
-    let error = result.err().expect("the port is taken");
+    let error = result.expect_err("the port is taken");
     assert!(matches!(error, StartError::Listen(..)));
     let text = error.to_string();
     assert!(

@@ -7,3 +7,4 @@ pub mod buffer;
 pub mod clock;
 pub mod driver;
 mod socket;
+pub mod tls;

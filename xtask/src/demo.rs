@@ -4,7 +4,6 @@
 //! where they exist: the sessions it saw are its `pg_stat_database.sessions`, the most at once a watched `pg_stat_activity`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -84,8 +83,11 @@ pub fn run(args: &Args) -> Result<()> {
         ],
     );
     stage.short_lived(&mut table)?;
-    stage.many_clients(&mut table)?;
+    let note = stage.many_clients(&mut table)?;
     println!("\n{}", table.plain());
+    if !note.is_empty() {
+        println!("{note}");
+    }
     println!("peak, connections: how many the database saw at once, and in all.");
     println!(
         "PostgreSQL {}, max_connections {SERVER_CONNECTIONS_MAX}; Forebay may hold {PROXY_CONNECTIONS_MAX}.",
@@ -126,7 +128,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn many_clients(&self, table: &mut Table) -> Result<()> {
+    fn many_clients(&self, table: &mut Table) -> Result<String> {
+        let mut note = String::new();
         heading(&format!(
             "Many clients: {MANY_CLIENTS} that stay connected and ask all the time"
         ));
@@ -146,11 +149,8 @@ impl Stage<'_> {
                 let error = format!("{error:#}");
                 let said = error.rsplit("FATAL:").next().unwrap_or_default().trim();
                 progress(&format!("refused by PostgreSQL: {said}"));
-                table.row(vec![
-                    label.clone(),
-                    "direct".into(),
-                    format!("refused: {said}"),
-                ]);
+                table.row(vec![label.clone(), "direct".into(), "refused".into()]);
+                note = format!("{label}, direct: PostgreSQL says \"{said}\".");
             }
         }
         let fitting = Load::select(DIRECT_CLIENTS_MAX, self.seconds);
@@ -161,7 +161,8 @@ impl Stage<'_> {
             &self.server.app,
             &fitting,
         )?;
-        self.measure(table, &label, "Forebay", self.proxied, &many)
+        self.measure(table, &label, "Forebay", self.proxied, &many)?;
+        Ok(note)
     }
 
     fn measure(
@@ -174,14 +175,17 @@ impl Stage<'_> {
     ) -> Result<()> {
         progress(&format!("{label}, {way}"));
         let before = self.sessions()?;
-        let connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app'";
         let superuser = &self.server.superuser;
-        let watch = Watch::start(
-            &self.server.binaries,
-            superuser,
-            connected,
-            Duration::from_millis(50),
-        )?;
+        // The connections that the proxy holds from an earlier load are its own, not those of a direct one.
+        let others = if way == "direct" {
+            self.connected()?
+        } else {
+            String::new()
+        };
+        let connected = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = 'app' AND pid <> ALL ('{{{others}}}'::int[])"
+        );
+        let watch = Watch::start(&self.server.binaries, superuser, &connected, self.folder)?;
         let figures = pgbench::run(&self.server.binaries, access, load, self.folder, || {
             Ok(Vec::new())
         })?;
@@ -190,6 +194,11 @@ impl Stage<'_> {
         let total = (self.sessions()? - before).max(peak);
         table.row(row(label, way, &figures, &[peak, total]));
         Ok(())
+    }
+
+    fn connected(&self) -> Result<String> {
+        let sql = "SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE datname = 'app'";
+        psql::ask(&self.server.binaries, &self.server.superuser, sql)
     }
 
     fn sessions(&self) -> Result<i64> {

@@ -48,7 +48,7 @@ impl Load {
     /// The command, as one would type it (the connection is in the environment).
     pub fn command(&self, binaries: &Binaries, access: &Access) -> Result<Command> {
         let mut command = binaries.tool("pgbench")?;
-        access.into_environment(&mut command);
+        access.set_environment(&mut command);
         // A connecting pgbench thread waits for the server: to have N connections under way it needs N threads.
         let threads = if self.reconnect {
             self.clients
@@ -97,7 +97,7 @@ struct Reading {
 /// Fills the tables that the one-row SELECT reads; `scale` hundred thousands of rows.
 pub fn fill(binaries: &Binaries, access: &Access, scale: u32) -> Result<()> {
     let mut command = binaries.tool("pgbench")?;
-    access.into_environment(&mut command);
+    access.set_environment(&mut command);
     process::capture(command.args(["-i", "-q", "-s", &scale.to_string()])).map(drop)
 }
 
@@ -139,9 +139,7 @@ fn watch(
             .strip_prefix("progress: ")
             .and_then(|rest| rest.split('.').next()?.parse::<u32>().ok())
         {
-            Some(second) if readings.is_empty() || second + 1 <= seconds => {
-                readings.push(read(&probe)?)
-            }
+            Some(second) if readings.is_empty() || second < seconds => readings.push(read(&probe)?),
             Some(_) => {}
             None => said.push(line),
         }

@@ -59,7 +59,7 @@ impl Access {
     }
 
     /// Sets what libpq reads; nothing of it appears in a list of processes.
-    pub fn into_environment(&self, command: &mut Command) {
+    pub fn set_environment(&self, command: &mut Command) {
         for name in [
             "PGSERVICE",
             "PGOPTIONS",

@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -158,12 +159,14 @@ pub fn poll<T>(
 
 /// The command as one would type it, without its environment (passwords are there).
 pub fn line(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(program.as_os_str());
+    let words = std::iter::once(name).chain(command.get_args());
+    let quoted: Vec<String> = words
         .map(OsStr::to_string_lossy)
         .map(|word| quoted(&word))
-        .collect::<Vec<_>>()
-        .join(" ")
+        .collect();
+    quoted.join(" ")
 }
 
 /// The last `count` lines of a text.
@@ -263,7 +266,7 @@ mod tests {
         let pid = running.pid();
         assert!(running.ended().is_none());
         drop(running);
-        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
 
     #[test]

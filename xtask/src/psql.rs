@@ -1,11 +1,12 @@
 //! Questions to a server with `psql`: one answer, or one value watched while something else runs.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -30,9 +31,12 @@ pub fn number(binaries: &Binaries, access: &Access, sql: &str) -> Result<i64> {
 pub fn psql(binaries: &Binaries, access: &Access) -> Result<Command> {
     let mut command = binaries.tool("psql")?;
     command.args(["-X", "-q", "-At", "-v", "ON_ERROR_STOP=1"]);
-    access.into_environment(&mut command);
+    access.set_environment(&mut command);
     Ok(command)
 }
+
+/// Often enough to see a crowd that stays for a second, rarely enough to cost nothing.
+const WATCH_INTERVAL_SECONDS: f64 = 0.05;
 
 /// The largest value that a question gave since the watch began.
 pub struct Watch {
@@ -42,18 +46,15 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Asks on one connection of its own, again and again.
-    pub fn start(
-        binaries: &Binaries,
-        access: &Access,
-        sql: &str,
-        interval: Duration,
-    ) -> Result<Watch> {
+    /// Asks on one connection of its own, again and again; `folder` takes the script.
+    pub fn start(binaries: &Binaries, access: &Access, sql: &str, folder: &Path) -> Result<Watch> {
+        let script = folder.join("watch.sql");
+        fs::write(&script, format!("{sql} \\watch {WATCH_INTERVAL_SECONDS}\n"))?;
         let mut command = psql(binaries, access)?;
-        let again = format!("\\watch {:.3}", interval.as_secs_f64());
-        command.args(["-c", sql, "-c", &again]);
+        command.arg("-f").arg(script);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut running = Running::start(&mut command, libc::SIGTERM)?;
+        // At SIGINT psql leaves `\watch` and writes what it still holds; any other signal would lose that.
+        let mut running = Running::start(&mut command, libc::SIGINT)?;
         let output = running.take_stdout().context("the output of psql")?;
         let largest = Arc::new(AtomicI64::new(0));
         let seen = largest.clone();

@@ -178,7 +178,7 @@ fn haproxy(stage: &Stage<'_>) -> Result<Peer> {
     let program = install::program("haproxy", "haproxy")?;
     let port = postgres::free_port()?;
     let config = format!(
-        "global\n  maxconn 24000\n  nbthread 1\n\
+        "global\n  maxconn 4000\n  nbthread 1\n\
          defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n\
          listen postgres\n  bind 127.0.0.1:{port}\n  server primary 127.0.0.1:{}\n",
         stage.server.app.port

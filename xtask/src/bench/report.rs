@@ -142,9 +142,19 @@ impl Report {
 
     /// For the terminal.
     pub fn plain(&self) -> String {
-        self.tables()
-            .map(|(title, table)| format!("{title}\n\n{}\n", table.plain()))
-            .collect()
+        let mut text = String::new();
+        for (title, table) in self.tables() {
+            let _ = write!(text, "{title}\n\n{}\n", table.plain());
+        }
+        for failure in self
+            .lines
+            .iter()
+            .flat_map(Line::failures)
+            .chain(self.absent.clone())
+        {
+            let _ = writeln!(text, "failed: {failure}");
+        }
+        text
     }
 
     /// Writes both files and says where they are.
@@ -248,6 +258,9 @@ impl Report {
         for absent in &self.absent {
             let _ = write!(text, "\nAbsent: {absent}\n");
         }
+        for failure in self.lines.iter().flat_map(Line::failures) {
+            let _ = write!(text, "\nFailed: {failure}\n");
+        }
         text += "\n## Loads\n\n";
         for line in &self.lines {
             let _ = writeln!(
@@ -300,23 +313,19 @@ impl Line {
 
     fn row(&self, kind: Kind) -> Vec<String> {
         let mut row = vec![self.name.clone(), self.clients.to_string(), kind.name()];
-        let failed = self
-            .visits
-            .iter()
-            .find_map(|(peer, _, measured)| measured.as_ref().err().filter(|_| *peer == kind));
+        let visits = self.visits.iter().filter(|(peer, _, _)| *peer == kind);
+        let failed = visits.filter(|(_, _, measured)| measured.is_err()).count();
         let Some(rate) = self.median(kind, |found| Some(found.rate)) else {
-            row.push(format!("failed: {}", failed.map_or("", String::as_str)));
+            row.push("failed".into());
             return row;
         };
         let cell = |value: Option<f64>| value.map_or("–".into(), number);
-        row.push(
-            number(rate)
-                + if failed.is_some() {
-                    " (some failed)"
-                } else {
-                    ""
-                },
-        );
+        let note = if failed > 0 {
+            format!(" ({failed} failed)")
+        } else {
+            String::new()
+        };
+        row.push(number(rate) + &note);
         if !self.bulk {
             row.extend([
                 cell(self.median(kind, |found| found.median)),
@@ -335,6 +344,25 @@ impl Line {
             cell(self.median(kind, |found| Some(found.server_cpu))),
         ]);
         row
+    }
+
+    /// What failed, each reason once.
+    fn failures(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for (kind, _, measured) in &self.visits {
+            if let Err(why) = measured {
+                let text = format!(
+                    "{}, {} clients, {}: {why}",
+                    self.name,
+                    self.clients,
+                    kind.name()
+                );
+                if !failures.contains(&text) {
+                    failures.push(text);
+                }
+            }
+        }
+        failures
     }
 
     fn json(&self) -> Value {

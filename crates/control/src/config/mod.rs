@@ -20,7 +20,7 @@ mod target_group;
 pub(crate) mod tls;
 pub(crate) mod values;
 
-pub use server::{Driver, LogFormat, ServerConfig};
+pub use server::{Driver, LogFormat, ServerConfig, WORKERS_MAX};
 pub use values::duration;
 
 use error::{ConfigError, ConfigErrors, Warning};

@@ -28,14 +28,8 @@ const CREDENTIALS_MAX: usize = 10_000;
 
 /// Reads every proxy; names and listen addresses must be unique.
 pub(super) fn read_all(root: &Table<'_>, secrets: &[Secret]) -> Vec<Arc<Proxy>> {
-    let tables = root.tables("proxies");
-    if tables.is_empty()
-        && root
-            .field("proxies")
-            .is_none_or(|field| field.is_empty_array())
-    {
-        root.missing("proxies", "at least one [[proxies]]");
-    }
+    let fix = "at least one [[proxies]]";
+    let tables = root.tables_required("proxies", fix);
     let mut proxies: Vec<Arc<Proxy>> = Vec::new();
     let mut taken = Vec::new();
     for table in tables {
@@ -109,14 +103,8 @@ fn credentials(
     secrets: &[Secret],
     tls: Option<&Arc<ServerTls>>,
 ) -> Vec<Arc<Credential>> {
-    let tables = table.tables("auth");
-    if tables.is_empty()
-        && table
-            .field("auth")
-            .is_none_or(|field| field.is_empty_array())
-    {
-        table.missing("auth", "at least one { secret = \"…\" }");
-    }
+    let fix = "at least one { secret = \"…\" }";
+    let tables = table.tables_required("auth", fix);
     if tables.len() > CREDENTIALS_MAX {
         table.report.error(
             &table.place,
@@ -188,17 +176,8 @@ fn no_such_secret(secrets: &[Secret]) -> String {
 }
 
 fn endpoints(proxy: &Table<'_>, taken: &mut Vec<SocketAddr>) -> Vec<Endpoint> {
-    let tables = proxy.tables("endpoints");
-    if tables.is_empty()
-        && proxy
-            .field("endpoints")
-            .is_none_or(|field| field.is_empty_array())
-    {
-        proxy.missing(
-            "endpoints",
-            "at least one [[proxies.endpoints]] with listen = \"127.0.0.1:6432\"",
-        );
-    }
+    let fix = "at least one [[proxies.endpoints]] with listen = \"127.0.0.1:6432\"";
+    let tables = proxy.tables_required("endpoints", fix);
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for table in tables {
         let first = endpoints.is_empty();
@@ -228,11 +207,7 @@ fn endpoint(table: &Table<'_>, first: bool, taken: &mut Vec<SocketAddr>) -> Opti
             "a name for the endpoint: only the first one has a default",
         )
     };
-    let roles = [
-        ("READ_WRITE", TargetRole::ReadWrite),
-        ("READ_ONLY", TargetRole::ReadOnly),
-    ];
-    let role = table.choice("target_role", &roles, TargetRole::ReadWrite);
+    let role = role(table);
     let listen = table.address(
         "listen",
         "where clients connect, such as \"127.0.0.1:6432\"",
@@ -253,6 +228,18 @@ fn endpoint(table: &Table<'_>, first: bool, taken: &mut Vec<SocketAddr>) -> Opti
         listen,
         role,
     })
+}
+
+/// RDS refuses READ_ONLY where there is nothing to read from but the writer; here that is always, so far.
+fn role(table: &Table<'_>) -> TargetRole {
+    if let Some((text, field)) = table.text("target_role") {
+        match text {
+            "READ_WRITE" => {}
+            "READ_ONLY" => table.wrong(&field, "not yet supported: only \"READ_WRITE\" is"),
+            _ => table.wrong(&field, "must be \"READ_WRITE\""),
+        }
+    }
+    TargetRole::ReadWrite
 }
 
 fn warn_of_unused(root: &Table<'_>, secrets: &[Secret]) {

@@ -243,6 +243,16 @@ impl<'r> Table<'r> {
         tables
     }
 
+    /// An array of tables with at least one in it; `fix` says which.
+    pub(crate) fn tables_required(&self, name: &str, fix: &str) -> Vec<Table<'r>> {
+        let is_empty =
+            |field: Field<'_>| matches!(field.value, DeValue::Array(items) if items.is_empty());
+        if self.field(name).is_none_or(is_empty) {
+            self.missing(name, fix);
+        }
+        self.tables(name)
+    }
+
     /// An array of strings, each with its field; empty when it is absent.
     pub(crate) fn texts(&self, name: &str) -> Vec<(&'r str, Field<'r>)> {
         let mut texts = Vec::new();
@@ -284,11 +294,6 @@ impl<'r> Table<'r> {
 }
 
 impl Field<'_> {
-    /// Whether it is `[]`.
-    pub(crate) fn is_empty_array(&self) -> bool {
-        matches!(self.value, DeValue::Array(items) if items.is_empty())
-    }
-
     fn integer(&self) -> Option<u64> {
         match self.value {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),

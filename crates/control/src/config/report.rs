@@ -67,10 +67,12 @@ impl Report {
         });
     }
 
-    /// `value` with the warnings, or all errors in the order of their lines.
+    /// `value` with the warnings, or all errors, in the order of their lines.
     pub(crate) fn finish<T>(self, value: T) -> Result<(T, Vec<Warning>), ConfigErrors> {
         if self.errors.borrow().is_empty() {
-            return Ok((value, self.warnings.into_inner()));
+            let mut warnings = self.warnings.into_inner();
+            warnings.sort_by_key(|warning| warning.line);
+            return Ok((value, warnings));
         }
         Err(self.into_errors())
     }

@@ -141,51 +141,31 @@ fn session_pinning_filters(table: &Table<'_>) {
     }
 }
 
+/// RDS lets a proxy have one database (or cluster); several instances belong to failover.
 fn targets(table: &Table<'_>) -> Vec<Arc<Target>> {
-    let mut targets: Vec<Arc<Target>> = Vec::new();
-    let tables = table.tables("targets");
-    if tables.is_empty()
-        && table
-            .field("targets")
-            .is_none_or(|field| field.is_empty_array())
-    {
-        table.missing(
-            "targets",
-            "at least one [[proxies.target_group.targets]] with a host",
-        );
+    let fix = "at least one [[proxies.target_group.targets]] with a host";
+    let tables = table.tables_required("targets", fix);
+    if let Some(second) = tables.get(1) {
+        let fix = "not yet supported: a target group has one target";
+        table.report.error(&second.place, None, fix);
     }
-    for table in tables {
-        table.allow(&["host", "port", "tls"]);
-        let Some((host, field)) =
-            table.text_required("host", "the database's host name or address")
-        else {
-            continue;
-        };
-        let port = port(&table);
-        if !values::is_host(host) {
-            table.wrong(
-                &field,
-                "must be a host name or an IP address, without a port",
-            );
-        }
-        if targets
-            .iter()
-            .any(|known| &*known.host == host && known.port == port)
-        {
-            table.wrong(
-                &field,
-                format!(
-                    "is there twice with port {port}: every target needs to be another database"
-                ),
-            );
-        }
-        targets.push(Arc::new(Target {
-            host: Arc::from(host),
-            port,
-            tls: tls::read_target(&table),
-        }));
+    tables.iter().filter_map(target).collect()
+}
+
+fn target(table: &Table<'_>) -> Option<Arc<Target>> {
+    table.allow(&["host", "port", "tls"]);
+    let tls = tls::read_target(table);
+    let port = port(table);
+    let (host, field) = table.text_required("host", "the database's host name or address")?;
+    if !values::is_host(host) {
+        let fix = "must be a host name or an IP address, without a port";
+        table.wrong(&field, fix);
     }
-    targets
+    Some(Arc::new(Target {
+        host: Arc::from(host),
+        port,
+        tls,
+    }))
 }
 
 fn port(table: &Table<'_>) -> u16 {

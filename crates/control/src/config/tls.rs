@@ -96,10 +96,14 @@ fn identity(
 ) -> Option<Identity> {
     let ((certificate, _), (key, key_field)) = (certificate?, key?);
     let report = table.report;
-    match certificates::identity(&report.path(certificate), &report.path(key)) {
+    let (certificate, key) = (report.path(certificate), report.path(key));
+    match certificates::identity(&certificate, &key) {
         Ok(loaded) => {
             if loaded.key_world_readable {
-                let text = format!("every user of this machine may read {key}: chmod 600");
+                let text = format!(
+                    "every user of this machine may read {}: chmod 600",
+                    key.display()
+                );
                 report.warning(&key_field.place, text);
             }
             Some(loaded.identity)

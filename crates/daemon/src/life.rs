@@ -1,0 +1,334 @@
+//! The life of the process: start, stay, reload at SIGHUP, drain at SIGTERM or SIGINT, stop.
+//!
+//! ```text
+//! start ──► serving ──SIGTERM──► draining ──no clients, time over, second signal──► stopped
+//!             │  ▲
+//!             └──┘ SIGHUP
+//! ```
+//!
+//! The main thread runs this on a small runtime of its own; no client byte passes here.
+
+use crate::log::{self, EventLog};
+use crate::plan::{Origin, Plan, environment};
+use crate::plane::{DataPlane, DriverChoice, Options};
+use crate::process;
+use anyhow::{Context, Result};
+use forebay_api::Server;
+use forebay_control::config::{self, Driver, ServerConfig};
+use forebay_control::differences;
+use forebay_core::metrics::Registry;
+use forebay_core::snapshot::Snapshot;
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, interval, sleep_until};
+use tracing::{error, info, warn};
+
+/// How often a drain looks whether clients are left.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// Starts what the plan says and stays until a signal ends it.
+///
+/// # Errors
+/// When something cannot be started.
+pub fn live(plan: Plan) -> Result<()> {
+    log::init(plan.server.log_format, plan.log_level);
+    if !plan.allow_core {
+        process::forbid_core();
+    }
+    process::raise_open_files();
+    for warning in &plan.warnings {
+        warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime of the main thread")?;
+    runtime.block_on(async {
+        // Before anything else listens: a signal must not find the default action.
+        let mut signals = Signals::new().context("cannot listen for signals")?;
+        let mut running = Running::start(plan)?;
+        running.serve(&mut signals).await;
+        running.drain(&mut signals).await;
+        running.stop();
+        Ok(())
+    })
+}
+
+/// The signals we obey.
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; gives its name.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// What the HTTP thread also looks at.
+struct Shared {
+    /// Present until the end.
+    plane: Mutex<Option<DataPlane>>,
+    draining: AtomicBool,
+}
+
+impl Shared {
+    fn plane(&self) -> MutexGuard<'_, Option<DataPlane>> {
+        // Nothing that holds the lock changes anything but whether the plane is there.
+        self.plane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("draining".to_owned());
+        }
+        match &*self.plane() {
+            Some(plane) => plane.ready(),
+            None => Err("stopped".to_owned()),
+        }
+    }
+
+    fn clients(&self) -> usize {
+        self.plane().as_ref().map_or(0, DataPlane::clients)
+    }
+}
+
+/// Everything that runs.
+struct Running {
+    shared: Arc<Shared>,
+    http: Option<Server>,
+    log: EventLog,
+    server: ServerConfig,
+    snapshot: Arc<Snapshot>,
+    origin: Origin,
+}
+
+impl Running {
+    fn start(plan: Plan) -> Result<Running> {
+        let log = EventLog::start().context("cannot start the log's thread")?;
+        let registry = Arc::new(Registry::default());
+        let snapshot = Arc::new(plan.snapshot);
+        let workers = workers(&plan.server);
+        let options = Options {
+            workers,
+            driver: driver(plan.server.driver),
+            events: log.sink(),
+            metrics: Arc::clone(&registry),
+        };
+        let plane = DataPlane::start(options, Arc::clone(&snapshot))?;
+        let shared = Arc::new(Shared {
+            plane: Mutex::new(Some(plane)),
+            draining: AtomicBool::new(false),
+        });
+        let asked = Arc::clone(&shared);
+        let http = match plan.server.metrics {
+            Some(address) => Some(Server::start(address, registry, log.sink(), move || {
+                asked.ready()
+            })?),
+            None => None,
+        };
+        let running = Running {
+            shared,
+            http,
+            log,
+            server: plan.server,
+            snapshot,
+            origin: plan.origin,
+        };
+        running.announce(workers);
+        Ok(running)
+    }
+
+    /// Tells on standard output, in one write, where everything is; scripts wait for these lines.
+    fn announce(&self, workers: usize) {
+        let mut text = String::new();
+        if let Some(plane) = &*self.shared.plane() {
+            text = self.announcement(plane, workers);
+        }
+        // On one terminal they would be there twice.
+        if !(std::io::stdout().is_terminal() && std::io::stderr().is_terminal()) {
+            text.lines().for_each(|line| info!("{line}"));
+        }
+        let mut output = std::io::stdout().lock();
+        // Nobody reads: the same lines are in the log.
+        let _ = output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush());
+    }
+
+    fn announcement(&self, plane: &DataPlane, workers: usize) -> String {
+        let mut lines = Vec::new();
+        let endpoints = plane.endpoints();
+        for at in &endpoints {
+            lines.push(format!(
+                "listening on {} (proxy {}, endpoint {})",
+                at.address, at.proxy, at.endpoint
+            ));
+        }
+        if let Some(http) = &self.http {
+            lines.push(format!("metrics on http://{}/metrics", http.address()));
+        }
+        let (driver, why) = plane.driver();
+        let plural = if workers == 1 { "" } else { "s" };
+        lines.push(format!("driver {driver} ({why}), {workers} worker{plural}"));
+        if let (Origin::Url { user, database }, Some(at)) = (&self.origin, endpoints.first()) {
+            let (user, database) = (encoded(user), encoded(database));
+            lines.push(format!(
+                "connect with: psql 'postgres://{user}@{}/{database}'",
+                at.address
+            ));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// Serves until a signal asks for the end.
+    async fn serve(&mut self, signals: &mut Signals) {
+        loop {
+            tokio::select! {
+                _ = signals.hangup.recv() => self.reload(),
+                _ = signals.interrupt.recv() => {
+                    info!("SIGINT: draining");
+                    return;
+                }
+                _ = signals.terminate.recv() => {
+                    info!("SIGTERM: draining");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads the file again; a wrong one changes nothing.
+    fn reload(&mut self) {
+        let Origin::File(path) = &self.origin else {
+            info!("SIGHUP: nothing to read again: started with a URL");
+            return;
+        };
+        let loaded = match config::load(path, self.snapshot.generation + 1, &environment) {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                error!("SIGHUP: the old configuration stays");
+                for wrong in &errors.0 {
+                    error!("{wrong}");
+                }
+                return;
+            }
+        };
+        for warning in &loaded.warnings {
+            warn!("{warning}");
+        }
+        let snapshot = Arc::new(loaded.snapshot);
+        if let Some(plane) = &*self.shared.plane()
+            && let Err(wrong) = plane.load(Arc::clone(&snapshot))
+        {
+            error!("SIGHUP: the old configuration stays: {wrong}");
+            return;
+        }
+        let changes = differences(&self.snapshot, &snapshot);
+        info!(
+            "SIGHUP: configuration {} is in effect, {} changes",
+            snapshot.generation,
+            changes.len()
+        );
+        for change in changes {
+            info!("{change}");
+        }
+        self.snapshot = snapshot;
+    }
+
+    /// Lets clients reach the end of their transaction, for a while.
+    async fn drain(&mut self, signals: &mut Signals) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        if let Some(plane) = &*self.shared.plane() {
+            plane.drain();
+        }
+        let end = Instant::now() + self.server.drain_timeout;
+        let mut tick = interval(DRAIN_TICK);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    if self.shared.clients() == 0 {
+                        info!("drained");
+                        return;
+                    }
+                }
+                () = sleep_until(end) => {
+                    warn!("drain_timeout is over: closing {} clients", self.shared.clients());
+                    return;
+                }
+                name = signals.end() => {
+                    warn!("{name} again: closing {} clients at once", self.shared.clients());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn stop(self) {
+        let plane = self.shared.plane().take();
+        if let Some(plane) = plane {
+            plane.stop();
+        }
+        if let Some(http) = self.http {
+            http.stop();
+        }
+        self.log.finish();
+        info!("stopped");
+    }
+}
+
+fn workers(server: &ServerConfig) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    server.workers.map_or_else(cores, NonZeroUsize::get)
+}
+
+fn driver(driver: Driver) -> DriverChoice {
+    match driver {
+        Driver::Auto => DriverChoice::Auto,
+        Driver::Uring => DriverChoice::Uring,
+        Driver::Epoll => DriverChoice::Epoll,
+    }
+}
+
+/// A name as it may stand in a URL and between single quotes of a shell.
+fn encoded(name: &str) -> String {
+    let mut text = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            write!(text, "%{byte:02X}").expect("writing to a string does not fail");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoded;
+
+    #[test]
+    fn a_name_in_the_printed_url_cannot_end_its_quotes() {
+        assert_eq!(encoded("app"), "app");
+        assert_eq!(encoded("o'brien@x"), "o%27brien%40x");
+    }
+}

@@ -1,0 +1,144 @@
+//! The thread that turns workers' events into log lines. It alone may wait for standard error; workers never do: what does not fit into the
+//! queue is dropped and counted.
+
+use super::events::{Line, Storm, line};
+use super::rate::Rate;
+use forebay_core::event::{Event, EventSink};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tracing::{Level, debug, error, info, trace, warn};
+
+/// Events that wait for their line; about 2 MB at most.
+const QUEUE_MAX: usize = 16 * 1024;
+/// How often suppressed and dropped lines are reported while nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The running thread.
+pub struct EventLog {
+    events: EventSink,
+    thread: JoinHandle<()>,
+}
+
+impl EventLog {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the operating system has no thread for us.
+    pub fn start() -> std::io::Result<EventLog> {
+        let (sender, receiver) = sync_channel(QUEUE_MAX);
+        let thread = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || Drain::default().run(&receiver))?;
+        Ok(EventLog {
+            events: EventSink::new(sender),
+            thread,
+        })
+    }
+
+    /// Where workers put their events.
+    pub fn sink(&self) -> EventSink {
+        self.events.clone()
+    }
+
+    /// Waits until everything is written. All other sinks must be gone, or this waits for them.
+    pub fn finish(self) {
+        let dropped = self.events.dropped();
+        drop(self.events);
+        // A panic in it has been reported by the panic hook.
+        let _ = self.thread.join();
+        if dropped > 0 {
+            warn!("{dropped} events were not logged: the log could not keep up");
+        }
+    }
+}
+
+#[derive(Default)]
+struct Drain {
+    refusals: Rate,
+    pins: Rate,
+    backends: Rate,
+}
+
+impl Drain {
+    fn run(mut self, events: &Receiver<Event>) {
+        loop {
+            match events.recv_timeout(TICK) {
+                Ok(event) => self.on_event(&event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.report_suppressed(Instant::now());
+        }
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        let line = line(event);
+        // A line that nobody sees must not use up the second's lines.
+        if !is_seen(line.level) {
+            return;
+        }
+        let allowed = match line.storm {
+            Some(storm) => self.rate(storm).allows(Instant::now()),
+            None => true,
+        };
+        if allowed {
+            write(event, &line);
+        }
+    }
+
+    fn rate(&mut self, storm: Storm) -> &mut Rate {
+        match storm {
+            Storm::Refusals => &mut self.refusals,
+            Storm::Pins => &mut self.pins,
+            Storm::Backends => &mut self.backends,
+        }
+    }
+
+    fn report_suppressed(&mut self, now: Instant) {
+        for (storm, what) in [
+            (Storm::Refusals, "refusals"),
+            (Storm::Pins, "pins"),
+            (Storm::Backends, "database connections"),
+        ] {
+            if let Some(lines) = self.rate(storm).take_suppressed(now) {
+                warn!("suppressed {lines} more lines about {what} within a second");
+            }
+        }
+    }
+}
+
+fn is_seen(level: Level) -> bool {
+    level <= tracing::level_filters::LevelFilter::current()
+}
+
+fn write(event: &Event, line: &Line<'_>) {
+    /// Fields must be known at compile time; those that are `None` are not written.
+    macro_rules! write_at {
+        ($macro:ident) => {
+            $macro!(
+                worker = event.worker,
+                proxy = event.proxy.as_deref(),
+                client = event.client,
+                backend = event.backend,
+                reason = line.reason,
+                peer = line.peer,
+                user = line.user,
+                database = line.database,
+                target = line.target,
+                tls = line.tls,
+                detail = line.detail,
+                incident = line.incident,
+                "{}",
+                line.message
+            )
+        };
+    }
+    match line.level {
+        Level::ERROR => write_at!(error),
+        Level::WARN => write_at!(warn),
+        Level::INFO => write_at!(info),
+        Level::DEBUG => write_at!(debug),
+        Level::TRACE => write_at!(trace),
+    }
+}

@@ -1,0 +1,65 @@
+//! Pins and endings in words, after RDS Proxy's log (reference: its group `/aws/rds/proxy/…`, format "subject to change").
+
+use forebay_core::{CloseReason, PinReason};
+
+/// Why a session keeps its database connection.
+pub fn pin(reason: PinReason) -> &'static str {
+    match reason {
+        PinReason::TemporaryObject => {
+            "A temporary table, view, sequence or type exists, or may exist."
+        }
+        PinReason::HoldableCursor => "A cursor WITH HOLD outlives its transaction.",
+        PinReason::AdvisoryLock => "A session-level advisory lock is held, or may be held.",
+        PinReason::Listen => "The session listens on a notification channel.",
+        PinReason::SqlPrepare => "A statement was prepared by SQL (PREPARE).",
+        PinReason::SetConfig => {
+            "A setting was changed by set_config, with a name or value that only the database knows."
+        }
+        PinReason::UntrackedSetting => {
+            "SQL changed session settings that the proxy doesn't track. Consider moving session configuration to the proxy's initialization query."
+        }
+        PinReason::LoadLibrary => "A library was loaded (LOAD).",
+        PinReason::SequenceState => {
+            "The session reads values that its database connection alone remembers (currval, lastval)."
+        }
+        PinReason::Seed => "The state of the random number generator was set.",
+        PinReason::ProcedureCall => "A procedure or anonymous block may have changed the session.",
+        PinReason::UnexplainedReport => {
+            "The database reported a changed setting that no tracked statement explains."
+        }
+        PinReason::ReplicationState => {
+            "Replication slots, origins or a backup in progress belong to the session."
+        }
+        PinReason::ReplicationConnection => "It is a replication connection.",
+    }
+}
+
+/// Why a connection ended.
+pub fn close(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::ClientQuit => "The client requested that the connection close.",
+        CloseReason::ClientGone => "The client closed its connection without a word.",
+        CloseReason::ClientGoneMidway => {
+            "The client vanished in the middle of a request or transaction."
+        }
+        CloseReason::Refused => "The proxy refused the client.",
+        CloseReason::ClientProtocol => "The client broke the protocol.",
+        CloseReason::Tls => "TLS failed.",
+        CloseReason::Io => "Reading from or writing to the connection failed.",
+        CloseReason::BackendGone => "The database closed the connection.",
+        CloseReason::BackendProtocol => "The database broke the protocol.",
+        CloseReason::NotClean => "It could not be proven clean for another session.",
+        CloseReason::MaxAge => "It reached its maximum age.",
+        CloseReason::IdleTrimmed => {
+            "More connections were idle than MaxIdleConnectionsPercent allows."
+        }
+        CloseReason::GivenUp => {
+            "Its place was given to other users or databases whose clients had waited."
+        }
+        CloseReason::Reconfigured => "The configuration changed.",
+        CloseReason::SetupFailed => "It could not be set up.",
+        CloseReason::CancelDone => "It only carried a cancel request.",
+        CloseReason::Drain => "The proxy shuts down.",
+        CloseReason::Bug => "A bug in the proxy; the incident is in the log.",
+    }
+}

@@ -10,7 +10,23 @@
 //!
 //! Invariants: no socket, clock, thread or randomness; every size is checked before it is kept.
 
+pub mod backend;
+pub mod backend_login;
+pub mod client_login;
+pub mod engine;
+pub mod errors;
+pub mod exchange;
+pub mod from_backend;
+pub mod from_client;
+pub mod login_cache;
 pub mod md5_password;
+pub mod pinning;
+pub mod reports;
 pub mod scram;
+pub mod session;
 pub mod sql;
+pub mod statements;
+pub mod tracking;
 pub mod wire;
+
+pub use engine::Postgres;

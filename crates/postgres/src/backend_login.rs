@@ -1,0 +1,546 @@
+//! Who are we, on the database's side: from the connection to a backend that may serve, or the name of what went wrong.
+//!
+//! ```text
+//! ExpectTlsAnswer --'S'--> ExpectTls --on_tls--> ExpectRequest            ('N' and TlsMode::Disable go straight there)
+//! ExpectRequest --SASL--> ExpectSaslContinue [--> DerivingKeys --on_work-->] ExpectSaslFinal --> ExpectOk
+//!               |--MD5, clear text under TLS--> ExpectOk
+//!               '--AuthenticationOk--> ExpectReady --> ReadingLimits --> RunningInitQuery --> Ready
+//! ```
+//! A connection that only cancels sends its request instead of the startup message and then waits for the database to close. The
+//! database may be hostile: nothing it says before TLS is shown to a client, AuthenticationOk does not replace its SCRAM signature, and
+//! lengths, iterations and parameters are bounded. `BackendReady` and `BackendFailed` end the login; nothing is read after them.
+//! Source: PostgreSQL documentation, "Message Flow: Start-up", "SASL Authentication", "Canceling Requests in Progress".
+
+mod reports;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use crate::login_cache::{Done, LoginCache, Work};
+use crate::md5_password::Md5Hash;
+use crate::scram::{
+    ClientBinding, ClientFirst, ClientKeys, ExpectServerFinal, ITERATIONS_MAX_DEFAULT, Mechanism,
+    NONCE_BYTES, NeedKeys,
+};
+use crate::wire::read::{ErrorFields, Fields};
+use crate::wire::{HEADER_BYTES, header, startup, write};
+use forebay_core::Refusal;
+use forebay_core::engine::{BackendFacts, Purpose, TlsFacts};
+use forebay_core::orders::{Order, Orders};
+use forebay_core::snapshot::TlsMode;
+use reports::Reports;
+use secrecy::ExposeSecret as _;
+use setup::Limits;
+
+/// Longest message that is read whole during login; the only longer ones are results of an initialization query, which are not
+/// looked at.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest text of the database that is kept in a refusal.
+const ERROR_TEXT_BYTES_MAX: usize = 1024;
+
+/// The machine that logs one connection in to a database.
+pub struct BackendLogin {
+    facts: BackendFacts,
+    channel: Channel,
+    reports: Reports,
+    /// Bytes still to come of a message that is not looked at.
+    skipped: usize,
+    state: State,
+}
+
+/// What the database said of itself while we logged in.
+pub struct LoggedIn {
+    /// ParameterStatus: names and last values, in order of first report.
+    pub parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// Process number to cancel with; 0 if the database named none.
+    pub process: u32,
+    /// Secret to cancel with; empty if the database named none.
+    pub secret: Box<[u8]>,
+}
+
+impl std::fmt::Debug for LoggedIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoggedIn")
+            .field("process", &self.process)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the bytes go through.
+enum Channel {
+    Clear,
+    Tls { server_end_point: Option<Box<[u8]>> },
+}
+
+enum State {
+    ExpectTlsAnswer,
+    ExpectTls,
+    ExpectRequest,
+    ExpectSaslContinue(ClientFirst),
+    DerivingKeys(NeedKeys),
+    ExpectSaslFinal(ExpectServerFinal),
+    ExpectOk,
+    ExpectReady,
+    ReadingLimits(Option<Limits>),
+    RunningInitQuery(Limits),
+    Ready,
+    /// The cancel request is sent.
+    Cancelling,
+    Failed,
+}
+
+/// Why the login failed.
+enum Failure {
+    /// The database's own error.
+    Refused(Refusal),
+    /// Something it should not have done, for the log.
+    Broken(&'static str),
+}
+
+impl From<&'static str> for Failure {
+    fn from(detail: &'static str) -> Failure {
+        Failure::Broken(detail)
+    }
+}
+
+impl BackendLogin {
+    /// A connection to the database was made.
+    pub fn new(facts: BackendFacts, orders: &mut Orders<Work>) -> BackendLogin {
+        let mut login = BackendLogin {
+            facts,
+            channel: Channel::Clear,
+            reports: Reports::default(),
+            skipped: 0,
+            state: State::ExpectTlsAnswer,
+        };
+        match login.facts.tls {
+            TlsMode::Disable => login.state = login.start(orders),
+            TlsMode::Prefer | TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
+                orders.to_backend(|out| out.extend_from_slice(write::SSL_REQUEST));
+            }
+        }
+        login
+    }
+
+    /// The database's bytes.
+    pub fn on_bytes(&mut self, cache: &mut LoginCache, input: &[u8], orders: &mut Orders<Work>) {
+        let mut input = input;
+        while !input.is_empty() {
+            let used = match self.state {
+                State::ExpectTlsAnswer => self.on_tls_answer(input, orders).map(Some),
+                State::Cancelling => return orders.swallow(input.len()),
+                State::ExpectTls | State::Ready | State::Failed => return,
+                _ => self.read_message(cache, input, orders),
+            };
+            match used {
+                Ok(Some(len)) => input = &input[len..],
+                Ok(None) => return,
+                Err(failure) => return self.fail(failure, orders),
+            }
+        }
+    }
+
+    /// The TLS handshake is complete.
+    pub fn on_tls(&mut self, facts: &TlsFacts, orders: &mut Orders<Work>) {
+        if !matches!(self.state, State::ExpectTls) {
+            return orders.push(Order::Bug(
+                "TLS completed for a backend that did not begin it",
+            ));
+        }
+        self.channel = Channel::Tls {
+            server_end_point: facts.server_end_point.as_deref().map(Box::from),
+        };
+        self.state = self.start(orders);
+    }
+
+    /// The keys are derived.
+    pub fn on_work(&mut self, _cache: &mut LoginCache, done: Done, orders: &mut Orders<Work>) {
+        match (std::mem::replace(&mut self.state, State::Failed), done) {
+            (State::DerivingKeys(need), Done::Keys(keys)) => {
+                self.state = prove(need, &keys, orders)
+            }
+            (State::Failed, _) => {}
+            _ => orders.push(Order::Bug(
+                "a backend login was given work that it did not order",
+            )),
+        }
+    }
+
+    /// What the login found out; `None` unless it ordered [`Order::BackendReady`].
+    pub fn into_logged_in(self) -> Option<LoggedIn> {
+        matches!(self.state, State::Ready).then(|| self.reports.into_logged_in())
+    }
+
+    fn fail(&mut self, failure: Failure, orders: &mut Orders<Work>) {
+        self.state = State::Failed;
+        let refusal = match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Broken(detail) => Refusal::TargetUnreachable {
+                detail: detail.into(),
+            },
+        };
+        orders.push(Order::BackendFailed(Box::new(refusal)));
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.channel, Channel::Tls { .. })
+    }
+
+    fn on_tls_answer(&mut self, input: &[u8], orders: &mut Orders<Work>) -> Result<usize, Failure> {
+        if input.len() > 1 && matches!(input[0], b'S' | b'N') {
+            // It came in clear, so anybody could have put it there (CVE-2021-23222).
+            return Err("received unencrypted data after the answer to the SSL request".into());
+        }
+        match (input[0], self.facts.tls) {
+            (b'S', _) => {
+                orders.swallow(1);
+                orders.push(Order::StartTls);
+                self.state = State::ExpectTls;
+            }
+            (b'N', TlsMode::Prefer) => {
+                orders.swallow(1);
+                self.state = self.start(orders);
+            }
+            (b'N', _) => return Err("the database does not offer TLS".into()),
+            // Its text is not shown: without TLS anybody could have written it (CVE-2024-10977).
+            (b'E', _) => return Err("the database answered the SSL request with an error".into()),
+            _ => return Err("the database does not speak the PostgreSQL protocol".into()),
+        }
+        Ok(1)
+    }
+
+    /// The channel is as it shall be.
+    fn start(&self, orders: &mut Orders<Work>) -> State {
+        let given: &[(String, String)] = match &self.facts.purpose {
+            Purpose::Cancel { process, secret } => {
+                orders.to_backend(|out| write::cancel_request(out, *process, secret));
+                return State::Cancelling;
+            }
+            Purpose::Dedicated(parameters) => parameters,
+            Purpose::Pooled => &[],
+        };
+        let own = [
+            ("user", self.facts.credential.username.as_str()),
+            ("database", &self.facts.database),
+        ];
+        let given = given
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        orders.to_backend(|out| {
+            write::startup(out, startup::VERSION_3_0, own.into_iter().chain(given))
+        });
+        State::ExpectRequest
+    }
+}
+
+/// Typed messages. Readers answer how much they consumed, or `None` when nothing more is to be read now.
+impl BackendLogin {
+    fn read_message(
+        &mut self,
+        cache: &mut LoginCache,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) -> Result<Option<usize>, Failure> {
+        if self.skipped > 0 {
+            return Ok(Some(self.skip(input, orders)));
+        }
+        let Some(header) = header(input).map_err(|error| error.as_str())? else {
+            orders.push(Order::Need(HEADER_BYTES));
+            return Ok(None);
+        };
+        if self.is_skipped(header.kind) {
+            self.skipped = header.len;
+            return Ok(Some(self.skip(input, orders)));
+        }
+        if header.len > MESSAGE_BYTES_MAX {
+            return Err("the database sent a login message that is too long".into());
+        }
+        if input.len() < header.len {
+            orders.push(Order::Need(header.len));
+            return Ok(None);
+        }
+        orders.swallow(header.len);
+        self.on_message(header.kind, &input[HEADER_BYTES..header.len], cache, orders)?;
+        Ok(Some(header.len))
+    }
+
+    /// Results of an initialization query may be of any size; nobody reads them.
+    fn is_skipped(&self, kind: u8) -> bool {
+        let is_result = matches!(kind, b'T' | b'D' | b'C' | b'I' | b'H' | b'd' | b'c');
+        matches!(self.state, State::RunningInitQuery(_)) && is_result
+    }
+
+    fn skip(&mut self, input: &[u8], orders: &mut Orders<Work>) -> usize {
+        let len = self.skipped.min(input.len());
+        orders.swallow(len);
+        self.skipped -= len;
+        len
+    }
+
+    fn on_message(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        cache: &mut LoginCache,
+        orders: &mut Orders<Work>,
+    ) -> Result<(), Failure> {
+        match kind {
+            b'E' => return Err(refused(body)),
+            // Notices and notifications may come at any time.
+            b'N' | b'A' => return Ok(()),
+            _ => {}
+        }
+        self.state = match std::mem::replace(&mut self.state, State::Failed) {
+            state @ State::ExpectRequest if kind == b'v' => state,
+            state @ (State::ExpectRequest
+            | State::ExpectSaslContinue(_)
+            | State::ExpectSaslFinal(_)
+            | State::ExpectOk)
+                if kind == b'R' =>
+            {
+                self.on_authentication(state, body, cache, orders)?
+            }
+            state @ (State::ExpectReady | State::ReadingLimits(_) | State::RunningInitQuery(_))
+                if kind == b'S' =>
+            {
+                self.reports.on_parameter_status(body)?;
+                state
+            }
+            state @ State::ExpectReady if kind == b'K' => {
+                self.reports.on_key_data(body)?;
+                state
+            }
+            State::ExpectReady if kind == b'Z' => self.after_login(orders),
+            State::ReadingLimits(limits) => self.on_limits(limits, kind, body, orders)?,
+            State::RunningInitQuery(limits) => on_init_query(limits, kind, body, orders)?,
+            _ => return Err("the database sent an unexpected message during login".into()),
+        };
+        Ok(())
+    }
+
+    fn after_login(&self, orders: &mut Orders<Work>) -> State {
+        match self.facts.purpose {
+            Purpose::Pooled => {
+                orders.to_backend(|out| write::query(out, setup::LIMITS_QUERY));
+                State::ReadingLimits(None)
+            }
+            Purpose::Dedicated(_) | Purpose::Cancel { .. } => ready(Limits::UNKNOWN, orders),
+        }
+    }
+
+    fn on_limits(
+        &self,
+        limits: Option<Limits>,
+        kind: u8,
+        body: &[u8],
+        orders: &mut Orders<Work>,
+    ) -> Result<State, Failure> {
+        match (kind, limits) {
+            (b'T' | b'C', limits) => Ok(State::ReadingLimits(limits)),
+            (b'D', None) => Ok(State::ReadingLimits(Some(Limits::read(body)?))),
+            (b'Z', Some(limits)) if self.facts.init_query.is_empty() => Ok(ready(limits, orders)),
+            (b'Z', Some(limits)) => {
+                orders.to_backend(|out| write::query(out, self.facts.init_query.as_bytes()));
+                Ok(State::RunningInitQuery(limits))
+            }
+            _ => {
+                Err("the database answered the question for its limits with something else".into())
+            }
+        }
+    }
+}
+
+/// What is left of the answer to an initialization query when its results are skipped.
+fn on_init_query(
+    limits: Limits,
+    kind: u8,
+    body: &[u8],
+    orders: &mut Orders<Work>,
+) -> Result<State, Failure> {
+    match (kind, body) {
+        (b'Z', b"I") => Ok(ready(limits, orders)),
+        (b'Z', _) => Err("the initialization query leaves a transaction open".into()),
+        (b'G' | b'W', _) => Err("the initialization query asks for COPY data".into()),
+        _ => Err("the database sent an unexpected message during the initialization query".into()),
+    }
+}
+
+fn ready(limits: Limits, orders: &mut Orders<Work>) -> State {
+    orders.push(Order::BackendReady {
+        connections_usable: limits.connections_usable,
+        connections_max: limits.connections_max,
+    });
+    State::Ready
+}
+
+/// Authentication requests.
+impl BackendLogin {
+    fn on_authentication(
+        &mut self,
+        state: State,
+        body: &[u8],
+        cache: &mut LoginCache,
+        orders: &mut Orders<Work>,
+    ) -> Result<State, Failure> {
+        let mut fields = Fields(body);
+        let kind = fields.u32().map_err(|error| error.as_str())?;
+        match (state, kind) {
+            (State::ExpectRequest | State::ExpectOk, 0) => Ok(State::ExpectReady),
+            (State::ExpectRequest, 3) => self.send_clear_text(orders),
+            (State::ExpectRequest, 5) => self.send_md5(fields.0, orders),
+            (State::ExpectRequest, 10) => self.choose_mechanism(fields, orders),
+            (State::ExpectRequest, 2 | 7 | 9) => {
+                Err("the database asks for GSSAPI, Kerberos or SSPI authentication".into())
+            }
+            (State::ExpectSaslContinue(first), 11) => {
+                self.on_sasl_continue(first, fields.0, cache, orders)
+            }
+            (State::ExpectSaslFinal(expect), 12) => on_sasl_final(expect, fields.0),
+            (State::ExpectSaslContinue(_) | State::ExpectSaslFinal(_), 0) => Err(
+                "the database accepts the login without proving that it knows the password".into(),
+            ),
+            (State::ExpectRequest, _) => {
+                Err("the database asks for an unknown kind of authentication".into())
+            }
+            _ => Err("the database sent an unexpected authentication request".into()),
+        }
+    }
+
+    fn send_clear_text(&self, orders: &mut Orders<Work>) -> Result<State, Failure> {
+        if !self.is_tls() {
+            return Err(
+                "the database asks for the password in clear text, but the connection has no TLS"
+                    .into(),
+            );
+        }
+        send_password(
+            self.facts.credential.password.expose_secret().as_bytes(),
+            orders,
+        );
+        Ok(State::ExpectOk)
+    }
+
+    fn send_md5(&self, salt: &[u8], orders: &mut Orders<Work>) -> Result<State, Failure> {
+        let salt = salt
+            .try_into()
+            .map_err(|_| "the database sent a malformed MD5 salt")?;
+        let credential = &self.facts.credential;
+        let hash = Md5Hash::of(&credential.username, credential.password.expose_secret());
+        send_password(&hash.response(salt), orders);
+        Ok(State::ExpectOk)
+    }
+
+    /// AuthenticationSASL: names up to an empty one.
+    fn choose_mechanism(
+        &self,
+        mut names: Fields<'_>,
+        orders: &mut Orders<Work>,
+    ) -> Result<State, Failure> {
+        let (mut plain, mut plus) = (false, false);
+        loop {
+            let name = names.string().map_err(|error| error.as_str())?;
+            match Mechanism::from_wire(name) {
+                Some(Mechanism::ScramSha256) => plain = true,
+                Some(Mechanism::ScramSha256Plus) => plus = true,
+                None if name.is_empty() => break,
+                None => {}
+            }
+        }
+        let binding = match &self.channel {
+            Channel::Tls {
+                server_end_point: Some(data),
+            } if plus => ClientBinding::TlsServerEndPoint(data.clone()),
+            Channel::Tls {
+                server_end_point: Some(_),
+            } => ClientBinding::SupportedButNotUsed,
+            Channel::Tls {
+                server_end_point: None,
+            }
+            | Channel::Clear => ClientBinding::None,
+        };
+        if binding.mechanism() == Mechanism::ScramSha256 && !plain {
+            return Err("the database offers no SASL mechanism that is known here".into());
+        }
+        let nonce: &[u8; NONCE_BYTES] = self
+            .facts
+            .entropy
+            .first_chunk()
+            .expect("32 bytes are enough for a nonce");
+        let first = ClientFirst::new(nonce, binding);
+        orders.to_backend(|out| sasl_initial_response(out, &first));
+        Ok(State::ExpectSaslContinue(first))
+    }
+
+    fn on_sasl_continue(
+        &self,
+        first: ClientFirst,
+        message: &[u8],
+        cache: &mut LoginCache,
+        orders: &mut Orders<Work>,
+    ) -> Result<State, Failure> {
+        let need = first
+            .on_server_first(message, ITERATIONS_MAX_DEFAULT)
+            .map_err(|error| {
+                Failure::Refused(unreachable(format!(
+                    "SCRAM with the database failed: {error}"
+                )))
+            })?;
+        match cache.keys(&self.facts.credential, need.salt(), need.iterations()) {
+            Ok(keys) => Ok(prove(need, &keys, orders)),
+            Err(work) => {
+                orders.push(Order::Work(work));
+                Ok(State::DerivingKeys(need))
+            }
+        }
+    }
+}
+
+fn prove(need: NeedKeys, keys: &ClientKeys, orders: &mut Orders<Work>) -> State {
+    let (message, expect) = need.with_keys(keys);
+    orders.to_backend(|out| write::message(out, b'p', |out| out.extend_from_slice(&message)));
+    State::ExpectSaslFinal(expect)
+}
+
+fn on_sasl_final(expect: ExpectServerFinal, message: &[u8]) -> Result<State, Failure> {
+    expect
+        .on_server_final(message)
+        .map(|()| State::ExpectOk)
+        .map_err(|error| {
+            Failure::Refused(unreachable(format!(
+                "SCRAM with the database failed: {error}"
+            )))
+        })
+}
+
+fn sasl_initial_response(out: &mut Vec<u8>, first: &ClientFirst) {
+    let message = first.message();
+    write::message(out, b'p', |out| {
+        write::string(out, first.mechanism().as_str().as_bytes());
+        let len = u32::try_from(message.len()).expect("a first message has about a hundred bytes");
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(&message);
+    });
+}
+
+fn send_password(password: &[u8], orders: &mut Orders<Work>) {
+    orders.to_backend(|out| write::message(out, b'p', |out| write::string(out, password)));
+}
+
+fn unreachable(detail: String) -> Refusal {
+    Refusal::TargetUnreachable {
+        detail: detail.into(),
+    }
+}
+
+/// The database's ErrorResponse as a refusal, its text bounded.
+fn refused(body: &[u8]) -> Failure {
+    let error = ErrorFields::read(body);
+    let text = |bytes: &[u8]| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(ERROR_TEXT_BYTES_MAX)]).into()
+    };
+    Failure::Refused(Refusal::TargetRefused {
+        code: text(error.code),
+        message: text(error.message),
+    })
+}

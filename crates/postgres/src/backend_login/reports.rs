@@ -1,0 +1,64 @@
+//! What a database reports of itself during login: ParameterStatus and BackendKeyData, bounded before they are kept.
+
+use super::LoggedIn;
+use crate::wire::read::Fields;
+use crate::wire::startup::CANCEL_SECRET_BYTES_MAX;
+
+/// Most parameters that are kept; PostgreSQL 18 reports 16.
+const PARAMETERS_MAX: usize = 64;
+
+/// Most bytes of names and values that are kept.
+const PARAMETER_BYTES_MAX: usize = 16 * 1024;
+
+/// Reports so far.
+#[derive(Default)]
+pub(super) struct Reports {
+    parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+    process: u32,
+    secret: Box<[u8]>,
+}
+
+impl Reports {
+    /// A parameter's value; a later report replaces an earlier one.
+    pub(super) fn on_parameter_status(&mut self, body: &[u8]) -> Result<(), &'static str> {
+        let mut fields = Fields(body);
+        let name = fields.string().map_err(|error| error.as_str())?;
+        let value = fields.string().map_err(|error| error.as_str())?;
+        match self
+            .parameters
+            .iter_mut()
+            .find(|(known, _)| **known == *name)
+        {
+            Some((_, known)) => *known = value.into(),
+            None => self.parameters.push((name.into(), value.into())),
+        }
+        let bytes: usize = self
+            .parameters
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if self.parameters.len() > PARAMETERS_MAX || bytes > PARAMETER_BYTES_MAX {
+            return Err("the database reports too many parameters");
+        }
+        Ok(())
+    }
+
+    /// The key that cancels; its secret has 4 bytes in protocol 3.0 and up to 256 in 3.2.
+    pub(super) fn on_key_data(&mut self, body: &[u8]) -> Result<(), &'static str> {
+        let mut fields = Fields(body);
+        self.process = fields.u32().map_err(|error| error.as_str())?;
+        if fields.0.len() > CANCEL_SECRET_BYTES_MAX {
+            return Err("the database sent a cancel key that is too long");
+        }
+        self.secret = fields.0.into();
+        Ok(())
+    }
+
+    pub(super) fn into_logged_in(self) -> LoggedIn {
+        LoggedIn {
+            parameters: self.parameters,
+            process: self.process,
+            secret: self.secret,
+        }
+    }
+}

@@ -67,6 +67,14 @@ impl std::fmt::Debug for LoggedIn {
     }
 }
 
+impl std::fmt::Debug for BackendLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackendLogin")
+            .field("purpose", &self.facts.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the bytes go through.
 enum Channel {
     Clear,
@@ -167,9 +175,14 @@ impl BackendLogin {
         }
     }
 
-    /// What the login found out; `None` unless it ordered [`Order::BackendReady`].
-    pub fn into_logged_in(self) -> Option<LoggedIn> {
-        matches!(self.state, State::Ready).then(|| self.reports.into_logged_in())
+    /// Whether the connection is for one session from start to end.
+    pub fn is_dedicated(&self) -> bool {
+        matches!(self.facts.purpose, Purpose::Dedicated(_))
+    }
+
+    /// What the database said of itself; complete once [`Order::BackendReady`] was ordered.
+    pub fn into_logged_in(self) -> LoggedIn {
+        self.reports.into_logged_in()
     }
 
     fn fail(&mut self, failure: Failure, orders: &mut Orders<Work>) {

@@ -82,6 +82,14 @@ impl std::fmt::Debug for Admitted {
     }
 }
 
+impl std::fmt::Debug for ClientLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientLogin")
+            .field("session", &self.facts.session)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the bytes go through.
 enum Channel {
     Clear,
@@ -202,14 +210,19 @@ impl ClientLogin {
         }
     }
 
-    /// What the login found out; `None` unless it ordered [`Order::Admit`].
-    pub fn into_admitted(self) -> Option<Admitted> {
+    /// What the login found out.
+    ///
+    /// # Panics
+    /// Before the login ordered [`Order::Admit`].
+    pub fn into_admitted(self) -> Admitted {
         let State::Admitted(startup) = self.state else {
-            return None;
+            unreachable!(
+                "a pool is looked for only after `Order::Admit`, which leaves the state `Admitted`"
+            )
         };
         let secret = entropy(&self.facts.entropy).cancel_secret;
         let secret_bytes = if startup.minor >= 2 { 32 } else { 4 };
-        Some(Admitted {
+        Admitted {
             user: startup.user,
             database: startup.database,
             baseline: startup.baseline,
@@ -218,7 +231,7 @@ impl ClientLogin {
             session: self.facts.session,
             secret: secret[..secret_bytes].into(),
             dedicated: startup.dedicated.is_some(),
-        })
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal, orders: &mut Orders<Work>) {

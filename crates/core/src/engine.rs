@@ -7,6 +7,7 @@
 
 use crate::snapshot::{Credential, Proxy, TlsMode};
 use crate::{Instant, Refusal, orders::Orders};
+use std::hash::RandomState;
 use std::sync::Arc;
 
 /// A protocol family.
@@ -22,8 +23,9 @@ pub trait Engine: Sized + 'static {
     /// The result of that work.
     type Done: Send + 'static;
 
-    /// What a worker needs before its first connection; `secret` is random and the same for all workers of a process.
-    fn shared(secret: [u8; 32]) -> Self::Shared;
+    /// What a worker needs before its first connection; `secret` and `hasher` are random and the same for all workers of a
+    /// process.
+    fn shared(secret: [u8; 32], hasher: RandomState) -> Self::Shared;
 
     /// A client connected.
     fn session(shared: &mut Self::Shared, facts: ClientFacts) -> Self::Session;
@@ -77,6 +79,15 @@ pub trait Engine: Sized + 'static {
 
     /// What the client reads instead of an answer.
     fn on_refused(session: &mut Self::Session, refusal: &Refusal, orders: &mut Orders<Self::Work>);
+
+    /// A client that waits for a backend will not get one. `input` is what it has asked for. Returns whether the client was
+    /// answered and stays; otherwise it is to be refused and closed.
+    fn on_lease_refused(
+        session: &mut Self::Session,
+        refusal: &Refusal,
+        input: &[u8],
+        orders: &mut Orders<Self::Work>,
+    ) -> bool;
 
     /// A connection to a target was made.
     fn backend(

@@ -65,6 +65,8 @@ pub enum Order<E> {
     Refuse(Box<Refusal>),
     /// Close the connection that was shown, after what is queued for it is sent.
     Close(CloseReason),
+    /// The backend's last word was passed on: close both connections, the client's after what is queued for it is sent.
+    CloseBoth(CloseReason),
     /// Both connections are in doubt: count it, log it, close both.
     Bug(&'static str),
 }

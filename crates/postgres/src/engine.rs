@@ -1,0 +1,438 @@
+//! PostgreSQL's side of the engine contract: which machine a fact concerns, and what happens where two of them meet (admission,
+//! lease, farewell).
+
+use crate::backend::{self, Backend, PreparedOn};
+use crate::backend_login::BackendLogin;
+use crate::client_login::ClientLogin;
+use crate::errors;
+use crate::exchange::{Exchange, Expect};
+use crate::from_backend::{FromBackend, tell_reports};
+use crate::from_client::{FromClient, without_backend};
+use crate::login_cache::{self, Done, LoginCache, Work};
+use crate::reports::{ReportInterner, Reports};
+use crate::session::{Admitting, Prepared, Session, Stage};
+use crate::statements::Statements;
+use crate::tracking::{self, Tracker};
+use crate::wire::{self, write};
+use forebay_core::engine::{BackendFacts, ClientFacts, Engine, Farewell, Purpose, TlsFacts};
+use forebay_core::orders::{Order, Orders};
+use forebay_core::settings::{Interner, Map, Value};
+use forebay_core::{Instant, PinReason, Refusal};
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// The PostgreSQL engine.
+#[derive(Debug)]
+pub struct Postgres;
+
+/// What one worker keeps for all PostgreSQL sessions and backends.
+#[derive(Debug)]
+pub struct Shared {
+    /// Settings in use.
+    pub settings: Interner,
+    /// Reported settings in use.
+    pub reports: ReportInterner,
+    /// Prepared statements in use.
+    pub statements: Statements,
+    /// Keys derived from passwords.
+    pub logins: LoginCache,
+    /// What clients of a pool are told at login, by pool and label of their startup settings.
+    welcomes: HashMap<(u64, u64), Arc<Reports>>,
+}
+
+/// Different combinations of pool and startup settings that are remembered.
+const WELCOMES_MAX: usize = 4096;
+
+fn map_of(settings: &[(String, String)]) -> Map {
+    settings
+        .iter()
+        .map(|(name, value)| (name.as_str().into(), Value::Literal(value.as_str().into())))
+        .collect()
+}
+
+/// The login is complete: the client hears what a server of its own would have told it.
+fn welcome(session: &mut Session, reports: &Arc<Reports>, orders: &mut Orders<Work>) {
+    let Stage::Admission(admitting) = std::mem::replace(&mut session.stage, Stage::Ready) else {
+        return;
+    };
+    let admitted = admitting.admitted;
+    session.reports = Arc::clone(reports);
+    session.secret = admitted.secret;
+    orders.to_client(|out| {
+        out.extend_from_slice(write::AUTHENTICATION_OK);
+        for (name, value) in reports.iter() {
+            write::parameter_status(out, name, value);
+        }
+        write::backend_key_data(out, admitted.process, &session.secret);
+        write::ready_for_query(out, b'I');
+    });
+    orders.push(Order::ClientReady);
+}
+
+/// The startup settings are in force on this backend, which now tells what clients that have them must hear.
+pub fn finish_admission(
+    shared: &mut Shared,
+    session: &mut Session,
+    backend: &Backend,
+    orders: &mut Orders<Work>,
+) {
+    let reports = Arc::clone(&backend.reports);
+    if let Stage::Admission(admitting) = &session.stage {
+        if shared.welcomes.len() >= WELCOMES_MAX {
+            shared.welcomes.clear();
+        }
+        let key = (admitting.pool, session.tracker.committed().label());
+        shared.welcomes.insert(key, Arc::clone(&reports));
+    }
+    welcome(session, &reports, orders);
+    if backend.exchange.is_clean() {
+        orders.push(Order::Release);
+    }
+}
+
+/// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
+fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) -> bool {
+    let wanted = session.tracker.committed();
+    let suspect = backend.suspect.is_some_and(|suspect| suspect != session.id);
+    if !suspect && Arc::ptr_eq(&backend.label, wanted) {
+        return false;
+    }
+    let difference = tracking::difference(&backend.label, wanted, suspect);
+    backend.label = Arc::clone(wanted);
+    if suspect {
+        backend.suspect = None;
+    }
+    let Some(difference) = difference else {
+        return false;
+    };
+    backend.unnamed = None;
+    backend.holding = difference.wait || matches!(session.stage, Stage::Admission(_));
+    backend.exchange.push(Expect::Replay);
+    orders.to_backend(|out| write::query(out, difference.sql.as_bytes()));
+    orders.push(Order::Replayed);
+    true
+}
+
+impl Engine for Postgres {
+    type Session = Session;
+    type Backend = Backend;
+    type Shared = Shared;
+    type Work = Work;
+    type Done = Done;
+
+    fn shared(secret: [u8; 32], hasher: RandomState) -> Shared {
+        Shared {
+            settings: Interner::new(hasher),
+            reports: ReportInterner::default(),
+            statements: Statements::new(secret),
+            logins: LoginCache::new(secret),
+            welcomes: HashMap::new(),
+        }
+    }
+
+    fn session(shared: &mut Shared, facts: ClientFacts) -> Session {
+        Session {
+            id: facts.session,
+            stage: Stage::Login(Box::new(ClientLogin::new(facts))),
+            secret: Box::default(),
+            tracker: Tracker::new(shared.settings.empty()),
+            reports: shared.reports.intern(Vec::new()),
+            prepared: Prepared::default(),
+            unnamed: None,
+            pin: None,
+        }
+    }
+
+    fn on_client_tls(session: &mut Session, facts: &TlsFacts, orders: &mut Orders<Work>) {
+        if let Stage::Login(login) = &mut session.stage {
+            login.on_tls(facts, orders);
+        }
+    }
+
+    fn on_client_bytes(
+        shared: &mut Shared,
+        session: &mut Session,
+        backend: Option<&mut Backend>,
+        now: Instant,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) {
+        match (&mut session.stage, backend) {
+            (Stage::Login(login), _) => login.on_bytes(&mut shared.logins, input, orders),
+            // Nothing is due from the client before it was told that it may begin.
+            (Stage::Admission(_), _) => orders.push(Order::Pause),
+            (Stage::Ready, None) => without_backend(session, input, orders),
+            (Stage::Ready, Some(backend)) => {
+                FromClient::new(shared, session, backend, now, orders).run(input)
+            }
+            (Stage::Relay, _) => orders.forward(input.len()),
+        }
+    }
+
+    fn on_pool(shared: &mut Shared, session: &mut Session, pool: u64, orders: &mut Orders<Work>) {
+        let Stage::Login(login) = std::mem::replace(&mut session.stage, Stage::Ready) else {
+            return;
+        };
+        let Some(admitted) = login.into_admitted() else {
+            return orders.push(Order::Bug(
+                "a client was admitted before it had proven itself",
+            ));
+        };
+        let dedicated = admitted.dedicated;
+        if !dedicated {
+            session.tracker = Tracker::new(shared.settings.intern(map_of(&admitted.baseline)));
+        }
+        session.stage = Stage::Admission(Box::new(Admitting { admitted, pool }));
+        let known = shared
+            .welcomes
+            .get(&(pool, session.tracker.committed().label()))
+            .cloned();
+        match known {
+            Some(reports) if !dedicated => welcome(session, &reports, orders),
+            _ => orders.push(Order::Lease),
+        }
+    }
+
+    fn on_leased(
+        shared: &mut Shared,
+        session: &mut Session,
+        backend: &mut Backend,
+        _now: Instant,
+        orders: &mut Orders<Work>,
+    ) {
+        if let backend::Stage::Relay = backend.stage {
+            session.pin = Some(PinReason::ReplicationConnection);
+            welcome(session, &Arc::clone(&backend.reports), orders);
+            session.stage = Stage::Relay;
+            return orders.push(Order::Pin(PinReason::ReplicationConnection));
+        }
+        if replay(session, backend, orders) {
+            return;
+        }
+        match session.stage {
+            Stage::Admission(_) => finish_admission(shared, session, backend, orders),
+            _ => tell_reports(session, backend, orders),
+        }
+    }
+
+    fn on_backend_bytes(
+        shared: &mut Shared,
+        backend: &mut Backend,
+        session: Option<&mut Session>,
+        _now: Instant,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) {
+        match &mut backend.stage {
+            backend::Stage::Login(login) => {
+                login.on_bytes(&mut shared.logins, input, orders);
+                on_login_orders(shared, backend, orders);
+            }
+            backend::Stage::Ready => FromBackend {
+                shared,
+                backend,
+                session,
+                orders,
+            }
+            .run(input),
+            backend::Stage::Relay => orders.forward(input.len()),
+        }
+    }
+
+    fn on_client_gone(backend: &mut Backend, orders: &mut Orders<Work>) -> Farewell {
+        backend.holding = false;
+        let exchange = &mut backend.exchange;
+        if !matches!(backend.stage, backend::Stage::Ready) || backend.pinned {
+            return if exchange.is_empty() {
+                Farewell::Close
+            } else {
+                Farewell::CancelAndClose
+            };
+        }
+        if exchange.is_clean() {
+            return Farewell::Clean;
+        }
+        if !exchange.is_empty() {
+            return Farewell::CancelAndClose;
+        }
+        let whole = exchange.from_client_left == 0 && exchange.from_backend_left == 0;
+        if !whole || exchange.open_segment || exchange.skipping || exchange.copying_in {
+            return Farewell::Close;
+        }
+        // A transaction is open and nothing is under way.
+        exchange.push(Expect::Cleaning);
+        exchange.portals.clear();
+        backend.unnamed = None;
+        orders.to_backend(|out| write::query(out, b"ROLLBACK"));
+        Farewell::Cleaning
+    }
+
+    fn on_refused(_session: &mut Session, refusal: &Refusal, orders: &mut Orders<Work>) {
+        orders.to_client(|out| errors::write(refusal, out));
+    }
+
+    fn on_lease_refused(
+        session: &mut Session,
+        refusal: &Refusal,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) -> bool {
+        let Stage::Ready = session.stage else {
+            return false;
+        };
+        let Some(len) = first_segment(input) else {
+            return false;
+        };
+        orders.swallow(len);
+        orders.to_client(|out| {
+            // The session goes on, whatever the refusal would say to one that ends.
+            let words = errors::words(refusal);
+            write::error(out, "ERROR", &words.code, &words.text);
+            write::ready_for_query(out, b'I');
+        });
+        true
+    }
+
+    fn backend(shared: &mut Shared, facts: BackendFacts, orders: &mut Orders<Work>) -> Backend {
+        let dedicated = matches!(facts.purpose, Purpose::Dedicated(_));
+        Backend {
+            stage: backend::Stage::Login(Box::new(BackendLogin::new(facts, orders))),
+            dedicated,
+            exchange: Exchange::new(),
+            process: 0,
+            secret: Box::default(),
+            label: shared.settings.empty(),
+            suspect: None,
+            reports: shared.reports.intern(Vec::new()),
+            prepared: PreparedOn::default(),
+            unnamed: None,
+            pinned: false,
+            holding: false,
+            replay_error: None,
+        }
+    }
+
+    fn on_backend_tls(backend: &mut Backend, facts: &TlsFacts, orders: &mut Orders<Work>) {
+        if let backend::Stage::Login(login) = &mut backend.stage {
+            login.on_tls(facts, orders);
+        }
+    }
+
+    fn work(work: Work) -> Done {
+        login_cache::work(work)
+    }
+
+    fn on_client_work(
+        shared: &mut Shared,
+        session: &mut Session,
+        done: Done,
+        orders: &mut Orders<Work>,
+    ) {
+        if let Stage::Login(login) = &mut session.stage {
+            login.on_work(&mut shared.logins, done, orders);
+        }
+    }
+
+    fn on_backend_work(
+        shared: &mut Shared,
+        backend: &mut Backend,
+        done: Done,
+        orders: &mut Orders<Work>,
+    ) {
+        if let backend::Stage::Login(login) = &mut backend.stage {
+            login.on_work(&mut shared.logins, done, orders);
+            on_login_orders(shared, backend, orders);
+        }
+    }
+
+    fn is_clean(backend: &Backend) -> bool {
+        matches!(backend.stage, backend::Stage::Ready)
+            && backend.exchange.is_clean()
+            && !backend.holding
+            && !backend.pinned
+    }
+
+    fn in_transaction(backend: &Backend) -> bool {
+        backend.exchange.status != b'I'
+    }
+
+    fn backend_label(backend: &Backend) -> u64 {
+        if backend.suspect.is_some() {
+            0
+        } else {
+            backend.label.label()
+        }
+    }
+
+    fn session_label(session: &Session) -> u64 {
+        session.tracker.committed().label()
+    }
+
+    fn is_idle(session: &Session, backend: Option<&Backend>) -> bool {
+        match backend {
+            None => true,
+            Some(backend) => {
+                session.pin != Some(PinReason::ReplicationConnection) && backend.exchange.is_clean()
+            }
+        }
+    }
+
+    fn cancels(session: &Session, secret: &[u8]) -> bool {
+        !session.secret.is_empty() && bool::from(session.secret.ct_eq(secret))
+    }
+
+    fn cancel(backend: &Backend) -> Option<Purpose> {
+        let busy = !backend.exchange.is_empty() || matches!(backend.stage, backend::Stage::Relay);
+        busy.then(|| Purpose::Cancel {
+            process: backend.process,
+            secret: backend.secret.to_vec(),
+        })
+    }
+
+    fn on_backend_moved_in(shared: &mut Shared, backend: &mut Backend) {
+        backend.label = shared.settings.intern(backend.label.map().clone());
+        backend.reports = shared.reports.intern(Reports::clone(&backend.reports));
+    }
+}
+
+/// Length of the messages up to and with the first that ReadyForQuery answers; `None` when it is not whole.
+fn first_segment(input: &[u8]) -> Option<usize> {
+    let mut len = 0;
+    loop {
+        let header = wire::header(&input[len..]).ok()??;
+        len += header.len;
+        if len > input.len() {
+            return None;
+        }
+        if matches!(header.kind, b'Q' | b'S' | b'F') {
+            return Some(len);
+        }
+    }
+}
+
+/// Notices the end of a backend's login among the orders that it gave.
+fn on_login_orders(shared: &mut Shared, backend: &mut Backend, orders: &mut Orders<Work>) {
+    if !orders
+        .list()
+        .iter()
+        .any(|order| matches!(order, Order::BackendReady { .. }))
+    {
+        return;
+    }
+    let next = if backend.dedicated {
+        backend::Stage::Relay
+    } else {
+        backend::Stage::Ready
+    };
+    let backend::Stage::Login(login) = std::mem::replace(&mut backend.stage, next) else {
+        return;
+    };
+    let Some(logged_in) = login.into_logged_in() else {
+        return orders.push(Order::Bug("a backend was ready before its login ended"));
+    };
+    backend.process = logged_in.process;
+    backend.secret = logged_in.secret;
+    backend.reports = shared.reports.intern(logged_in.parameters);
+}

@@ -1,0 +1,547 @@
+//! What a backend's message answers: whose turn it is, whether the client sees it, what it confirms, and where a boundary is.
+//!
+//! Rows are counted through by their headers. Of the rest only those messages are read that end something or change something.
+
+use crate::backend::Backend;
+use crate::engine::Shared;
+use crate::exchange::{Expect, LocalClose};
+use crate::from_client::answer_locals;
+use crate::login_cache::Work;
+use crate::pinning;
+use crate::reports;
+use crate::session::{Session, Stage};
+use crate::sql::Effect;
+use crate::wire::read::{ErrorFields, Fields};
+use crate::wire::{self, HEADER_BYTES, Header, write};
+use forebay_core::orders::{Order, Orders};
+use forebay_core::{CloseReason, PinReason, Refusal};
+use std::sync::Arc;
+
+/// Longest message that is read whole; errors beyond are counted through.
+const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// What became of the message at the front of the input.
+enum Step {
+    Took(usize),
+    Need(usize),
+    Stop,
+}
+
+/// One look at a backend's bytes, with the session that it serves, if any.
+pub struct FromBackend<'a> {
+    /// The worker's tables.
+    pub shared: &'a mut Shared,
+    /// Whose bytes.
+    pub backend: &'a mut Backend,
+    /// Its leaseholder.
+    pub session: Option<&'a mut Session>,
+    /// Where to say what to do.
+    pub orders: &'a mut Orders<Work>,
+}
+
+impl FromBackend<'_> {
+    /// Looks at all of `input`.
+    pub fn run(mut self, input: &[u8]) {
+        let mut rest = input;
+        while !rest.is_empty() {
+            match self.step(rest) {
+                Step::Took(len) => rest = &rest[len..],
+                Step::Need(len) => return self.orders.push(Order::Need(len)),
+                Step::Stop => return,
+            }
+        }
+    }
+
+    fn step(&mut self, rest: &[u8]) -> Step {
+        let left = self.backend.exchange.from_backend_left;
+        if left > 0 {
+            let discarding = self.backend.exchange.discarding;
+            return Step::Took(self.count_through(left, rest, discarding));
+        }
+        let header = match wire::header(rest) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Step::Need(HEADER_BYTES),
+            Err(_) => return self.broken("a backend message has an impossible length"),
+        };
+        if header.kind == b'D' || header.kind == b'd' {
+            return self.data(header, rest);
+        }
+        match self.backend.exchange.front() {
+            Some(Expect::Replay | Expect::Cleaning) => self.hidden(header, rest),
+            _ => self.message(header, rest),
+        }
+    }
+
+    /// "Cannot happen": this backend and its session are in doubt.
+    fn broken(&mut self, what: &'static str) -> Step {
+        self.orders.push(Order::Bug(what));
+        Step::Stop
+    }
+
+    fn count_through(&mut self, len: usize, rest: &[u8], discard: bool) -> usize {
+        let now = len.min(rest.len());
+        if discard {
+            self.orders.swallow(now);
+        } else {
+            self.orders.forward(now);
+        }
+        self.backend.exchange.from_backend_left = len - now;
+        self.backend.exchange.discarding = discard;
+        now
+    }
+
+    fn pass(&mut self, header: Header, rest: &[u8]) -> Step {
+        let discard = self.session.is_none();
+        Step::Took(self.count_through(header.len, rest, discard))
+    }
+
+    fn hide(&mut self, header: Header, rest: &[u8]) -> Step {
+        Step::Took(self.count_through(header.len, rest, true))
+    }
+
+    /// The body of a message that is read, if it is there and not too long.
+    fn body<'b>(&self, header: Header, rest: &'b [u8]) -> Result<&'b [u8], Step> {
+        if header.len <= rest.len() {
+            Ok(&rest[HEADER_BYTES..header.len])
+        } else if header.len <= READ_BYTES_MAX {
+            Err(Step::Need(header.len))
+        } else {
+            Err(Step::Stop)
+        }
+    }
+
+    fn data(&mut self, header: Header, rest: &[u8]) -> Step {
+        match self.backend.exchange.front() {
+            Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Execute(_)) => {
+                self.pass(header, rest)
+            }
+            Some(Expect::Replay | Expect::Cleaning) => self.hide(header, rest),
+            _ => self.broken("a backend sent data that nobody asked for"),
+        }
+    }
+
+    /// The answer to a query of ours.
+    fn hidden(&mut self, header: Header, rest: &[u8]) -> Step {
+        match header.kind {
+            b'S' => match self.body(header, rest) {
+                Ok(body) => {
+                    self.note_report(body);
+                    self.hide(header, rest)
+                }
+                Err(step) => step,
+            },
+            b'E' => match self.body(header, rest) {
+                Ok(body) => {
+                    let error = ErrorFields::read(body);
+                    let text = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes));
+                    self.backend.replay_error = Some((text(error.code), text(error.message)));
+                    self.hide(header, rest)
+                }
+                Err(Step::Stop) => self.broken("an error of a backend is impossibly long"),
+                Err(step) => step,
+            },
+            b'Z' => match self.body(header, rest) {
+                Ok(&[status]) => {
+                    self.orders.swallow(header.len);
+                    self.end_hidden(status);
+                    Step::Took(header.len)
+                }
+                Ok(_) => self.broken("a ReadyForQuery has no status"),
+                Err(step) => step,
+            },
+            b'C' | b'T' | b'I' | b'N' | b'A' => self.hide(header, rest),
+            _ => self.broken("a backend answered a query of ours with something else"),
+        }
+    }
+
+    fn end_hidden(&mut self, status: u8) {
+        let cleaning = matches!(self.backend.exchange.pop(), Some(Expect::Cleaning));
+        self.backend.exchange.status = status;
+        let error = self.backend.replay_error.take();
+        let held = std::mem::take(&mut self.backend.holding);
+        let Some(session) = self.session.as_deref_mut() else {
+            let clean = cleaning && error.is_none() && self.backend.exchange.is_clean();
+            return self.orders.push(if clean {
+                Order::Release
+            } else {
+                Order::Close(CloseReason::NotClean)
+            });
+        };
+        if let Some((code, message)) = error {
+            // Nobody knows what it holds now.
+            self.backend.suspect = Some(0);
+            return match (&session.stage, held) {
+                (Stage::Ready, false) => self
+                    .orders
+                    .push(Order::Bug("a setting that was accepted before is refused")),
+                _ => self
+                    .orders
+                    .refuse(Refusal::SettingRefused { code, message }),
+            };
+        }
+        if let Stage::Admission(_) = session.stage {
+            return crate::engine::finish_admission(
+                self.shared,
+                session,
+                self.backend,
+                self.orders,
+            );
+        }
+        tell_reports(session, self.backend, self.orders);
+        if held {
+            self.orders.push(Order::Resume);
+        }
+        self.release_if_clean();
+    }
+
+    fn message(&mut self, header: Header, rest: &[u8]) -> Step {
+        match header.kind {
+            b'Z' => self.ready(header, rest),
+            b'C' => self.complete(header, rest),
+            b'E' => self.error(header, rest),
+            b'S' => match self.body(header, rest) {
+                Ok(body) => self.report(body, header, rest),
+                Err(Step::Stop) => self.broken("a ParameterStatus is impossibly long"),
+                Err(step) => step,
+            },
+            b'N' => self.pass(header, rest),
+            b'A' => {
+                let listens = self
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.pin.is_some());
+                if listens {
+                    self.pass(header, rest)
+                } else {
+                    self.hide(header, rest)
+                }
+            }
+            _ if self.session.is_none() => self.broken("an idle backend sent something"),
+            kind => self.reply(kind, header, rest),
+        }
+    }
+
+    /// A reply of the extended protocol, or within a query.
+    fn reply(&mut self, kind: u8, header: Header, rest: &[u8]) -> Step {
+        let exchange = &mut self.backend.exchange;
+        let (pop, show) = match (kind, exchange.front()) {
+            (b'1', Some(Expect::Parse(parse))) => (true, parse.client_name.is_some()),
+            (b'1', Some(Expect::ParseUnnamed)) => (true, true),
+            (b'1', Some(Expect::ReparseUnnamed)) => (true, false),
+            (b'2', Some(Expect::Bind)) => (true, true),
+            (b'3', Some(Expect::Close { swallow })) => (true, !swallow),
+            (b't', Some(Expect::Describe)) => (false, true),
+            (b'T' | b'n', Some(Expect::Describe)) => (true, true),
+            (b's' | b'I', Some(Expect::Execute(_))) => (true, true),
+            (b'V', Some(Expect::Function(_))) => (false, true),
+            (b'T' | b'I' | b'H' | b'G' | b'c', Some(Expect::PlainQuery(_) | Expect::Query(_))) => {
+                (false, true)
+            }
+            (b'H' | b'G' | b'c', Some(Expect::Execute(_))) => (false, true),
+            _ => return self.broken("a backend answered out of turn"),
+        };
+        if kind == b'G' {
+            exchange.begin_copy_in();
+        }
+        let step = if show {
+            self.pass(header, rest)
+        } else {
+            self.hide(header, rest)
+        };
+        if pop {
+            self.backend.exchange.pop();
+            self.answer_locals();
+        }
+        step
+    }
+
+    fn answer_locals(&mut self) {
+        if let Some(session) = self.session.as_deref_mut() {
+            answer_locals(session, self.backend, self.orders);
+        }
+    }
+
+    fn complete(&mut self, header: Header, rest: &[u8]) -> Step {
+        match self.backend.exchange.front() {
+            Some(Expect::PlainQuery(_)) => return self.pass(header, rest),
+            Some(Expect::Execute(None)) => {
+                let step = self.pass(header, rest);
+                self.backend.exchange.pop();
+                self.answer_locals();
+                return step;
+            }
+            Some(Expect::Execute(Some(_)) | Expect::Query(_)) => {}
+            _ => return self.broken("a backend completed a command that nobody gave"),
+        }
+        let tag = match self.body(header, rest) {
+            Ok(body) => body.strip_suffix(b"\0").unwrap_or(body),
+            Err(Step::Stop) => return self.broken("a CommandComplete is impossibly long"),
+            Err(step) => return step,
+        };
+        let (effect, shown) = match self.backend.exchange.front_mut() {
+            Some(Expect::Query(query)) => {
+                let effect = query
+                    .effects
+                    .get(query.done)
+                    .cloned()
+                    .unwrap_or_else(|| effect_of_tag(tag));
+                query.done += 1;
+                (effect, query.tag.clone())
+            }
+            Some(Expect::Execute(Some(statement))) => {
+                (statement.effect.clone(), statement.tag.map(Box::from))
+            }
+            _ => return self.broken("checked above"),
+        };
+        self.apply(&effect, tag);
+        if let Some(Expect::Execute(_)) = self.backend.exchange.front() {
+            self.backend.exchange.pop();
+        }
+        let step = match shown {
+            Some(shown) => {
+                self.orders
+                    .to_client(|out| write::command_complete(out, &shown));
+                self.orders.swallow(header.len);
+                Step::Took(header.len)
+            }
+            None => self.pass(header, rest),
+        };
+        self.answer_locals();
+        step
+    }
+
+    /// A statement was completed.
+    fn apply(&mut self, effect: &Effect, tag: &[u8]) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let exchange = &mut self.backend.exchange;
+        match effect {
+            Effect::Pure => return,
+            Effect::Opaque | Effect::Pin(_) | Effect::PinMany(_) => exchange.opaque = true,
+            _ => exchange.tracked = true,
+        }
+        session
+            .tracker
+            .on_complete(effect, tag, &mut self.shared.settings);
+        match effect {
+            Effect::DiscardAll => {
+                session.prepared.clear();
+                session.unnamed = None;
+                self.backend.prepared.clear();
+                self.backend.unnamed = None;
+                pinning::on_discard_all(session, self.backend, self.orders);
+            }
+            Effect::DeallocateAll => {
+                session.prepared.clear();
+                if session.pin == Some(PinReason::SqlPrepare) {
+                    // It was the real one: names of ours are gone as well.
+                    self.backend.prepared.clear();
+                }
+            }
+            Effect::Deallocate(name) => {
+                session.prepared.remove(name.as_bytes());
+            }
+            // Seen only by the tag of a long query: which setting is not known.
+            Effect::Pin(reason) => pinning::pin(session, self.backend, *reason, self.orders),
+            _ => {}
+        }
+    }
+
+    fn error(&mut self, header: Header, rest: &[u8]) -> Step {
+        let body = match self.body(header, rest) {
+            Ok(body) => body,
+            Err(Step::Stop) => &[],
+            Err(step) => return step,
+        };
+        if ErrorFields::read(body).is_fatal() {
+            let served = self.session.is_some();
+            let step = self.pass(header, rest);
+            self.orders.push(if served {
+                Order::CloseBoth(CloseReason::BackendGone)
+            } else {
+                Order::Close(CloseReason::BackendGone)
+            });
+            return match step {
+                Step::Took(_) => Step::Stop,
+                step => step,
+            };
+        }
+        if self.session.is_none() {
+            return self.broken("an idle backend reported an error");
+        }
+        self.backend.exchange.failed = true;
+        let (replaced, extended) = match self.backend.exchange.front() {
+            Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
+            Some(Expect::DuplicateName(name)) => (Some(name.clone()), true),
+            Some(Expect::Sync(_)) | None => (None, false),
+            Some(_) => (None, true),
+        };
+        self.backend.exchange.copying_in = false;
+        let step = match replaced {
+            Some(name) if header.len <= rest.len() => {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                let text = format!("prepared statement \"{name}\" already exists");
+                self.orders
+                    .to_client(|out| write::error(out, "ERROR", "42P05", &text));
+                self.orders.swallow(header.len);
+                Step::Took(header.len)
+            }
+            _ => self.pass(header, rest),
+        };
+        if extended {
+            self.skip_to_sync();
+        }
+        step
+    }
+
+    /// The server skips to the next Sync: what was to be done on the way is undone here too.
+    fn skip_to_sync(&mut self) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let backend = &mut *self.backend;
+        let (prepared, unnamed) = (&mut backend.prepared, &mut backend.unnamed);
+        backend.exchange.skip_to_sync(|dropped| match dropped {
+            Expect::Parse(parse) => {
+                prepared.remove(&parse.statement.name);
+                if let Some(name) = &parse.client_name {
+                    session.prepared.remove(name);
+                }
+            }
+            Expect::ParseUnnamed => {
+                session.unnamed = None;
+                *unnamed = None;
+            }
+            Expect::ReparseUnnamed => *unnamed = None,
+            Expect::LocalParse(parse) => drop(session.prepared.remove(&parse.client_name)),
+            Expect::LocalClose(close) => {
+                let LocalClose {
+                    client_name,
+                    statement,
+                } = *close;
+                session.prepared.insert(client_name, statement);
+            }
+            _ => {}
+        });
+    }
+
+    /// Notes a reported setting; returns whether it was news.
+    fn note_report(&mut self, body: &[u8]) -> bool {
+        let mut fields = Fields(body);
+        let (Ok(name), Ok(value)) = (fields.string(), fields.string()) else {
+            return false;
+        };
+        let reports = self.shared.reports.with(&self.backend.reports, name, value);
+        let news = !Arc::ptr_eq(&reports, &self.backend.reports);
+        self.backend.reports = reports;
+        news
+    }
+
+    fn report(&mut self, body: &[u8], header: Header, rest: &[u8]) -> Step {
+        let news = self.note_report(body);
+        let Some(session) = self.session.as_deref_mut() else {
+            return self.hide(header, rest);
+        };
+        session.reports = Arc::clone(&self.backend.reports);
+        let exchange = &self.backend.exchange;
+        if news && !exchange.tracked {
+            // A setting changed and no statement that is tracked explains it.
+            self.backend.suspect = Some(session.id);
+            if exchange.opaque {
+                pinning::pin(
+                    session,
+                    self.backend,
+                    PinReason::UnexplainedReport,
+                    self.orders,
+                );
+            }
+        }
+        self.pass(header, rest)
+    }
+
+    fn ready(&mut self, header: Header, rest: &[u8]) -> Step {
+        let status = match self.body(header, rest) {
+            Ok(&[status]) => status,
+            Ok(_) => return self.broken("a ReadyForQuery has no status"),
+            Err(step) => return step,
+        };
+        let since = match self.backend.exchange.pop() {
+            Some(Expect::PlainQuery(since) | Expect::Sync(since) | Expect::Function(since)) => {
+                since
+            }
+            Some(Expect::Query(query)) => query.since,
+            _ => return self.broken("a ReadyForQuery came out of turn"),
+        };
+        let Some(session) = self.session.as_deref_mut() else {
+            return self.broken("a ReadyForQuery came for nobody");
+        };
+        let exchange = &mut self.backend.exchange;
+        exchange.status = status;
+        exchange.copying_in = false;
+        let failed = std::mem::take(&mut exchange.failed);
+        (exchange.tracked, exchange.opaque) = (false, false);
+        if status == b'I' && !exchange.portals.is_empty() {
+            exchange.portals.clear();
+        }
+        let restore = session.tracker.take_restore().filter(|_| !failed);
+        if session.tracker.is_pending() {
+            session
+                .tracker
+                .on_ready(status, failed, &mut self.shared.settings);
+        }
+        if !Arc::ptr_eq(&self.backend.label, session.tracker.committed()) {
+            self.backend.label = Arc::clone(session.tracker.committed());
+        }
+        let step = self.pass(header, rest);
+        self.orders.push(Order::Answered { since });
+        if let Some(sql) = restore {
+            self.orders
+                .to_backend(|out| write::query(out, sql.as_bytes()));
+            self.backend.exchange.push(Expect::Replay);
+        }
+        self.answer_locals();
+        self.release_if_clean();
+        step
+    }
+
+    fn release_if_clean(&mut self) {
+        let served = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.pin.is_none());
+        if served && self.backend.exchange.is_clean() {
+            self.orders.push(Order::Release);
+        }
+    }
+}
+
+/// What a statement that was not looked into did, by its tag.
+fn effect_of_tag(tag: &[u8]) -> Effect {
+    match tag {
+        b"COMMIT" => Effect::Commit { chain: false },
+        b"SET" | b"RESET" => Effect::Pin(PinReason::UntrackedSetting),
+        b"DISCARD TEMP" | b"CREATE TABLE" | b"CREATE VIEW" | b"CREATE SEQUENCE" => {
+            Effect::Pin(PinReason::TemporaryObject)
+        }
+        b"LISTEN" => Effect::Pin(PinReason::Listen),
+        b"PREPARE" => Effect::Pin(PinReason::SqlPrepare),
+        b"LOAD" => Effect::Pin(PinReason::LoadLibrary),
+        b"DECLARE CURSOR" => Effect::Pin(PinReason::HoldableCursor),
+        b"DO" | b"CALL" => Effect::Pin(PinReason::ProcedureCall),
+        _ => Effect::Opaque,
+    }
+}
+
+/// Tells the client what its backend reports and the client does not know yet.
+pub fn tell_reports(session: &mut Session, backend: &Backend, orders: &mut Orders<Work>) {
+    if Arc::ptr_eq(&session.reports, &backend.reports) {
+        return;
+    }
+    orders.to_client(|out| {
+        for (name, value) in reports::differing(&session.reports, &backend.reports) {
+            write::parameter_status(out, name, value);
+        }
+    });
+    session.reports = Arc::clone(&backend.reports);
+}

@@ -1,0 +1,87 @@
+//! What belongs to one client from accept to close. Small, because most clients are idle most of the time: whatever is only needed
+//! while a backend works for it lives in that backend.
+
+use crate::client_login::{Admitted, ClientLogin};
+use crate::reports::Reports;
+use crate::statements::Statement;
+use crate::tracking::Tracker;
+use forebay_core::PinReason;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One client.
+pub struct Session {
+    /// How far it has come.
+    pub stage: Stage,
+    /// Never used twice in this process.
+    pub id: u64,
+    /// The secret that its BackendKeyData showed; empty before.
+    pub secret: Box<[u8]>,
+    /// Its settings.
+    pub tracker: Tracker,
+    /// The reported settings as it knows them.
+    pub reports: Arc<Reports>,
+    /// Its named statements.
+    pub prepared: Prepared,
+    /// Its unnamed statement, if it has one that a later Bind may use.
+    pub unnamed: Option<Arc<Statement>>,
+    /// Why it keeps its backend.
+    pub pin: Option<PinReason>,
+}
+
+/// How far a client has come.
+pub enum Stage {
+    /// It proves who it is.
+    Login(Box<ClientLogin>),
+    /// It is known; its startup settings are being tried on a backend.
+    Admission(Box<Admitting>),
+    /// It is served.
+    Ready,
+    /// It has a backend of its own and every byte passes.
+    Relay,
+}
+
+/// A client between its proof and its first ReadyForQuery.
+pub struct Admitting {
+    /// What its login found out.
+    pub admitted: Admitted,
+    /// Its pool.
+    pub pool: u64,
+}
+
+/// Named statements of one client; no memory while there are none.
+#[derive(Debug, Default)]
+pub struct Prepared(Option<Box<HashMap<Box<[u8]>, Arc<Statement>>>>);
+
+/// Most statements that one client may have by name; the next one is refused with an error of the protocol.
+pub const PREPARED_MAX: usize = 100_000;
+
+impl Prepared {
+    /// The statement of this name.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.0.as_ref()?.get(name)
+    }
+
+    /// A name now means this statement.
+    pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>) {
+        self.0.get_or_insert_default().insert(name, statement);
+    }
+
+    /// A name means nothing any more; whether it meant something.
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        self.0
+            .as_mut()
+            .is_some_and(|map| map.remove(name).is_some())
+    }
+
+    /// No name means anything any more.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    /// Number of names.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |map| map.len())
+    }
+}

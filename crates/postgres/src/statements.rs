@@ -1,0 +1,184 @@
+//! Prepared statements as values: text, parameter types and what gives the text its meaning. Sessions name them as they like; on
+//! backends they carry a name of ours that is made from the value, so that any session's statement can be found, or prepared
+//! again, on any backend of any worker.
+
+use crate::sql::{self, Class, Effect};
+use crate::tracking::Tracker;
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use forebay_core::settings::Value;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+/// Longest statement text that is kept for being prepared again; longer ones pin.
+pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of a statement's name on backends: a prefix and 128 bits in base64.
+const NAME_BYTES: usize = 25;
+/// What a name begins with.
+const NAME_PREFIX: &[u8; 3] = b"fb_";
+
+/// A statement's identity and its name on backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Name([u8; NAME_BYTES]);
+
+impl Name {
+    /// The name on the wire, without its NUL.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A prepared statement, shared by all sessions of a worker that prepared the same.
+#[derive(Debug)]
+pub struct Statement {
+    /// Its name on backends.
+    pub name: Name,
+    /// Its text, without the NUL.
+    pub text: Box<[u8]>,
+    /// Number and list of declared parameter types, as they came.
+    pub types: Box<[u8]>,
+    /// What executing it does.
+    pub effect: Effect,
+    /// What CommandComplete shall say, where `text` is a stand-in for what the client wrote.
+    pub tag: Option<&'static [u8]>,
+}
+
+/// Stands in for a DEALLOCATE of names that the backend does not know: does nothing, yet fails where DEALLOCATE would fail.
+pub const STAND_IN: &[u8] = b"UNLISTEN fb_";
+
+/// The tag of the statement that [`STAND_IN`] stands in for.
+pub fn stand_in_tag(effect: &Effect) -> Option<&'static [u8]> {
+    match effect {
+        Effect::DeallocateAll => Some(b"DEALLOCATE ALL"),
+        Effect::Deallocate(_) => Some(b"DEALLOCATE"),
+        _ => None,
+    }
+}
+
+/// The statements in use on one worker.
+#[derive(Debug)]
+pub struct Statements {
+    secret: [u8; 32],
+    table: HashMap<Name, Weak<Statement>>,
+    sweep_at: usize,
+}
+
+/// Dead entries are swept when the table has doubled, and never below this size.
+const SWEEP_MIN: usize = 256;
+
+impl Statements {
+    /// An empty table. Names are made with `secret`, so that no client can guess another's.
+    pub fn new(secret: [u8; 32]) -> Statements {
+        Statements {
+            secret,
+            table: HashMap::new(),
+            sweep_at: SWEEP_MIN,
+        }
+    }
+
+    /// The statement with this text and these types, in the meaning they have for this session now.
+    pub fn named(&mut self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Arc<Statement> {
+        let name = self.name(tracker, text, types);
+        if let Some(known) = self.table.get(&name).and_then(Weak::upgrade) {
+            return known;
+        }
+        if self.table.len() >= self.sweep_at {
+            self.table
+                .retain(|_, statement| statement.strong_count() > 0);
+            self.sweep_at = (self.table.len() * 2).max(SWEEP_MIN);
+        }
+        let statement = Arc::new(Statement::new(name, tracker, text, types));
+        self.table.insert(name, Arc::downgrade(&statement));
+        statement
+    }
+
+    fn name(&self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Name {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(&self.secret);
+        part(text);
+        part(types);
+        tracker.meaning(|name, value| {
+            let (kind, text): (&[u8], _) = match value {
+                Value::Sql(text) => (b"s", text),
+                Value::Literal(text) => (b"l", text),
+            };
+            part(name.as_bytes());
+            part(kind);
+            part(text.as_bytes());
+        });
+        let hash = hash.finish();
+        let mut name = [0; NAME_BYTES];
+        name[..3].copy_from_slice(NAME_PREFIX);
+        URL_SAFE_NO_PAD
+            .encode_slice(&hash.as_ref()[..16], &mut name[3..])
+            .expect("128 bits take 22 characters");
+        Name(name)
+    }
+}
+
+impl Statement {
+    fn new(name: Name, tracker: &Tracker, text: &[u8], types: &[u8]) -> Statement {
+        let effect = effect_of(text, conforming_strings(tracker));
+        Statement {
+            name,
+            text: text.into(),
+            types: types.into(),
+            effect,
+            tag: None,
+        }
+    }
+
+    /// This statement with a text that does nothing.
+    pub fn stand_in(&self, tag: &'static [u8]) -> Arc<Statement> {
+        let Statement {
+            name,
+            types,
+            effect,
+            ..
+        } = self;
+        let (types, effect) = (types.clone(), effect.clone());
+        Arc::new(Statement {
+            name: *name,
+            text: STAND_IN.into(),
+            types,
+            effect,
+            tag: Some(tag),
+        })
+    }
+
+    /// A statement that is never shared: the unnamed one.
+    pub fn unnamed(tracker: &Tracker, text: &[u8], types: &[u8]) -> Arc<Statement> {
+        Arc::new(Statement::new(Name([0; NAME_BYTES]), tracker, text, types))
+    }
+}
+
+/// What a single statement does.
+fn effect_of(text: &[u8], conforming_strings: bool) -> Effect {
+    match sql::classify(text, conforming_strings) {
+        Class::Pure => Effect::Pure,
+        Class::Statements(mut effects) if effects.len() == 1 => effects.remove(0),
+        Class::Statements(effects) if effects.is_empty() => Effect::Pure,
+        // The server refuses several statements in one Parse.
+        Class::Statements(_) => Effect::Opaque,
+    }
+}
+
+/// Whether backslashes are ordinary characters in plain strings for this session.
+pub fn conforming_strings(tracker: &Tracker) -> bool {
+    match tracker.current("standard_conforming_strings") {
+        None => true,
+        Some(Value::Sql(text) | Value::Literal(text)) => {
+            let text = text.trim_matches('\'').to_ascii_lowercase();
+            !matches!(
+                &*text,
+                "off" | "false" | "no" | "0" | "of" | "f" | "fa" | "fal" | "fals" | "n"
+            )
+        }
+    }
+}

@@ -1,0 +1,243 @@
+use super::*;
+use std::hash::RandomState;
+
+struct World {
+    interner: Interner,
+    tracker: Tracker,
+}
+
+fn sql(text: &str) -> Value {
+    Value::Sql(text.into())
+}
+
+fn set(name: &str, text: &str) -> Effect {
+    Effect::Set {
+        name: name.into(),
+        value: SetValue::Sql(text.into()),
+    }
+}
+
+impl World {
+    fn new(baseline: &[(&str, &str)]) -> World {
+        let mut interner = Interner::new(RandomState::new());
+        let map = baseline
+            .iter()
+            .map(|(n, v)| ((*n).into(), Value::Literal((*v).into())))
+            .collect();
+        let tracker = Tracker::new(interner.intern(map));
+        World { interner, tracker }
+    }
+
+    fn complete(&mut self, effect: Effect, tag: &str) -> &mut World {
+        self.tracker
+            .on_complete(&effect, tag.as_bytes(), &mut self.interner);
+        self
+    }
+
+    fn ready(&mut self, status: u8, failed: bool) -> &mut World {
+        self.tracker.on_ready(status, failed, &mut self.interner);
+        self
+    }
+
+    fn committed(&self, name: &str) -> Option<&Value> {
+        self.tracker.committed().map().get(name)
+    }
+}
+
+#[test]
+fn a_set_outside_a_transaction_counts_at_the_boundary() {
+    let mut world = World::new(&[]);
+    world.complete(set("a", "1"), "SET");
+    assert_eq!(world.committed("a"), None);
+    assert_eq!(world.tracker.current("a"), Some(&sql("1")));
+    world.ready(b'I', false);
+    assert_eq!(world.committed("a"), Some(&sql("1")));
+}
+
+#[test]
+fn a_failed_implicit_transaction_undoes_what_it_said_was_set() {
+    let mut world = World::new(&[]);
+    world.complete(set("a", "1"), "SET").ready(b'I', true);
+    assert_eq!(world.committed("a"), None);
+    assert!(!world.tracker.is_pending());
+}
+
+#[test]
+fn rollback_undoes_and_commit_keeps() {
+    let mut world = World::new(&[]);
+    world.complete(Effect::Begin, "BEGIN").ready(b'T', false);
+    world.complete(set("a", "1"), "SET").ready(b'T', false);
+    world
+        .complete(Effect::Rollback { chain: false }, "ROLLBACK")
+        .ready(b'I', false);
+    assert_eq!(world.committed("a"), None);
+    world.complete(set("a", "2"), "SET").ready(b'T', false);
+    world
+        .complete(Effect::Commit { chain: false }, "COMMIT")
+        .ready(b'I', false);
+    assert_eq!(world.committed("a"), Some(&sql("2")));
+}
+
+#[test]
+fn a_commit_that_the_server_calls_rollback_undoes() {
+    let mut world = World::new(&[]);
+    world.complete(set("a", "1"), "SET").ready(b'E', true);
+    world
+        .complete(Effect::Commit { chain: false }, "ROLLBACK")
+        .ready(b'I', false);
+    assert_eq!(world.committed("a"), None);
+}
+
+#[test]
+fn commit_and_chain_keeps_what_a_later_rollback_must_not_undo() {
+    let mut world = World::new(&[]);
+    world.complete(set("a", "1"), "SET").ready(b'T', false);
+    world
+        .complete(Effect::Commit { chain: true }, "COMMIT")
+        .ready(b'T', false);
+    world.complete(set("a", "2"), "SET").ready(b'T', false);
+    world
+        .complete(Effect::Rollback { chain: false }, "ROLLBACK")
+        .ready(b'I', false);
+    assert_eq!(world.committed("a"), Some(&sql("1")));
+}
+
+#[test]
+fn savepoints_undo_only_what_came_after_them() {
+    let mut world = World::new(&[]);
+    world.complete(set("a", "1"), "SET");
+    world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
+    world.complete(set("a", "2"), "SET");
+    world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
+    assert_eq!(world.tracker.current("a"), Some(&sql("1")));
+    world.complete(set("b", "3"), "SET");
+    world.complete(Effect::Release("s".into()), "RELEASE");
+    world
+        .complete(Effect::Commit { chain: false }, "COMMIT")
+        .ready(b'I', false);
+    assert_eq!(world.committed("a"), Some(&sql("1")));
+    assert_eq!(world.committed("b"), Some(&sql("3")));
+}
+
+#[test]
+fn a_savepoint_without_any_set_still_counts() {
+    let mut world = World::new(&[]);
+    world
+        .complete(Effect::Savepoint("s".into()), "SAVEPOINT")
+        .ready(b'T', false);
+    world.complete(set("a", "2"), "SET").ready(b'T', false);
+    world
+        .complete(Effect::RollbackTo("s".into()), "ROLLBACK")
+        .ready(b'T', false);
+    world
+        .complete(Effect::Commit { chain: false }, "COMMIT")
+        .ready(b'I', false);
+    assert_eq!(world.committed("a"), None);
+}
+
+#[test]
+fn names_of_savepoints_can_repeat() {
+    let mut world = World::new(&[]);
+    world
+        .complete(Effect::Savepoint("s".into()), "SAVEPOINT")
+        .complete(set("a", "1"), "SET");
+    world
+        .complete(Effect::Savepoint("s".into()), "SAVEPOINT")
+        .complete(set("a", "2"), "SET");
+    world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
+    assert_eq!(world.tracker.current("a"), Some(&sql("1")));
+    world.complete(Effect::Release("s".into()), "RELEASE");
+    world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
+    assert_eq!(world.tracker.current("a"), None);
+}
+
+#[test]
+fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
+    let mut world = World::new(&[("a", "base"), ("b", "base")]);
+    world.complete(set("a", "1"), "SET").ready(b'I', false);
+    world.complete(Effect::Reset("a".into()), "RESET");
+    assert_eq!(
+        world.tracker.take_restore().as_deref(),
+        Some("SELECT pg_catalog.set_config('a','base',false);")
+    );
+    assert_eq!(world.tracker.take_restore(), None);
+    world.ready(b'I', false);
+    assert_eq!(world.committed("a"), Some(&Value::Literal("base".into())));
+    world
+        .complete(set("c", "1"), "SET")
+        .complete(Effect::ResetAll, "RESET")
+        .ready(b'I', false);
+    assert_eq!(world.tracker.committed().map().len(), 2);
+}
+
+#[test]
+fn reset_all_leaves_the_role_and_discard_all_does_not() {
+    let mut world = World::new(&[]);
+    world
+        .complete(set("role", "r"), "SET")
+        .complete(set("a", "1"), "SET")
+        .ready(b'I', false);
+    world.complete(Effect::ResetAll, "RESET").ready(b'I', false);
+    assert_eq!(world.committed("role"), Some(&sql("r")));
+    assert_eq!(world.committed("a"), None);
+    world
+        .complete(Effect::DiscardAll, "DISCARD ALL")
+        .ready(b'I', false);
+    assert_eq!(world.committed("role"), None);
+}
+
+fn interned(interner: &mut Interner, pairs: &[(&str, &str)]) -> Arc<Settings> {
+    interner.intern(pairs.iter().map(|(n, v)| ((*n).into(), sql(v))).collect())
+}
+
+#[test]
+fn a_difference_changes_only_what_differs() {
+    let mut interner = Interner::new(RandomState::new());
+    let from = interned(
+        &mut interner,
+        &[("a.X", "1"), ("search_path", "x"), ("work_mem", "'1MB'")],
+    );
+    let to = interned(
+        &mut interner,
+        &[("search_path", "y, \"Z\""), ("work_mem", "'1MB'")],
+    );
+    let difference = difference(&from, &to, false).expect("they differ");
+    assert_eq!(difference.sql, "RESET a.\"X\";SET search_path TO y, \"Z\";");
+    assert!(!difference.wait);
+    assert_eq!(super::difference(&to, &to, false), None);
+}
+
+#[test]
+fn roles_are_left_before_and_taken_after_everything_else_and_waited_for() {
+    let mut interner = Interner::new(RandomState::new());
+    let from = interned(&mut interner, &[("role", "r")]);
+    let to = interned(
+        &mut interner,
+        &[
+            ("role", "q"),
+            ("session_authorization", "u"),
+            ("work_mem", "1"),
+        ],
+    );
+    let difference = difference(&from, &to, false).expect("they differ");
+    assert_eq!(
+        difference.sql,
+        "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;SET work_mem TO 1;\
+         SET SESSION AUTHORIZATION u;SET role TO q;"
+    );
+    assert!(difference.wait);
+}
+
+#[test]
+fn a_backend_in_doubt_is_reset_whatever_it_is_thought_to_hold() {
+    let mut interner = Interner::new(RandomState::new());
+    let empty = interner.empty();
+    let difference = difference(&empty, &empty, true).expect("a reset");
+    assert_eq!(difference.sql, RESET);
+    assert!(!difference.wait);
+}
+
+#[test]
+fn the_list_of_infallible_settings_is_sorted_for_its_search() {
+    assert!(INFALLIBLE.is_sorted());
+}

@@ -63,6 +63,8 @@ pub enum CertificateFault {
     WrongPurpose,
     /// It is signed in a way that is not supported (or no longer safe).
     UnsupportedSignature,
+    /// It is older than version 3 of X.509 and so lacks what verification needs.
+    UnsupportedVersion,
     /// It cannot be read.
     Malformed,
     /// None was shown where one is required.
@@ -115,6 +117,17 @@ fn alert_name(alert: rustls::AlertDescription) -> Box<str> {
     format!("{alert:?}").into()
 }
 
+impl CertificateFault {
+    /// What webpki has an own name for and rustls has not comes by that name alone.
+    fn of_webpki(name: &str) -> CertificateFault {
+        match name {
+            "CaUsedAsEndEntity" | "EndEntityUsedAsCa" => CertificateFault::WrongPurpose,
+            "UnsupportedCertVersion" => CertificateFault::UnsupportedVersion,
+            _ => CertificateFault::Malformed,
+        }
+    }
+}
+
 impl From<CertificateError> for CertificateFault {
     fn from(error: CertificateError) -> CertificateFault {
         match error {
@@ -137,10 +150,7 @@ impl From<CertificateError> for CertificateFault {
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
                 CertificateFault::UnsupportedSignature
             }
-            // An authority's certificate where a server's is due is what webpki reports as `Other`.
-            CertificateError::Other(why) if why.to_string().contains("CaUsedAsEndEntity") => {
-                CertificateFault::WrongPurpose
-            }
+            CertificateError::Other(why) => CertificateFault::of_webpki(&why.to_string()),
             _ => CertificateFault::Malformed,
         }
     }
@@ -194,6 +204,7 @@ impl fmt::Display for CertificateFault {
             CertificateFault::BadSignature => "has a wrong signature",
             CertificateFault::WrongPurpose => "is made for another purpose",
             CertificateFault::UnsupportedSignature => "is signed in an unsupported way",
+            CertificateFault::UnsupportedVersion => "is not of version 3",
             CertificateFault::Malformed => "cannot be read",
             CertificateFault::Missing => "is missing",
         })

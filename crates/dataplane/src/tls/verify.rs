@@ -13,7 +13,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore, SignatureScheme,
 };
 use x509_parser::asn1_rs::Any;
-use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
 /// How much is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +88,7 @@ impl ServerCertVerifier for TargetVerifier {
             self.verify_chain(leaf, intermediates, now)?;
         }
         if self.depth >= Depth::ChainAndName {
-            verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+            verify_name(leaf, name)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -123,6 +123,55 @@ impl ServerCertVerifier for TargetVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// By the alternative names, and only where there are none of a host by the subject, which libpq still honours.
+fn verify_name(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+    let parsed = parse(leaf)?;
+    if names_hosts(&parsed)? {
+        return verify_server_name(&ParsedCertificate::try_from(leaf)?, name);
+    }
+    let subject = parsed
+        .subject()
+        .iter_common_name()
+        .next()
+        .and_then(|attribute| attribute.as_str().ok())
+        .ok_or(CertificateError::NotValidForName)?;
+    match subject_matches(subject, name) {
+        true => Ok(()),
+        false => Err(CertificateError::NotValidForName.into()),
+    }
+}
+
+/// Whether the certificate has alternative names that are DNS names or addresses.
+fn names_hosts(parsed: &X509Certificate<'_>) -> Result<bool, Error> {
+    let names = parsed
+        .subject_alternative_name()
+        .map_err(|_| CertificateError::BadEncoding)?;
+    Ok(names.is_some_and(|extension| {
+        extension.value.general_names.iter().any(|name| {
+            // What cannot be read might be one: the subject counts only where there certainly is none.
+            matches!(
+                name,
+                GeneralName::DNSName(_) | GeneralName::IPAddress(_) | GeneralName::Invalid(..)
+            )
+        })
+    }))
+}
+
+/// The rule of libpq: the same but for case, or `*.` in the place of the host's first label.
+fn subject_matches(subject: &str, name: &ServerName<'_>) -> bool {
+    let host = name.to_str();
+    if subject.eq_ignore_ascii_case(&host) {
+        return true;
+    }
+    let is_address = matches!(name, ServerName::IpAddress(_));
+    match (subject.strip_prefix("*."), host.split_once('.')) {
+        (Some(domain), Some((label, rest))) if !is_address => {
+            !label.is_empty() && domain.eq_ignore_ascii_case(rest)
+        }
+        _ => false,
     }
 }
 

@@ -180,9 +180,9 @@ impl BackendLogin {
         matches!(self.facts.purpose, Purpose::Dedicated(_))
     }
 
-    /// What the database said of itself; complete once [`Order::BackendReady`] was ordered.
-    pub fn into_logged_in(self) -> LoggedIn {
-        self.reports.into_logged_in()
+    /// What the database said of itself; `None` unless the login ordered [`Order::BackendReady`].
+    pub fn into_logged_in(self) -> Option<LoggedIn> {
+        matches!(self.state, State::Ready).then(|| self.reports.into_logged_in())
     }
 
     fn fail(&mut self, failure: Failure, orders: &mut Orders<Work>) {

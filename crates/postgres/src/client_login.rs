@@ -210,19 +210,14 @@ impl ClientLogin {
         }
     }
 
-    /// What the login found out.
-    ///
-    /// # Panics
-    /// Before the login ordered [`Order::Admit`].
-    pub fn into_admitted(self) -> Admitted {
+    /// What the login found out; `None` unless it ordered [`Order::Admit`].
+    pub fn into_admitted(self) -> Option<Admitted> {
         let State::Admitted(startup) = self.state else {
-            unreachable!(
-                "a pool is looked for only after `Order::Admit`, which leaves the state `Admitted`"
-            )
+            return None;
         };
         let secret = entropy(&self.facts.entropy).cancel_secret;
         let secret_bytes = if startup.minor >= 2 { 32 } else { 4 };
-        Admitted {
+        Some(Admitted {
             user: startup.user,
             database: startup.database,
             baseline: startup.baseline,
@@ -231,7 +226,7 @@ impl ClientLogin {
             session: self.facts.session,
             secret: secret[..secret_bytes].into(),
             dedicated: startup.dedicated.is_some(),
-        }
+        })
     }
 
     fn refuse(&mut self, refusal: Refusal, orders: &mut Orders<Work>) {

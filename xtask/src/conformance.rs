@@ -1,57 +1,244 @@
-//! `cargo xtask conformance`: real databases and real drivers through the real binary; the cases are in `conformance/`.
+//! `cargo xtask conformance`: real databases and real drivers through the real binary; the checks are in `conformance/`.
+//!
+//! `conformance/run.py` tests one server that already runs. Here are the servers: for each version of PostgreSQL and each
+//! driver of ours a private database with `forebay` in front of it. With `--direct` there is no proxy, which tests the checks.
 
-use anyhow::{Context, Result, bail};
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{install, process, proxy, workspace};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
-/// Which cases.
+use crate::postgres::{self, Access, Certificate, Server, ServerOptions};
+use crate::proxy::{self, Proxy, ProxyOptions};
+use crate::steps::{heading, progress};
+use crate::{install, process, workspace};
+
+/// Database connections of the proxy: fewer than the clients of several checks.
+const BACKENDS_MAX: u32 = 10;
+
+/// Which checks, through what.
 #[derive(clap::Args)]
 pub struct Args {
     /// The engine to test
-    #[arg(default_value = "postgres")]
-    engine: String,
-    /// The short form that continuous integration runs
+    #[arg(value_enum, default_value_t = Engine::Postgres)]
+    engine: Engine,
+    /// The short form that continuous integration runs: each version and each driver once, fewer rounds
     #[arg(long)]
     quick: bool,
-    /// Further arguments for conformance/run.py
+    /// Major versions of the database
+    #[arg(long, value_delimiter = ',', default_values_t = [15, 18])]
+    versions: Vec<u32>,
+    /// Drivers of Forebay
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Driver::Uring, Driver::Epoll])]
+    drivers: Vec<Driver>,
+    /// Straight at the database, without Forebay
+    #[arg(long)]
+    direct: bool,
+    /// Further arguments for conformance/run.py, such as `--only psycopg`
     #[arg(last = true)]
     more: Vec<String>,
 }
 
-impl Args {
-    /// As continuous integration runs it.
-    pub fn quick(engine: &str) -> Args {
-        Args {
-            engine: engine.into(),
-            quick: true,
-            more: Vec::new(),
-        }
+/// An engine with checks.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Engine {
+    /// PostgreSQL
+    Postgres,
+}
+
+/// A driver of the data plane.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Driver {
+    /// io_uring
+    Uring,
+    /// epoll
+    Epoll,
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if *self == Driver::Uring {
+            "uring"
+        } else {
+            "epoll"
+        })
     }
 }
 
-/// Where the cases are run from.
+impl Args {
+    /// As continuous integration runs it.
+    pub fn quick() -> Args {
+        Args {
+            engine: Engine::Postgres,
+            quick: true,
+            versions: vec![15, 18],
+            drivers: vec![Driver::Uring, Driver::Epoll],
+            direct: false,
+            more: Vec::new(),
+        }
+    }
+
+    /// Versions with drivers: all pairs, or for the short form each of both at least once.
+    fn pairs(&self, drivers: &[Driver]) -> Vec<(u32, Option<Driver>)> {
+        if self.direct || drivers.is_empty() {
+            return self
+                .versions
+                .iter()
+                .map(|version| (*version, None))
+                .collect();
+        }
+        if self.quick {
+            let count = self.versions.len().max(drivers.len());
+            let pair = |at: usize| {
+                (
+                    self.versions[at % self.versions.len()],
+                    Some(drivers[at % drivers.len()]),
+                )
+            };
+            return (0..count).map(pair).collect();
+        }
+        let with_all = |version: &u32| {
+            drivers
+                .iter()
+                .map(|driver| (*version, Some(*driver)))
+                .collect::<Vec<_>>()
+        };
+        self.versions.iter().flat_map(with_all).collect()
+    }
+}
+
+/// Where the checks are run from.
 pub fn script() -> PathBuf {
     workspace::root().join("conformance/run.py")
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
+    // Only PostgreSQL has checks so far; a second engine has to be handled here.
+    let Engine::Postgres = args.engine;
     if !script().exists() {
         bail!("{} is missing", script().display());
     }
-    let binary = proxy::build()?
-        .canonicalize()
-        .context("the forebay binary")?;
+    heading("Building");
+    let binary = if args.direct {
+        None
+    } else {
+        Some(
+            proxy::build()?
+                .canonicalize()
+                .context("the forebay binary")?,
+        )
+    };
+    progress("building the suite of the Rust driver");
+    process::show(workspace::cargo().args(["build", "-q", "-p", "forebay-conformance"]))?;
+    let mut drivers = args.drivers.clone();
+    if !proxy::uring_allowed() && drivers.contains(&Driver::Uring) && !args.direct {
+        progress("NOT TESTED: the driver uring, because this kernel does not allow io_uring here");
+        drivers.retain(|driver| *driver != Driver::Uring);
+        anyhow::ensure!(!drivers.is_empty(), "no driver is left to test");
+    }
+    let mut failed = Vec::new();
+    for (version, driver) in args.pairs(&drivers) {
+        let through = driver.map_or("direct".into(), |driver| format!("forebay on {driver}"));
+        heading(&format!("PostgreSQL {version}, {through}"));
+        if let Err(error) = one(args, version, driver.zip(binary.clone())) {
+            eprintln!("  {error:#}");
+            failed.push(format!("PostgreSQL {version}, {through}"));
+        }
+    }
+    if !failed.is_empty() {
+        bail!("conformance failed: {}", failed.join("; "));
+    }
+    Ok(())
+}
+
+/// All checks against one database.
+fn one(args: &Args, version: u32, through: Option<(Driver, PathBuf)>) -> Result<()> {
+    let options = ServerOptions {
+        version: Some(version),
+        tls: through.is_none(),
+        settings: vec!["wal_level=logical".into()],
+        ..Default::default()
+    };
+    let server = Server::start(&options)?;
+    let folder = postgres::private_folder()?;
+    let mut proxy = None;
+    let mut certificate = server.folder().join("server.crt");
+    if let Some((driver, binary)) = &through {
+        let own = Certificate::make(&folder.path)?;
+        let files = [("--tls-cert", &own.certificate), ("--tls-key", &own.key)];
+        let more = files
+            .iter()
+            .flat_map(|(name, file)| [(*name).to_string(), file.display().to_string()])
+            .collect();
+        let limits = ProxyOptions {
+            workers: None,
+            driver: Some(driver.to_string()),
+            max_connections: Some(BACKENDS_MAX),
+            more,
+        };
+        proxy = Some(Proxy::start(binary, &server.app, &limits, &folder.path)?);
+        certificate = own.certificate;
+    }
+    let access = proxy.as_ref().map_or(&server.app, |proxy| &proxy.access);
+    let mut python = checks(args, access, &server)?;
+    python.arg("--tls-ca").arg(certificate);
+    if let Some(proxy) = &proxy {
+        python.args([
+            "--direct-port",
+            &server.app.port.to_string(),
+            "--proxy-pid",
+            &proxy.pid().to_string(),
+        ]);
+        python.args(["--pool-max", &BACKENDS_MAX.to_string()]);
+    }
+    let outcome = process::show(python.args(&args.more));
+    if let (Err(_), Some(proxy)) = (&outcome, &proxy) {
+        eprintln!("  what forebay logged last:\n{}", proxy.log_tail());
+    }
+    outcome
+}
+
+fn checks(args: &Args, access: &Access, server: &Server) -> Result<Command> {
     let mut python = Command::new(install::program("python3", "python3")?);
-    python
-        .current_dir(workspace::root())
-        .arg(script())
-        .arg(&args.engine)
-        .env("FOREBAY_BIN", binary);
+    python.current_dir(workspace::root()).arg(script());
+    python.args([
+        "--host",
+        &access.host,
+        "--port",
+        &access.port.to_string(),
+        "--user",
+        &access.user,
+    ]);
+    python.args([
+        "--password",
+        &access.password,
+        "--database",
+        &access.database,
+    ]);
+    python.args(["--admin-url", &server.superuser.url()]);
+    if install::find("psql").is_none() {
+        python.arg("--bindir").arg(&server.binaries.bin);
+    }
     if args.quick {
         python.arg("--quick");
     }
-    process::show(python.args(&args.more))
+    Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_has_each_version_and_each_driver_once() {
+        let pairs = Args::quick().pairs(&[Driver::Uring, Driver::Epoll]);
+        assert!(pairs == [(15, Some(Driver::Uring)), (18, Some(Driver::Epoll))]);
+        assert!(
+            Args::quick().pairs(&[Driver::Epoll])
+                == [(15, Some(Driver::Epoll)), (18, Some(Driver::Epoll))]
+        );
+    }
 }

@@ -83,6 +83,7 @@ pub struct Proxy {
     pub metrics: String,
     /// Its own words about its driver.
     pub driver: String,
+    log: PathBuf,
     running: Running,
 }
 
@@ -136,8 +137,14 @@ impl Proxy {
             access: target.at(host, port),
             metrics,
             driver,
+            log,
             running,
         })
+    }
+
+    /// The last lines of its log.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
     }
 
     /// Its process id.
@@ -220,6 +227,22 @@ fn host_and_port(address: &str) -> Result<(&str, u16)> {
         port.parse()
             .with_context(|| format!("not a port: `{port}`"))?,
     ))
+}
+
+/// Whether the kernel lets this process make an io_uring; most containers do not.
+pub fn uring_allowed() -> bool {
+    // `struct io_uring_params` of io_uring_setup(2) is 120 bytes long; all zero asks for nothing special.
+    let mut parameters = [0_u64; 15];
+    // SAFETY: the kernel fills the structure behind the pointer, which is as large and as aligned as it expects.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
+    let Ok(descriptor) = i32::try_from(ring) else {
+        return false;
+    };
+    if descriptor >= 0 {
+        // SAFETY: the descriptor was made above and is used nowhere else.
+        unsafe { libc::close(descriptor) };
+    }
+    descriptor >= 0
 }
 
 /// Status and body of a GET; for ports of this machine only.

@@ -77,7 +77,7 @@ fn simulation() -> Result<Outcome> {
 
 fn real_databases() -> Result<Outcome> {
     if conformance::script().exists() {
-        return passed(conformance::run(&conformance::Args::quick("postgres")));
+        return passed(conformance::run(&conformance::Args::quick()));
     }
     Ok(Outcome::Skipped(
         "conformance/run.py is not there yet".into(),

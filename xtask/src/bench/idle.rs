@@ -35,7 +35,10 @@ pub fn measure(stage: &Stage<'_>, peer: &Peer, clients: u32, tls: bool) -> Resul
         || Ok(Vec::new()),
     )?;
     let script = stage.folder.join("idle.sql");
-    fs::write(&script, "SELECT 1;\n\\sleep 3600 s\n")?;
+    // Each at its own moment of about a millisecond per client: all at once would leave the proxy with the buffers of a
+    // crowd, and it is idleness that is measured.
+    let spread = format!("\\set moment random(1, {clients})\n\\sleep :moment ms\n");
+    fs::write(&script, spread + "SELECT 1;\n\\sleep 3600 s\n")?;
     let load = Load {
         script: Some(script),
         ..Load::select(clients, 3600)

@@ -140,7 +140,7 @@ fn forebay(kind: Kind, driver: &str, workers: u32, stage: &Stage<'_>) -> Result<
     let folder = postgres::private_folder()?;
     let certificate = Certificate::make(&folder.path)?;
     let files = [
-        ("--tls-certificate", &certificate.certificate),
+        ("--tls-cert", &certificate.certificate),
         ("--tls-key", &certificate.key),
     ];
     let more = files

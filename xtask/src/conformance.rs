@@ -18,6 +18,9 @@ use crate::{install, process, workspace};
 /// Database connections of the proxy: fewer than the clients of several checks.
 const BACKENDS_MAX: u32 = 10;
 
+/// Versions of PostgreSQL: an old one that Debian carries, and the newest.
+pub const VERSIONS: [u32; 2] = [15, 18];
+
 /// Which checks, through what.
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,7 +31,7 @@ pub struct Args {
     #[arg(long)]
     quick: bool,
     /// Major versions of the database
-    #[arg(long, value_delimiter = ',', default_values_t = [15, 18])]
+    #[arg(long, value_delimiter = ',', default_values_t = VERSIONS)]
     versions: Vec<u32>,
     /// Drivers of Forebay
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Driver::Uring, Driver::Epoll])]
@@ -73,7 +76,7 @@ impl Args {
         Args {
             engine: Engine::Postgres,
             quick: true,
-            versions: vec![15, 18],
+            versions: VERSIONS.to_vec(),
             drivers: vec![Driver::Uring, Driver::Epoll],
             direct: false,
             more: Vec::new(),
@@ -219,7 +222,8 @@ fn checks(args: &Args, access: &Access, server: &Server) -> Result<Command> {
         &access.database,
     ]);
     python.args(["--admin-url", &server.superuser.url()]);
-    if install::find("psql").is_none() {
+    // The clients of the same version, where the installation has them.
+    if server.binaries.bin.join("psql").exists() {
         python.arg("--bindir").arg(&server.binaries.bin);
     }
     if args.quick {

@@ -45,15 +45,17 @@ fn passed(done: Result<()>) -> Result<Outcome> {
 }
 
 fn install() -> Result<Outcome> {
-    let found = postgres::Binaries::find_or_install(None)?;
-    for tool in ["psql", "pgbench"] {
-        found.tool(tool)?;
+    for version in conformance::VERSIONS {
+        let found = postgres::Binaries::find_or_install(Some(version))?;
+        for tool in ["psql", "pgbench"] {
+            found.tool(tool)?;
+        }
+        progress(&format!(
+            "PostgreSQL {} in {}",
+            found.version,
+            found.bin.display()
+        ));
     }
-    progress(&format!(
-        "PostgreSQL {} in {}",
-        found.version,
-        found.bin.display()
-    ));
     Ok(Outcome::Passed)
 }
 

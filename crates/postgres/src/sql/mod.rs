@@ -1,1 +1,157 @@
-//! What a SQL text does to its session.
+//! What a query string does to the session that sends it, read off its text without a parser of SQL.
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | `lexer`, `bytes` | where tokens begin and end (`scan.l`) |
+//! | `words` | which words are keywords, which functions are harmless, which pin |
+//! | `scan` | what a query calls and writes |
+//! | `statement` | what one statement does |
+//! | `setting` | which setting a statement sets, and how to set it again elsewhere |
+//! | `constant`, `quote` | values out of SQL, and back into it |
+//!
+//! Invariants: nothing is `Pure` that is not, as far as the text tells; doubt is `Opaque`, and a setting in doubt pins.
+//! The text does not tell of code behind views, policies, operators, casts, domains and `row.function`, nor of functions
+//! made under the name of one of the server's: such code is taken to leave the session alone.
+
+mod bytes;
+mod constant;
+mod lexer;
+mod pins;
+pub mod quote;
+mod reader;
+mod scan;
+mod setting;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use forebay_core::PinReason;
+
+use memchr::memchr;
+
+use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
+pub use quote::{quote_identifier, quote_literal};
+
+/// What a whole query string (one or several statements) does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// At least one statement, and none changes anything that a session can rely on.
+    Pure,
+    /// One effect for each statement, in order.
+    ///
+    /// Empty statements are not counted, as the server sends no CommandComplete for them; without any statement the list is
+    /// empty. The server refuses the whole string for one syntax error, so effects hold only as far as statements are
+    /// seen to complete. There are fewer effects than statements only if the text cannot be read to its end; the last
+    /// effect is then `Opaque` or a pin.
+    Statements(Vec<Effect>),
+}
+
+/// What one statement does to its session, should it succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing that outlives the transaction, or that another session could notice.
+    Pure,
+    /// May have changed the session in ways that only the server knows.
+    Opaque,
+    /// `BEGIN`, `START TRANSACTION`.
+    Begin,
+    /// `COMMIT`, `END`.
+    Commit {
+        /// `AND CHAIN`: the next transaction has begun.
+        chain: bool,
+    },
+    /// `ROLLBACK`, `ABORT`.
+    Rollback {
+        /// `AND CHAIN`: the next transaction has begun.
+        chain: bool,
+    },
+    /// `PREPARE TRANSACTION`: ends the transaction; the session keeps what it set.
+    PrepareTransaction,
+    /// `SAVEPOINT name`, the name as the server folds it.
+    Savepoint(String),
+    /// `ROLLBACK TO name`, the name as the server folds it.
+    RollbackTo(String),
+    /// `RELEASE name`, the name as the server folds it.
+    Release(String),
+    /// One setting has a new value for the rest of the session.
+    Set {
+        /// In lower case, parts joined by dots; letters, digits, `_` and `$` only.
+        name: String,
+        /// What it is set to.
+        value: SetValue,
+    },
+    /// Several settings have new values, in this order.
+    SetMany(Vec<(String, SetValue)>),
+    /// `SET LOCAL`, `SET TRANSACTION`, `SET CONSTRAINTS`: ends with the transaction.
+    SetLocal,
+    /// One setting, named as in `Set`, has the value that the session began with.
+    Reset(String),
+    /// `RESET ALL`: all settings but role and session_authorization.
+    ResetAll,
+    /// `DISCARD ALL`.
+    DiscardAll,
+    /// `DISCARD PLANS`.
+    DiscardPlans,
+    /// `DISCARD TEMP`.
+    DiscardTemp,
+    /// `DISCARD SEQUENCES`.
+    DiscardSequences,
+    /// `DEALLOCATE name`, the name as the server folds it.
+    Deallocate(String),
+    /// `DEALLOCATE ALL`.
+    DeallocateAll,
+    /// `UNLISTEN name`, `UNLISTEN *`.
+    Unlisten,
+    /// Leaves something on its backend that no other has; may have done all that `Opaque` may, besides.
+    Pin(PinReason),
+    /// As `Pin`, for several different reasons.
+    PinMany(Vec<PinReason>),
+}
+
+/// How a setting is re-established on another backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetValue {
+    /// What to write after `SET name TO`: names as the client wrote them, text constants such that any
+    /// standard_conforming_strings will do, comments removed.
+    Sql(String),
+    /// The value itself, to be given to `set_config`: for lists it differs from what `SET` would make of it.
+    Literal(String),
+    /// `SET name TO DEFAULT`. `classify` says `Effect::Reset` instead.
+    Default,
+}
+
+/// What the statements of `sql` do. `sql` is the text of a Query or Parse message without its final NUL, and
+/// `standard_conforming_strings` is what the server has it at when it reads the message.
+///
+/// Reads each byte about once and allocates only for what is not pure. No text makes it panic.
+pub fn classify(sql: &[u8], standard_conforming_strings: bool) -> Class {
+    // The server reads up to a NUL and then refuses the message.
+    if sql.len() > TEXT_BYTES_MAX || memchr(0, sql).is_some() {
+        return Class::Statements(vec![Effect::Opaque]);
+    }
+    let mut lexer = Lexer::new(sql, standard_conforming_strings);
+    let mut pure = 0_usize;
+    let mut effects = Vec::new();
+    loop {
+        let first = lexer.next();
+        match first.kind {
+            Kind::Semicolon => continue,
+            Kind::End if !lexer.trouble() => break,
+            _ => {}
+        }
+        match statement::effect(&mut lexer, first) {
+            Effect::Pure if effects.is_empty() => pure += 1,
+            effect => {
+                // Only now is it known that the pure ones before have to be listed.
+                effects.extend(std::iter::repeat_n(Effect::Pure, std::mem::take(&mut pure)));
+                effects.push(effect);
+            }
+        }
+    }
+    if pure > 0 {
+        Class::Pure
+    } else {
+        Class::Statements(effects)
+    }
+}

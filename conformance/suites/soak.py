@@ -197,8 +197,8 @@ class Soak:
             while self.going_on():
                 client.serial += 1
                 tag = f"{client.name}.{client.serial}"
-                await client.send(wire.query(f"select '{tag}' as v from pg_sleep({client.dice.choice((0, 0.005, 0.02))})"))
-                cancel = asyncio.ensure_future(self.cancel(client.greeting.key, client.dice.random() * 0.02))
+                await client.send(wire.query(f"select '{tag}' as v from pg_sleep({client.dice.choice((0, 0.02, 0.2))})"))
+                cancel = asyncio.ensure_future(self.cancel(client.greeting.key, client.dice.random() * 0.05))
                 got = [word(await client.message())]
                 while not got[-1].startswith("Z"):
                     got.append(word(await client.message()))

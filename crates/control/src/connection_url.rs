@@ -129,12 +129,12 @@ impl Parts {
             }
         };
         check_shape(&url, report)?;
-        let user = user(&url, report);
+        // Without a user the parts are not what they seem: a bare ? or / in a password moves everything behind it.
+        let user = user(&url, report)?;
         let password = password(&url, report, environment);
         let host = host(&url, report);
         let database = decoded(url.path().trim_start_matches('/'), "database", report);
         let tls = parameters::read(url.query().unwrap_or(""), report);
-        let user = user?;
         Some(Parts {
             database: database
                 .filter(|name| !name.is_empty())
@@ -181,11 +181,8 @@ fn check_shape(url: &Url, report: &Report) -> Option<()> {
 
 fn user(url: &Url, report: &Report) -> Option<String> {
     if url.username().is_empty() {
-        report.error(
-            &place("user"),
-            None,
-            "missing: postgres://USER:password@host/database",
-        );
+        let fix = format!("missing: postgres://USER:password@host/database; {ESCAPES}");
+        report.error(&place("user"), None, fix);
         return None;
     }
     let user = decoded(url.username(), "user", report)?;

@@ -64,7 +64,7 @@ fn a_wrong_url_is_a_line_that_does_not_repeat_it() {
         ("postgres://app:hunter2@db:99999/x", format!("URL: not a URL: invalid port number; expected postgres://user:password@host:5432/database; {escapes}")),
         ("mysql://app:hunter2@db/x", "URL: scheme = \"mysql\": not yet supported: only postgres:// is".to_owned()),
         ("http://app:hunter2@db/x", "URL: scheme = \"http\": must be postgres or postgresql".to_owned()),
-        ("postgres://:hunter2@db/x", "URL: user: missing: postgres://USER:password@host/database".to_owned()),
+        ("postgres://:hunter2@db/x", format!("URL: user: missing: postgres://USER:password@host/database; {escapes}")),
         ("postgres://app@db/x", "URL: password: missing: postgres://user:PASSWORD@host/database, or the environment variable PGPASSWORD".to_owned()),
         ("postgres://app:hunter2@db/x#y", format!("URL: holds a bare #; {escapes}")),
         ("postgres://app:%ff@db/x", format!("URL: password: not percent-encoded UTF-8; {escapes}")),

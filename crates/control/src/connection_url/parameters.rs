@@ -41,7 +41,7 @@ pub(super) fn read(query: &str, report: &Report) -> TargetTls {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match percent::decode(value) {
             Some(value) => given.take(name, value, report),
-            None => report.error(&place(name), None, "not percent-encoded UTF-8"),
+            None => report.error(&place("a parameter"), None, "not percent-encoded UTF-8"),
         }
     }
     let (mode, authorities) = given.verification(report);
@@ -63,6 +63,11 @@ impl Given {
                 report.warning(&place(name), "is ignored: clients give their own");
             }
             _ => {
+                // What is no name may be a piece of a password with a bare ? in it.
+                let is_name = name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                let name = if is_name { name } else { "a parameter" };
                 let fix = "not supported; known are sslmode, sslrootcert, sslcert, sslkey";
                 report.error(&place(name), None, fix);
             }

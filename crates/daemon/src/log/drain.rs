@@ -78,9 +78,10 @@ impl Drain {
         if !is_seen(line.level) {
             return;
         }
+        // Whoever asks for DEBUG wants them all.
         let allowed = match line.storm {
-            Some(storm) => self.rate(storm).allows(Instant::now()),
-            None => true,
+            Some(storm) if line.level <= Level::WARN => self.rate(storm).allows(Instant::now()),
+            _ => true,
         };
         if allowed {
             write(event, &line);

@@ -103,6 +103,9 @@ pub trait Engine: Sized + 'static {
         orders: &mut Orders<Self::Work>,
     );
 
+    /// The backend will be closed: what it is told last, if it listens.
+    fn on_backend_closing(backend: &mut Self::Backend, orders: &mut Orders<Self::Work>);
+
     /// Does slow work; runs on a thread of its own.
     fn work(work: Self::Work) -> Self::Done;
 

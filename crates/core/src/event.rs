@@ -2,7 +2,7 @@
 
 use crate::{CloseReason, PinReason, Refusal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 /// One thing that happened, and where.
@@ -121,23 +121,20 @@ pub enum EventKind {
 pub struct EventSink {
     sender: Option<SyncSender<Event>>,
     dropped: Arc<AtomicU64>,
+    details: Arc<AtomicBool>,
 }
 
 impl EventSink {
     /// A sink that feeds `sender` and counts what does not fit.
     pub fn new(sender: SyncSender<Event>) -> EventSink {
         EventSink {
-            sender: Some(sender),
-            dropped: Arc::default(),
-        }
+            sender: Some(sender), dropped: Arc::default(), details: Arc::default() }
     }
 
     /// A sink that forgets everything (tests).
     pub fn null() -> EventSink {
         EventSink {
-            sender: None,
-            dropped: Arc::default(),
-        }
+            sender: None, dropped: Arc::default(), details: Arc::default() }
     }
 
     /// Reports an event; never waits.
@@ -146,6 +143,16 @@ impl EventSink {
         if let Err(TrySendError::Full(_)) = sender.try_send(event) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether anybody reads what happens to each single connection. Workers do not even describe it otherwise.
+    pub fn wants_details(&self) -> bool {
+        self.details.load(Ordering::Relaxed)
+    }
+
+    /// Asks for what happens to each single connection, or no longer.
+    pub fn set_details(&self, wanted: bool) {
+        self.details.store(wanted, Ordering::Relaxed);
     }
 
     /// Events that did not fit since the start.

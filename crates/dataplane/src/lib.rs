@@ -3,8 +3,21 @@
 //! What crosses threads: immutable snapshots, the connection budget of each target, letters between workers (`mailbox`), results of
 //! slow work (`workshop`), counters and events. Nothing else; a query touches one thread.
 
+mod backends;
 pub mod buffer;
+mod clients;
 pub mod clock;
+pub mod connection;
 pub mod driver;
+mod leases;
+pub mod mailbox;
+pub mod plan;
+mod plane;
+mod relay;
+mod scope;
 mod socket;
 pub mod tls;
+pub mod worker;
+pub mod workshop;
+
+pub use plane::{DataPlane, DriverChoice, EndpointAddress, NewEndpoint, Options, StartError};

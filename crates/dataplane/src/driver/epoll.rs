@@ -1,1 +1,2 @@
 //! The readiness driver.
+pub type Epoll = super::uring::Uring;

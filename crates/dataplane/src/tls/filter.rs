@@ -105,21 +105,34 @@ impl Filter {
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> Result<Progress, TlsError> {
-        match self.phase {
-            Phase::Closed => return Err(TlsError::Closed),
-            // RFC 8446, 6.1: what comes after close_notify is ignored.
-            Phase::PeerClosed => return Ok(Progress::default()),
-            Phase::Handshaking | Phase::Open => self.inbox.extend_from_slice(input),
+        if !self.listens()? {
+            return Ok(Progress::default());
         }
-        let result = match &mut self.connection {
-            Connection::Server(server) => take_in(server.as_mut(), &mut self.inbox, plain, wire),
-            Connection::Client(client) => take_in(client.as_mut(), &mut self.inbox, plain, wire),
-        };
-        let result = result.and_then(|peer_closed| self.progress(peer_closed));
-        if result.is_err() {
-            self.enter(Phase::Closed);
+        let mut inbox = std::mem::take(&mut self.inbox);
+        inbox.extend_from_slice(input);
+        let taken = self.take_in(&mut inbox, plain, wire)?;
+        inbox.drain(..taken.len);
+        // An idle connection owns no buffer.
+        self.inbox = if inbox.is_empty() { Vec::new() } else { inbox };
+        self.progress(taken.peer_closed)
+    }
+
+    /// As [`Filter::on_wire`], but decrypts where the bytes are (`input` is worthless afterwards), which saves a copy.
+    pub fn on_wire_in_place(
+        &mut self,
+        input: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Progress, TlsError> {
+        if !self.inbox.is_empty() {
+            return self.on_wire(input, plain, wire);
         }
-        result
+        if !self.listens()? {
+            return Ok(Progress::default());
+        }
+        let taken = self.take_in(input, plain, wire)?;
+        self.inbox.extend_from_slice(&input[taken.len..]);
+        self.progress(taken.peer_closed)
     }
 
     /// Takes plaintext to send and appends its records to `wire`.
@@ -146,6 +159,32 @@ impl Filter {
         self.phase == Phase::Open
     }
 
+    /// Whether anything is still to come from the peer.
+    fn listens(&self) -> Result<bool, TlsError> {
+        match self.phase {
+            Phase::Handshaking | Phase::Open => Ok(true),
+            // RFC 8446, 6.1: what comes after close_notify is ignored.
+            Phase::PeerClosed => Ok(false),
+            Phase::Closed => Err(TlsError::Closed),
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        input: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Taken, TlsError> {
+        let result = match &mut self.connection {
+            Connection::Server(server) => take_in(server.as_mut(), input, plain, wire),
+            Connection::Client(client) => take_in(client.as_mut(), input, plain, wire),
+        };
+        if result.is_err() {
+            self.enter(Phase::Closed);
+        }
+        result
+    }
+
     fn write(&mut self, outgoing: Outgoing<'_>, wire: &mut Vec<u8>) -> Result<(), TlsError> {
         let inbox = &mut self.inbox;
         let result = match &mut self.connection {
@@ -160,11 +199,8 @@ impl Filter {
 
     fn progress(&mut self, peer_closed: bool) -> Result<Progress, TlsError> {
         if self.inbox.len() > HANDSHAKE_BYTES_MAX {
+            self.enter(Phase::Closed);
             return Err(TlsError::Oversize);
-        }
-        if self.inbox.is_empty() {
-            // An idle connection owns no buffer.
-            self.inbox = Vec::new();
         }
         let mut progress = Progress::default();
         if self.phase == Phase::Handshaking && !self.connection.common().is_handshaking() {
@@ -270,17 +306,26 @@ impl Outgoing<'_> {
     }
 }
 
-/// Processes all complete records of `inbox` and leaves the rest in it. Says whether the peer closed.
+/// What became of bytes from the wire.
+struct Taken {
+    /// How many of them are done with; the rest is the beginning of a record or of a handshake message.
+    len: usize,
+    peer_closed: bool,
+}
+
+/// Processes all complete records of `input`.
 fn take_in<S: Side>(
     side: &mut S,
-    inbox: &mut Vec<u8>,
+    input: &mut [u8],
     plain: &mut Vec<u8>,
     wire: &mut Vec<u8>,
-) -> Result<bool, TlsError> {
-    let mut done = 0;
-    let mut peer_closed = false;
+) -> Result<Taken, TlsError> {
+    let mut taken = Taken {
+        len: 0,
+        peer_closed: false,
+    };
     loop {
-        let UnbufferedStatus { mut discard, state } = side.process(&mut inbox[done..]);
+        let UnbufferedStatus { mut discard, state } = side.process(&mut input[taken.len..]);
         let mut idle = false;
         match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -292,17 +337,16 @@ fn take_in<S: Side>(
             }
             Ok(ConnectionState::EncodeTlsData(encode)) => append(encode, wire),
             Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-            Ok(ConnectionState::PeerClosed) => peer_closed = true,
+            Ok(ConnectionState::PeerClosed) => taken.peer_closed = true,
             Ok(_) => idle = true,
             Err(error) => {
                 append_alert(side, wire);
                 return Err(TlsError::of_connection(error));
             }
         }
-        done += discard;
+        taken.len += discard;
         if idle {
-            inbox.drain(..done);
-            return Ok(peer_closed);
+            return Ok(taken);
         }
     }
 }

@@ -1,0 +1,475 @@
+//! Database connections from dial to close.
+
+use crate::connection::{AskerOf, Backend, Inbox, Role, backend_token};
+use crate::driver::Driver;
+use crate::mailbox::{Asker, Ticket};
+use crate::relay::{Side, Source};
+use crate::scope::PoolScope;
+use crate::tls::Filter;
+use crate::worker::Worker;
+use crate::workshop::Job;
+use forebay_core::engine::{BackendFacts, Engine, Purpose};
+use forebay_core::event::EventKind;
+use forebay_core::{CloseReason, Refusal};
+use forebay_pool::{BackendKey, PoolId};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Time a database has from the first packet to the end of our login.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time a database has to roll back what a vanished client left open.
+const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl<D: Driver, E: Engine> Worker<D, E> {
+    /// A place for a new database connection.
+    pub(crate) fn add_backend(&mut self, pool: &Rc<PoolScope>, role: Role) -> u32 {
+        let (number, now) = (self.next_number(), self.now);
+        self.backends.insert(|ticket| Backend {
+            ticket,
+            handle: None,
+            state: None,
+            tls: None,
+            secured: false,
+            inbox: Inbox::default(),
+            role,
+            pool: Rc::clone(pool),
+            client: None,
+            leased_at: now,
+            throttled: false,
+            number,
+            dial_deadline: now + DIAL_TIMEOUT,
+            addresses: Vec::new(),
+            cancels: 0,
+            release_deferred: false,
+            in_transaction: false,
+            leaving: None,
+        })
+    }
+
+    /// The pool wants one more backend.
+    pub(crate) fn dial(&mut self, pool: PoolId) {
+        let Some(scope) = self.pools_by_id.get(&pool).cloned() else {
+            let refusal = Refusal::TargetUnreachable {
+                detail: "the pool has no target".into(),
+            };
+            return self.pools.on_dial_failed(self.now, pool, &refusal);
+        };
+        let index = self.add_backend(&scope, Role::Dialing(pool));
+        self.start_dial(index);
+    }
+
+    /// A client wants a backend of its own.
+    pub(crate) fn dial_for(
+        &mut self,
+        client: Ticket,
+        pool: &Rc<PoolScope>,
+        parameters: Vec<(String, String)>,
+    ) {
+        let index = self.add_backend(pool, Role::DialingFor(client));
+        self.dedicated_parameters.insert(index, parameters);
+        self.start_dial(index);
+    }
+
+    /// What this backend does now is to be cancelled.
+    pub(crate) fn dial_cancel(&mut self, backend: u32, victim: Option<u32>, asker: Option<Asker>) {
+        let purpose = self
+            .backends
+            .get(backend)
+            .and_then(|backend| backend.state.as_ref())
+            .and_then(E::cancel);
+        let Some(purpose) = purpose else {
+            if let Some(asker) = asker {
+                self.tell_cancelled(asker);
+            }
+            return;
+        };
+        let Some(target) = self.backends.get_mut(backend) else {
+            return;
+        };
+        let victim = victim.is_some().then_some(target.ticket);
+        if victim.is_some() {
+            target.cancels += 1;
+        }
+        let pool = Rc::clone(&target.pool);
+        let index = self.add_backend(
+            &pool,
+            Role::Cancel {
+                victim,
+                asker: asker.map(AskerOf::from),
+            },
+        );
+        self.cancel_purposes.insert(index, purpose);
+        self.start_dial(index);
+    }
+
+    fn start_dial(&mut self, index: u32) {
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
+        let target = Rc::clone(&backend.pool.target);
+        if !matches!(backend.role, Role::Cancel { .. }) {
+            target.block.database_connection_requests.add(1);
+            if target.plan.tls.is_some() {
+                target.block.database_connection_requests_with_tls.add(1);
+            }
+        }
+        let (host, port) = (&target.plan.target.host, target.plan.target.port);
+        if let Ok(address) = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+        {
+            return self.on_resolved(index, Ok(vec![SocketAddr::new(address, port)]));
+        }
+        let job = Job::Resolve(backend.ticket, Arc::clone(host), port);
+        if !self.leave_job(job) {
+            let refusal = Refusal::TargetUnreachable {
+                detail: "too many names are being resolved".into(),
+            };
+            self.on_backend_failed(index, &refusal);
+        }
+    }
+
+    /// The target's addresses are known.
+    pub(crate) fn on_resolved(&mut self, index: u32, result: io::Result<Vec<SocketAddr>>) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        match result {
+            Ok(mut addresses) if !addresses.is_empty() => {
+                addresses.reverse();
+                backend.addresses = addresses;
+                self.try_next_address(index, "no address");
+            }
+            Ok(_) => self.dial_failed(index, "the name has no address"),
+            Err(error) => self.dial_failed(index, &format!("the name cannot be resolved: {error}")),
+        }
+    }
+
+    fn try_next_address(&mut self, index: u32, why: &str) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let Some(address) = backend.addresses.pop() else {
+            return self.dial_failed(index, why);
+        };
+        match self.driver.connect(address, backend_token(backend.ticket)) {
+            Ok(handle) => backend.handle = Some(handle),
+            Err(error) => self.try_next_address(index, &error.to_string()),
+        }
+    }
+
+    fn dial_failed(&mut self, index: u32, why: &str) {
+        self.on_backend_failed(index, &Refusal::TargetUnreachable { detail: why.into() });
+    }
+
+    /// A connection to the target was made, or not.
+    pub(crate) fn on_connected(&mut self, index: u32, result: io::Result<()>) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let Some(handle) = backend.handle else { return };
+        if let Err(error) = result {
+            backend.handle = None;
+            self.driver.close(handle, false);
+            return self.try_next_address(index, &error.to_string());
+        }
+        let pool = Rc::clone(&backend.pool);
+        let purpose = match backend.role {
+            Role::Cancel { .. } => self.cancel_purposes.remove(&index),
+            Role::DialingFor(_) => self
+                .dedicated_parameters
+                .remove(&index)
+                .map(Purpose::Dedicated),
+            _ => None,
+        };
+        let mut entropy = [0; 32];
+        (self.crew.random)(&mut entropy);
+        let facts = BackendFacts {
+            credential: Arc::clone(&pool.credential.borrow()),
+            database: Arc::clone(&pool.key.database),
+            tls: pool.target.plan.target.tls.mode,
+            init_query: Arc::clone(&pool.init_query.borrow()),
+            purpose: purpose.unwrap_or(Purpose::Pooled),
+            entropy,
+        };
+        let state = E::backend(&mut self.shared, facts, &mut self.orders);
+        if let Some(backend) = self.backends.get_mut(index) {
+            backend.state = Some(state);
+        }
+        self.driver.receive(handle, true);
+        self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+    }
+
+    /// From here on the backend speaks TLS; `rest` already belongs to it.
+    pub(crate) fn start_backend_tls(&mut self, index: u32, rest: &[u8]) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let target = Rc::clone(&backend.pool.target);
+        let filter = target.plan.tls.as_ref().map(Filter::client);
+        match (filter, backend.handle) {
+            (Some(Ok(mut filter)), Some(handle)) if backend.tls.is_none() => {
+                self.wire.clear();
+                filter.start(&mut self.wire);
+                self.driver.send_copy(handle, &self.wire);
+                backend.tls = Some(Box::new(filter));
+                if !rest.is_empty() {
+                    self.backend_tls_bytes(index, rest);
+                }
+            }
+            (Some(Err(error)), _) => self.dial_failed(index, &error.to_string()),
+            _ => self.dial_failed(index, "TLS is not configured"),
+        }
+    }
+
+    /// A backend's slow work is done.
+    pub(crate) fn on_backend_work(&mut self, index: u32, done: E::Done) {
+        let Some(state) = self
+            .backends
+            .get_mut(index)
+            .and_then(|backend| backend.state.as_mut())
+        else {
+            return;
+        };
+        E::on_backend_work(&mut self.shared, state, done, &mut self.orders);
+        self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+        self.feed_backend(index, &Source::Bytes(&[]));
+    }
+
+    /// The backend's login is complete.
+    pub(crate) fn on_backend_ready(&mut self, index: u32, usable: u32, max: u32) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let scope = Rc::clone(&backend.pool);
+        let block = &scope.target.block;
+        block.database_connections_setup_succeeded.add(1);
+        block.database_connections.add(1);
+        block.available.set(1);
+        let number = backend.number;
+        let tls = backend.secured;
+        match backend.role {
+            Role::Dialing(pool) => {
+                backend.role = Role::Pooled;
+                let label = backend.state.as_ref().map_or(0, E::backend_label);
+                let mut jitter = [0; 2];
+                (self.crew.random)(&mut jitter);
+                self.pools.on_limits(self.now, scope.key.target, usable);
+                let jitter = u16::from_le_bytes(jitter);
+                self.pools
+                    .on_dialed(self.now, pool, BackendKey(index), label, jitter);
+            }
+            Role::DialingFor(client) => {
+                backend.role = Role::Dedicated;
+                if self.clients.holds(client) {
+                    self.attach(client.index, index, self.now);
+                } else {
+                    return self.close_backend(index, CloseReason::ClientGone, "");
+                }
+            }
+            Role::Pooled | Role::Dedicated | Role::Cancel { .. } => {}
+        }
+        let target = &scope.target.plan.name;
+        if usable > 0 && self.announced_limits.insert(scope.key.target, max) != Some(max) {
+            let kind = EventKind::LimitsRead {
+                target: Arc::clone(target),
+                max_connections: max,
+                usable: scope.target.plan.budget.max(),
+            };
+            self.report(None, None, None, kind);
+        }
+        let kind = EventKind::BackendReady {
+            target: Arc::clone(target),
+            user: Arc::clone(&scope.key.user),
+            database: Arc::clone(&scope.key.database),
+            tls,
+        };
+        self.report(None, None, Some(number), kind);
+    }
+
+    /// The backend cannot be used.
+    pub(crate) fn on_backend_failed(&mut self, index: u32, refusal: &Refusal) {
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
+        let scope = Rc::clone(&backend.pool);
+        let (role, number) = (backend.role, backend.number);
+        let text = match refusal {
+            Refusal::TargetUnreachable { detail } => detail.to_string(),
+            Refusal::TargetRefused { code, message } => format!("{code} {message}"),
+            other => other.as_str().to_owned(),
+        };
+        if !matches!(role, Role::Cancel { .. }) {
+            let block = &scope.target.block;
+            block.database_connections_setup_failed.add(1);
+            block
+                .available
+                .set(u64::from(matches!(refusal, Refusal::TargetRefused { .. })));
+            let target = Arc::clone(&scope.target.plan.name);
+            let kind = EventKind::BackendFailed {
+                target,
+                detail: text.as_str().into(),
+            };
+            self.report(None, None, Some(number), kind);
+        }
+        self.drop_backend(index);
+        match role {
+            Role::Dialing(pool) => match refusal {
+                Refusal::TargetRefused { code, .. } if **code == *"53300" => {
+                    self.pools.on_dial_crowded(self.now, pool);
+                }
+                refusal => self.pools.on_dial_failed(self.now, pool, refusal),
+            },
+            Role::DialingFor(client) if self.clients.holds(client) => {
+                self.refuse_client(client.index, refusal)
+            }
+            Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
+            Role::Pooled | Role::Dedicated => {
+                self.pools.on_closed(self.now, BackendKey(index));
+            }
+            Role::DialingFor(_) => {}
+        }
+    }
+
+    /// The backend closed its connection, or it failed.
+    pub(crate) fn on_backend_ended(&mut self, index: u32, error: Option<&io::Error>) {
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
+        match backend.role {
+            Role::Dialing(_) | Role::DialingFor(_) => {
+                let why = error.map_or_else(
+                    || "the database closed the connection during login".to_owned(),
+                    ToString::to_string,
+                );
+                self.dial_failed(index, &why);
+            }
+            Role::Cancel { victim, asker } => {
+                self.drop_backend(index);
+                self.on_cancel_done(victim, asker);
+            }
+            Role::Pooled | Role::Dedicated => {
+                let why = error.map(ToString::to_string).unwrap_or_default();
+                self.close_backend(index, CloseReason::BackendGone, &why);
+            }
+        }
+    }
+
+    /// A cancel request has been delivered, as far as can be known.
+    fn on_cancel_done(&mut self, victim: Option<Ticket>, asker: Option<AskerOf>) {
+        if let Some(ticket) = victim
+            && self.backends.holds(ticket)
+            && let Some(backend) = self.backends.get_mut(ticket.index)
+        {
+            backend.cancels -= 1;
+            if backend.cancels == 0 && std::mem::take(&mut backend.release_deferred) {
+                self.releasing.push(ticket.index);
+            }
+        }
+        if let Some(AskerOf { worker, ticket }) = asker {
+            self.tell_cancelled(Asker { worker, ticket });
+        }
+    }
+
+    /// Closes a backend; a client that it served is told.
+    pub(crate) fn close_backend(&mut self, index: u32, reason: CloseReason, detail: &str) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let client = backend.client;
+        if client.is_some() {
+            self.forget_lease(index);
+        }
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        if let Some(state) = backend.state.as_mut()
+            && reason != CloseReason::BackendGone
+        {
+            E::on_backend_closing(state, &mut self.orders);
+            self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+        }
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
+        let (role, number) = (backend.role, backend.number);
+        self.drop_backend(index);
+        match role {
+            Role::Pooled => self.pools.on_closed(self.now, BackendKey(index)),
+            Role::Dialing(pool) => {
+                let refusal = Refusal::TargetUnreachable {
+                    detail: "the dial was given up".into(),
+                };
+                self.pools.on_dial_failed(self.now, pool, &refusal);
+            }
+            Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
+            Role::DialingFor(_) | Role::Dedicated => {}
+        }
+        let detail = detail.into();
+        self.report(
+            None,
+            None,
+            Some(number),
+            EventKind::BackendClosed { reason, detail },
+        );
+        if let Some(client) = client {
+            self.refuse_client(client, &Refusal::BackendLost);
+        }
+    }
+
+    /// Takes a backend out of its place and closes its connection.
+    fn drop_backend(&mut self, index: u32) {
+        let Some(mut backend) = self.backends.remove(index) else {
+            return;
+        };
+        self.cancel_purposes.remove(&index);
+        self.dedicated_parameters.remove(&index);
+        let block = &backend.pool.target.block;
+        if matches!(backend.role, Role::Pooled | Role::Dedicated) {
+            block.database_connections.sub(1);
+        }
+        if std::mem::take(&mut backend.in_transaction) {
+            block.database_connections_currently_in_transaction.sub(1);
+        }
+        if let Some(filter) = backend.tls.as_mut() {
+            block
+                .database_connections_with_tls
+                .sub(u64::from(backend.secured));
+            if let Some(handle) = backend.handle {
+                self.wire.clear();
+                filter.close_notify(&mut self.wire);
+                self.driver.send_copy(handle, &self.wire);
+            }
+        }
+        if let Some(handle) = backend.handle {
+            self.driver.close(handle, true);
+        }
+    }
+
+    /// Timeouts of a backend.
+    pub(crate) fn sweep_backend(&mut self, index: u32) {
+        let Some(backend) = self.backends.get(index) else {
+            return;
+        };
+        match backend.role {
+            Role::Dialing(_) | Role::DialingFor(_) | Role::Cancel { .. } => {
+                if self.now > backend.dial_deadline {
+                    self.dial_failed(index, "timed out");
+                }
+            }
+            Role::Pooled => {
+                let cleaning = backend.client.is_none()
+                    && !backend.release_deferred
+                    && !backend.state.as_ref().is_some_and(E::is_clean);
+                if cleaning && self.now > backend.leased_at + CLEANING_TIMEOUT {
+                    self.close_backend(index, CloseReason::NotClean, "the rollback took too long");
+                }
+            }
+            Role::Dedicated => {}
+        }
+    }
+}

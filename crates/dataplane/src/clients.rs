@@ -1,0 +1,459 @@
+//! Clients from accept to close.
+
+use crate::connection::{Client, Inbox, Phase, client_token};
+use crate::driver::{Driver, Handle};
+use crate::mailbox::{Asker, Letter, Ticket};
+use crate::relay::{Side, Source};
+use crate::tls::{Filter, TlsError};
+use crate::worker::Worker;
+use forebay_core::engine::{ClientFacts, Engine, Farewell};
+use forebay_core::event::EventKind;
+use forebay_core::orders::{Admission, CancelKey};
+use forebay_core::{CloseReason, Refusal};
+use forebay_pool::ClientKey;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bits of a process number that name the place on its worker; the bits above name the worker.
+const PLACE_BITS: u32 = 20;
+
+impl<D: Driver, E: Engine> Worker<D, E> {
+    /// A client connected.
+    pub(crate) fn on_accepted(&mut self, listener: u32, handle: Handle) {
+        let Some(endpoint) = self.endpoints.get(&listener).cloned() else {
+            return self.driver.close(handle, false);
+        };
+        endpoint.block.client_connections_received.add(1);
+        let plan = Arc::clone(&endpoint.proxy.borrow());
+        let proxy = Arc::clone(&plan.proxy);
+        let mut entropy = [0; 64];
+        (self.crew.random)(&mut entropy);
+        let number = self.next_number();
+        let worker = u32::from(self.crew.number);
+        let (shared, now) = (&mut self.shared, self.now);
+        let place = self.clients.insert(|ticket| {
+            // Process numbers begin at 1: zero would mean nobody.
+            let process = (worker << PLACE_BITS | ticket.index & ((1 << PLACE_BITS) - 1)) + 1;
+            Client {
+                ticket,
+                handle,
+                session: E::session(
+                    shared,
+                    ClientFacts {
+                        proxy,
+                        process,
+                        session: number,
+                        entropy,
+                    },
+                ),
+                tls: None,
+                secured: false,
+                inbox: Inbox::default(),
+                endpoint,
+                pool: None,
+                lease: None,
+                phase: Phase::Login,
+                paused: false,
+                throttled: false,
+                number,
+                active_at: now,
+                asked_at: None,
+                pin: None,
+                dedicated: None,
+            }
+        });
+        self.crew.clients.fetch_add(1, Ordering::Relaxed);
+        // Counted before the bound is looked at, so that a client too many is counted in and out like any other.
+        plan.gate.enter();
+        let Some(client) = self.clients.get(place) else {
+            return;
+        };
+        client.endpoint.block.client_connections.add(1);
+        client.endpoint.block.client_connections_in_setup.add(1);
+        self.driver.set_token(handle, client_token(client.ticket));
+        self.driver.receive(handle, true);
+    }
+
+    /// The client has proven who it is.
+    pub(crate) fn admit(&mut self, index: u32, admission: Admission) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let plan = Arc::clone(&client.endpoint.proxy.borrow());
+        let proxy = &plan.proxy;
+        client.dedicated = admission.dedicated;
+        if self.draining {
+            return self.refuse_client(index, &Refusal::ShuttingDown);
+        }
+        if plan.gate.clients() > proxy.clients_max {
+            client.endpoint.block.throttled.add(1);
+            return self.refuse_client(
+                index,
+                &Refusal::TooManyClients {
+                    max: proxy.clients_max,
+                },
+            );
+        }
+        let second = self.now.as_nanos() / 1_000_000_000;
+        if !plan.gate.admit(second, proxy.connect_rate_max) {
+            client.endpoint.block.throttled.add(1);
+            return self.refuse_client(
+                index,
+                &Refusal::ConnectRate {
+                    max: proxy.connect_rate_max,
+                },
+            );
+        }
+        let Some(pool) = self.pool_scope(index, &admission.user, &admission.database) else {
+            return self.refuse_client(
+                index,
+                &Refusal::NoCredentials {
+                    user: admission.user,
+                },
+            );
+        };
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        client.pool = Some(Rc::clone(&pool));
+        E::on_pool(
+            &mut self.shared,
+            &mut client.session,
+            pool.number,
+            &mut self.orders,
+        );
+        let ticket = client.ticket;
+        self.obey(Side::Client(index), &Source::Bytes(&[]), 0);
+        if self.clients.holds(ticket) {
+            self.try_lease_now(index);
+        }
+    }
+
+    /// The client's login is complete.
+    pub(crate) fn on_client_ready(&mut self, index: u32) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        client.phase = Phase::Ready;
+        client.paused = false;
+        client.active_at = now;
+        let block = &client.endpoint.block;
+        block.client_connections_in_setup.sub(1);
+        block.client_connections_setup_succeeded.add(1);
+        if !self.crew.events.wants_details() {
+            return;
+        }
+        let Some(pool) = &client.pool else { return };
+        let kind = EventKind::ClientReady {
+            user: Arc::clone(&pool.key.user),
+            database: Arc::clone(&pool.key.database),
+            peer: self
+                .driver
+                .peer(client.handle)
+                .map_or_else(|| "".into(), |peer| peer.to_string().into()),
+            tls: client.secured,
+        };
+        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+        let number = client.number;
+        self.report(Some(proxy), Some(number), None, kind);
+    }
+
+    /// From here on the client speaks TLS; `rest` already belongs to it.
+    pub(crate) fn start_client_tls(&mut self, index: u32, rest: &[u8]) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let plan = Arc::clone(&client.endpoint.proxy.borrow());
+        let filter = plan.tls.as_ref().map(Filter::server);
+        match filter {
+            Some(Ok(filter)) if client.tls.is_none() => {
+                client.tls = Some(Box::new(filter));
+                if !rest.is_empty() {
+                    self.client_tls_bytes(index, rest);
+                }
+            }
+            Some(Err(error)) => self.on_client_tls_failed(index, &error),
+            _ => self.close_client(index, CloseReason::Tls),
+        }
+    }
+
+    /// TLS with a client came to nothing.
+    pub(crate) fn on_client_tls_failed(&mut self, index: u32, error: &TlsError) {
+        let Some(client) = self.clients.get(index) else {
+            return;
+        };
+        if client.phase == Phase::Login {
+            client
+                .endpoint
+                .block
+                .client_connections_setup_failed_auth
+                .add(1);
+        }
+        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+        let peer = self
+            .driver
+            .peer(client.handle)
+            .map_or_else(|| "".into(), |peer| peer.to_string().into());
+        let kind = EventKind::ClientRefused {
+            refusal: Refusal::ProtocolViolation("TLS failed"),
+            peer,
+            detail: error.to_string().into(),
+        };
+        let number = client.number;
+        self.report(Some(proxy), Some(number), None, kind);
+        self.close_client_after_sending(index, CloseReason::Tls);
+    }
+
+    /// A client's slow work is done.
+    pub(crate) fn on_client_work(&mut self, index: u32, done: E::Done) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        E::on_client_work(
+            &mut self.shared,
+            &mut client.session,
+            done,
+            &mut self.orders,
+        );
+        self.obey(Side::Client(index), &Source::Bytes(&[]), 0);
+        self.feed_client_inbox(index);
+    }
+
+    /// The client closed its side, or its connection failed.
+    pub(crate) fn on_client_ended(&mut self, index: u32) {
+        let Some(client) = self.clients.get(index) else {
+            return;
+        };
+        let quiet = self.is_idle(client) || client.phase == Phase::Login;
+        self.close_client(
+            index,
+            if quiet {
+                CloseReason::ClientGone
+            } else {
+                CloseReason::ClientGoneMidway
+            },
+        );
+    }
+
+    /// Tells a client no, and closes it.
+    pub(crate) fn refuse_client(&mut self, index: u32, refusal: &Refusal) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let block = &client.endpoint.block;
+        block.refusals.add(1);
+        if matches!(
+            refusal,
+            Refusal::WrongPassword { .. }
+                | Refusal::NoCredentials { .. }
+                | Refusal::TlsRequired
+                | Refusal::UnsupportedAuth
+        ) {
+            block.client_connections_setup_failed_auth.add(1);
+        }
+        E::on_refused(&mut client.session, refusal, &mut self.orders);
+        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+        let number = client.number;
+        let peer = self
+            .driver
+            .peer(client.handle)
+            .map_or_else(|| "".into(), |peer| peer.to_string().into());
+        let detail = match refusal {
+            Refusal::TargetUnreachable { detail } => Arc::clone(detail),
+            _ => "".into(),
+        };
+        let kind = EventKind::ClientRefused {
+            refusal: refusal.clone(),
+            peer,
+            detail,
+        };
+        self.report(Some(proxy), Some(number), None, kind);
+        // Only the client hears it: orders about a backend end here.
+        let (list, made) = self.orders.take();
+        for order in &list {
+            if let forebay_core::orders::Order::ToClient(range) = order {
+                self.send_to_client(index, &Source::Bytes(&made), (range.start, range.end));
+            }
+        }
+        self.orders.reuse(list, made);
+        self.close_client_after_sending(index, CloseReason::Refused);
+    }
+
+    /// Closes a client when what is queued for it has left.
+    pub(crate) fn close_client_after_sending(&mut self, index: u32, reason: CloseReason) {
+        self.end_client(index, reason, true);
+    }
+
+    /// Closes a client.
+    pub(crate) fn close_client(&mut self, index: u32, reason: CloseReason) {
+        self.end_client(index, reason, false);
+    }
+
+    fn end_client(&mut self, index: u32, reason: CloseReason, after_sending: bool) {
+        let Some(mut client) = self.clients.remove(index) else {
+            return;
+        };
+        self.crew.clients.fetch_sub(1, Ordering::Relaxed);
+        let plan = Arc::clone(&client.endpoint.proxy.borrow());
+        plan.gate.leave();
+        let block = Arc::clone(&client.endpoint.block);
+        block.client_connections.sub(1);
+        block.client_connections_closed.add(1);
+        if let Some(filter) = client.tls.as_mut() {
+            block.client_connections_tls.sub(u64::from(client.secured));
+            self.wire.clear();
+            filter.close_notify(&mut self.wire);
+            self.driver.send_copy(client.handle, &self.wire);
+        }
+        match client.phase {
+            Phase::Waiting { ready } => {
+                self.pools.withdraw(self.now, ClientKey(index));
+                self.pool_orders.retain(|order| {
+                    !matches!(order, forebay_pool::Order::Refuse { client, .. } if client.0 == index)
+                });
+                block.clients_waiting.sub(1);
+                block.client_connections_in_setup.sub(u64::from(!ready));
+            }
+            Phase::Login | Phase::Cancelling => block.client_connections_in_setup.sub(1),
+            Phase::Ready => {}
+        }
+        self.driver.close(client.handle, after_sending);
+        if let Some(backend) = client.lease {
+            self.part_from_vanished(backend, client.pin.is_some());
+        }
+        if self.crew.events.wants_details() {
+            let proxy = Some(Arc::clone(&plan.proxy.name));
+            self.report(
+                proxy,
+                Some(client.number),
+                None,
+                EventKind::ClientClosed { reason },
+            );
+        }
+    }
+
+    /// The client of this backend is gone: makes it clean, or closes it.
+    fn part_from_vanished(&mut self, index: u32, pinned: bool) {
+        self.forget_lease(index);
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        if pinned {
+            backend
+                .pool
+                .target
+                .block
+                .database_connections_currently_session_pinned
+                .sub(1);
+        }
+        backend.leased_at = self.now;
+        let Some(state) = backend.state.as_mut() else {
+            return;
+        };
+        match E::on_client_gone(state, &mut self.orders) {
+            Farewell::Clean => self.releasing.push(index),
+            Farewell::Cleaning => {
+                // `Release` follows with the answer; `sweep_backend` bounds the wait.
+                self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+            }
+            Farewell::Close => self.close_backend(index, CloseReason::ClientGoneMidway, ""),
+            Farewell::CancelAndClose => {
+                self.dial_cancel(index, None, None);
+                self.close_backend(index, CloseReason::ClientGoneMidway, "");
+            }
+        }
+    }
+
+    /// A client asks to cancel another: whoever has that one is asked.
+    pub(crate) fn ask_cancel(&mut self, index: u32, key: CancelKey) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        client.phase = Phase::Cancelling;
+        let asker = Asker {
+            worker: self.crew.number,
+            ticket: client.ticket,
+        };
+        let worker = key.process.wrapping_sub(1) >> PLACE_BITS;
+        if worker == u32::from(self.crew.number) {
+            return self.on_cancel(&key, asker);
+        }
+        match usize::try_from(worker)
+            .ok()
+            .and_then(|worker| self.crew.mailboxes.get(worker))
+        {
+            Some(mailbox) => mailbox.send(Letter::Cancel { key, asker }),
+            None => self.cancel_missed(index, asker),
+        }
+    }
+
+    fn cancel_missed(&mut self, index: u32, asker: Asker) {
+        if let Some(client) = self.clients.get(index) {
+            client.endpoint.block.cancels_unmatched.add(1);
+        }
+        self.tell_cancelled(asker);
+    }
+
+    /// One of our clients is to be cancelled.
+    pub(crate) fn on_cancel(&mut self, key: &CancelKey, asker: Asker) {
+        let index = key.process.wrapping_sub(1) & ((1 << PLACE_BITS) - 1);
+        let victim = self
+            .clients
+            .get(index)
+            .filter(|client| E::cancels(&client.session, &key.secret));
+        let Some(victim) = victim else {
+            if let Some(endpoint) = self.endpoints.values().next() {
+                endpoint.block.cancels_unmatched.add(1);
+            }
+            return self.tell_cancelled(asker);
+        };
+        victim.endpoint.block.cancels_delivered.add(1);
+        match (victim.phase, victim.lease) {
+            (Phase::Waiting { .. }, _) => {
+                self.cancel_waiting(index);
+                self.tell_cancelled(asker);
+            }
+            (_, Some(backend)) => self.dial_cancel(backend, Some(backend), Some(asker)),
+            _ => self.tell_cancelled(asker),
+        }
+    }
+
+    /// What was asked for is done, or there was nothing to do.
+    pub(crate) fn tell_cancelled(&mut self, asker: Asker) {
+        if asker.worker == self.crew.number {
+            self.on_cancelled(asker.ticket);
+        } else {
+            self.mailbox(asker.worker)
+                .send(Letter::Cancelled(asker.ticket));
+        }
+    }
+
+    /// A cancellation that one of our clients asked for is done: it is told so by the end of its connection.
+    pub(crate) fn on_cancelled(&mut self, ticket: Ticket) {
+        if self.clients.holds(ticket) {
+            self.close_client(ticket.index, CloseReason::CancelDone);
+        }
+    }
+
+    /// Timeouts of a client.
+    pub(crate) fn sweep_client(&mut self, index: u32) {
+        let Some(client) = self.clients.get(index) else {
+            return;
+        };
+        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy);
+        let quiet = self.now.since(client.active_at);
+        if matches!(client.phase, Phase::Login | Phase::Cancelling) {
+            if quiet > proxy.login_timeout {
+                self.refuse_client(index, &Refusal::LoginTimeout);
+            }
+        } else if self.is_idle(client) {
+            if self.draining {
+                self.refuse_client(index, &Refusal::ShuttingDown);
+            } else if quiet > proxy.idle_client_timeout {
+                self.refuse_client(index, &Refusal::IdleClientTimeout);
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a worker knows of each connection, and the places they live in.
+//!
+//! A place's number is used again; its generation is not, so that an event, a letter or a pool's order that is late finds nobody
+//! instead of somebody else.
+
+use crate::driver::{Handle, Token};
+use crate::mailbox::{Asker, Ticket};
+use crate::scope::{EndpointScope, PoolScope};
+use crate::tls::Filter;
+use forebay_core::Instant;
+use forebay_core::PinReason;
+use forebay_core::engine::Engine;
+use forebay_pool::{History, PoolId};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// Bytes that were received and not yet consumed.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Do not show them before there are so many.
+    pub need: usize,
+}
+
+/// One client connection.
+pub struct Client<E: Engine> {
+    /// Its place.
+    pub ticket: Ticket,
+    /// Its connection in the driver.
+    pub handle: Handle,
+    /// Its session.
+    pub session: E::Session,
+    /// Its TLS.
+    pub tls: Option<Box<Filter>>,
+    /// Its TLS handshake is complete.
+    pub secured: bool,
+    /// What it sent and nobody consumed.
+    pub inbox: Inbox,
+    /// Where it came in.
+    pub endpoint: Rc<EndpointScope>,
+    /// Its pool, once it is admitted.
+    pub pool: Option<Rc<PoolScope>>,
+    /// Its backend.
+    pub lease: Option<u32>,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Its input is not shown to the engine for the time being.
+    pub paused: bool,
+    /// It is not received from, because its backend or we ourselves cannot take more.
+    pub throttled: bool,
+    /// Its number in logs.
+    pub number: u64,
+    /// When it last sent or was answered something.
+    pub active_at: Instant,
+    /// When the request began that is not answered yet.
+    pub asked_at: Option<Instant>,
+    /// Why it is pinned.
+    pub pin: Option<PinReason>,
+    /// Startup parameters of the backend that is to be its own.
+    pub dedicated: Option<Vec<(String, String)>>,
+}
+
+/// How far a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It logs in.
+    Login,
+    /// It is served, or waits for nothing.
+    Ready,
+    /// It waits for a backend; whether its login is complete is remembered.
+    Waiting {
+        /// Its login is complete.
+        ready: bool,
+    },
+    /// It only waits for the cancellation that it asked for.
+    Cancelling,
+}
+
+/// One database connection.
+pub struct Backend<E: Engine> {
+    /// Its place.
+    pub ticket: Ticket,
+    /// Its connection in the driver, once there is one.
+    pub handle: Option<Handle>,
+    /// Its state, once it is connected.
+    pub state: Option<E::Backend>,
+    /// Its TLS.
+    pub tls: Option<Box<Filter>>,
+    /// Its TLS handshake is complete.
+    pub secured: bool,
+    /// What it sent and nobody consumed.
+    pub inbox: Inbox,
+    /// What it is for.
+    pub role: Role,
+    /// Its pool.
+    pub pool: Rc<PoolScope>,
+    /// Its leaseholder.
+    pub client: Option<u32>,
+    /// When it was leased.
+    pub leased_at: Instant,
+    /// It is not received from, because its client cannot take more.
+    pub throttled: bool,
+    /// Its number in logs.
+    pub number: u64,
+    /// When its dial is given up.
+    pub dial_deadline: Instant,
+    /// Addresses still to be tried.
+    pub addresses: Vec<SocketAddr>,
+    /// Cancel requests under way that are meant for what it does now.
+    pub cancels: u32,
+    /// It was released while such requests were under way.
+    pub release_deferred: bool,
+    /// Whether a transaction is open, as last counted.
+    pub in_transaction: bool,
+    /// It is on its way to another worker.
+    pub leaving: Option<(u16, History)>,
+}
+
+/// What a database connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It is being opened for this pool.
+    Dialing(PoolId),
+    /// It belongs to a pool.
+    Pooled,
+    /// It is being opened for one client.
+    DialingFor(Ticket),
+    /// It belongs to one client.
+    Dedicated,
+    /// It carries a cancel request.
+    Cancel {
+        /// The backend whose query is to be cancelled, if it is not to be closed anyway.
+        victim: Option<Ticket>,
+        /// Who waits for it.
+        asker: Option<AskerOf>,
+    },
+}
+
+/// An asker, comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AskerOf {
+    /// Its worker.
+    pub worker: u16,
+    /// Its connection there.
+    pub ticket: Ticket,
+}
+
+impl From<Asker> for AskerOf {
+    fn from(asker: Asker) -> AskerOf {
+        AskerOf {
+            worker: asker.worker,
+            ticket: asker.ticket,
+        }
+    }
+}
+
+/// Places with generations.
+#[derive(Debug)]
+pub struct Places<T> {
+    slots: Vec<(u32, Option<T>)>,
+    free: Vec<u32>,
+    len: usize,
+}
+
+impl<T> Default for Places<T> {
+    fn default() -> Places<T> {
+        Places {
+            slots: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Places<T> {
+    /// Puts in what `make` makes of its place.
+    pub fn insert(&mut self, make: impl FnOnce(Ticket) -> T) -> u32 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.0 = (slot.0 + 1) & 0xff_ffff;
+        slot.1 = Some(make(Ticket {
+            index,
+            generation: slot.0,
+        }));
+        self.len += 1;
+        index
+    }
+
+    /// Who is there.
+    #[inline]
+    pub fn get(&self, index: u32) -> Option<&T> {
+        self.slots.get(index as usize)?.1.as_ref()
+    }
+
+    /// Who is there.
+    #[inline]
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.slots.get_mut(index as usize)?.1.as_mut()
+    }
+
+    /// Whether the one with this ticket is still there.
+    #[inline]
+    pub fn holds(&self, ticket: Ticket) -> bool {
+        self.slots
+            .get(ticket.index as usize)
+            .is_some_and(|slot| slot.0 == ticket.generation && slot.1.is_some())
+    }
+
+    /// Takes out who is there.
+    pub fn remove(&mut self, index: u32) -> Option<T> {
+        let taken = self.slots.get_mut(index as usize)?.1.take()?;
+        self.free.push(index);
+        self.len -= 1;
+        Some(taken)
+    }
+
+    /// How many are there.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The places that may be taken, for walking while changing.
+    pub fn indexes(&self) -> std::ops::Range<u32> {
+        0..self.slots.len() as u32
+    }
+}
+
+const CLIENT: u64 = 1;
+const BACKEND: u64 = 2;
+const LISTENER: u64 = 3;
+
+/// What a driver's token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// A client.
+    Client(Ticket),
+    /// A backend.
+    Backend(Ticket),
+    /// A listener, by its number.
+    Listener(u32),
+    /// Nothing we know.
+    Nobody,
+}
+
+/// The token of a client.
+pub fn client_token(ticket: Ticket) -> Token {
+    CLIENT << 56 | u64::from(ticket.generation) << 32 | u64::from(ticket.index)
+}
+
+/// The token of a backend.
+pub fn backend_token(ticket: Ticket) -> Token {
+    BACKEND << 56 | u64::from(ticket.generation) << 32 | u64::from(ticket.index)
+}
+
+/// The token of a listener.
+pub fn listener_token(number: u32) -> Token {
+    LISTENER << 56 | u64::from(number)
+}
+
+/// What a token stands for.
+#[inline]
+pub fn whose(token: Token) -> Whose {
+    let ticket = Ticket {
+        index: token as u32,
+        generation: (token >> 32) as u32 & 0xff_ffff,
+    };
+    match token >> 56 {
+        CLIENT => Whose::Client(ticket),
+        BACKEND => Whose::Backend(ticket),
+        LISTENER => Whose::Listener(token as u32),
+        _ => Whose::Nobody,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_ticket_finds_nobody() {
+        let mut places = Places::default();
+        let index = places.insert(|ticket| ticket);
+        let first = *places.get(index).expect("just put in");
+        places.remove(index);
+        assert!(!places.holds(first));
+        assert_eq!(places.insert(|ticket| ticket), index);
+        assert!(!places.holds(first));
+        let second = *places.get(index).expect("just put in");
+        assert_eq!(whose(client_token(second)), Whose::Client(second));
+        assert_eq!(whose(backend_token(second)), Whose::Backend(second));
+    }
+}

@@ -1,0 +1,479 @@
+//! Where sessions and backends meet and part, as the pools order.
+
+use crate::connection::{Phase, Role};
+use crate::driver::Driver;
+use crate::mailbox::{Letter, Parcel};
+use crate::relay::{Side, Source};
+use crate::scope::PoolScope;
+use crate::worker::Worker;
+use forebay_core::engine::Engine;
+use forebay_core::event::EventKind;
+use forebay_core::{CloseReason, Instant, PinReason, Refusal};
+use forebay_pool::{BackendKey, ClientKey, History, Order as PoolOrder, PoolId, PoolKey};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+impl<D: Driver, E: Engine> Worker<D, E> {
+    /// Does what the pools ordered, until they have nothing more to say.
+    pub(crate) fn settle(&mut self) {
+        self.finish_releases();
+        while let Some(order) = self
+            .pool_orders
+            .pop_front()
+            .or_else(|| self.pools.next_order())
+        {
+            self.obey_pools(order);
+            self.finish_releases();
+        }
+    }
+
+    fn obey_pools(&mut self, order: PoolOrder) {
+        match order {
+            PoolOrder::Lease {
+                client,
+                backend,
+                waited_since,
+            } => {
+                self.attach(client.0, backend.0, waited_since);
+                self.feed_client_inbox(client.0);
+            }
+            PoolOrder::Dial { pool } => self.dial(pool),
+            PoolOrder::Close { backend, reason } => self.close_backend(backend.0, reason, ""),
+            PoolOrder::Refuse { client, refusal } => self.refuse_lease(client.0, &refusal),
+            PoolOrder::Move {
+                backend,
+                to_worker,
+                history,
+            } => self.begin_move(backend.0, to_worker, history),
+            PoolOrder::WakeOthers => self.wake_others(),
+        }
+    }
+
+    /// The scope of a pool, made at first use; `None` when no such user or target is configured.
+    pub(crate) fn pool_scope(
+        &mut self,
+        client: u32,
+        user: &str,
+        database: &str,
+    ) -> Option<Rc<PoolScope>> {
+        let endpoint = Rc::clone(&self.clients.get(client)?.endpoint);
+        let proxy = Arc::clone(&endpoint.proxy.borrow());
+        let target = self.target_scope(&proxy);
+        let key = PoolKey {
+            target: proxy.target.id,
+            user: user.into(),
+            database: database.into(),
+        };
+        if let Some(scope) = self.pool_scopes.get(&key) {
+            return Some(Rc::clone(scope));
+        }
+        let credential = Arc::clone(proxy.proxy.credential(user)?);
+        let id = self.pools.pool(self.now, &key)?;
+        let scope = Rc::new(PoolScope {
+            key: key.clone(),
+            id: Cell::new(id),
+            credential: RefCell::new(credential),
+            target,
+            number: self.next_number(),
+            init_query: RefCell::new(Arc::clone(&proxy.proxy.target_group.limits.init_query)),
+            retired: Cell::new(false),
+        });
+        self.pool_scopes.insert(key, Rc::clone(&scope));
+        self.pools_by_id.insert(id, Rc::clone(&scope));
+        Some(scope)
+    }
+
+    /// The session needs a backend.
+    pub(crate) fn request_lease(&mut self, index: u32) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let Some(mut pool) = client.pool.clone() else {
+            return;
+        };
+        let ready = client.phase == Phase::Ready;
+        client.phase = Phase::Waiting { ready };
+        client.endpoint.block.clients_waiting.add(1);
+        if let Some(parameters) = client.dedicated.take() {
+            let ticket = client.ticket;
+            return self.dial_for(ticket, &pool, parameters);
+        }
+        if pool.retired.get() {
+            let (user, database) = (Arc::clone(&pool.key.user), Arc::clone(&pool.key.database));
+            match self.pool_scope(index, &user, &database) {
+                Some(scope) => pool = scope,
+                None => {
+                    return self.refuse_client(
+                        index,
+                        &Refusal::NoCredentials {
+                            user: user.to_string(),
+                        },
+                    );
+                }
+            }
+            if let Some(client) = self.clients.get_mut(index) {
+                client.pool = Some(Rc::clone(&pool));
+            }
+        }
+        let Some(client) = self.clients.get(index) else {
+            return;
+        };
+        let label = E::session_label(&client.session);
+        if self
+            .pools
+            .request(self.now, pool.id.get(), ClientKey(index), label)
+            .is_err()
+        {
+            // It was dropped for disuse: make it again.
+            let Some(id) = self.pools.pool(self.now, &pool.key) else {
+                let detail = "the target is not configured".into();
+                return self.refuse_client(index, &Refusal::TargetUnreachable { detail });
+            };
+            self.pools_by_id.remove(&pool.id.get());
+            pool.id.set(id);
+            self.pools_by_id.insert(id, Rc::clone(&pool));
+            let asked = self.pools.request(self.now, id, ClientKey(index), label);
+            debug_assert!(asked.is_ok(), "the pool was just made");
+        }
+    }
+
+    /// If the client was given a backend at once, attaches it without the detour over the queue of orders.
+    pub(crate) fn try_lease_now(&mut self, index: u32) -> bool {
+        if !self
+            .clients
+            .get(index)
+            .is_some_and(|client| matches!(client.phase, Phase::Waiting { .. }))
+        {
+            return false;
+        }
+        while let Some(order) = self.pools.next_order() {
+            if let PoolOrder::Lease {
+                client: ClientKey(client),
+                backend,
+                waited_since,
+            } = order
+                && client == index
+            {
+                self.attach(index, backend.0, waited_since);
+                return true;
+            }
+            self.pool_orders.push_back(order);
+        }
+        false
+    }
+
+    /// The client has the backend from now on.
+    pub(crate) fn attach(&mut self, client_index: u32, backend_index: u32, waited_since: Instant) {
+        let now = self.now;
+        let Some(backend) = self.backends.get_mut(backend_index) else {
+            return;
+        };
+        let Some(client) = self.clients.get_mut(client_index) else {
+            // Its client went while the order was under way.
+            self.releasing.push(backend_index);
+            return;
+        };
+        debug_assert!(
+            backend.client.is_none() && client.lease.is_none(),
+            "nobody is leased twice"
+        );
+        client.phase = match client.phase {
+            Phase::Waiting { ready: false } => Phase::Login,
+            _ => Phase::Ready,
+        };
+        let block = &client.endpoint.block;
+        block.clients_waiting.sub(1);
+        block
+            .database_connections_borrow_latency
+            .record(now.micros_since(waited_since));
+        backend
+            .pool
+            .target
+            .block
+            .database_connections_currently_borrowed
+            .add(1);
+        client.lease = Some(backend_index);
+        client.paused = false;
+        backend.client = Some(client_index);
+        backend.leased_at = now;
+        let Some(state) = backend.state.as_mut() else {
+            return;
+        };
+        E::on_leased(
+            &mut self.shared,
+            &mut client.session,
+            state,
+            now,
+            &mut self.orders,
+        );
+        self.obey(Side::Client(client_index), &Source::Bytes(&[]), 0);
+        self.finish_releases();
+    }
+
+    /// Session and backend part, whatever the reason.
+    pub(crate) fn forget_lease(&mut self, backend_index: u32) {
+        let Some(backend) = self.backends.get_mut(backend_index) else {
+            return;
+        };
+        let Some(client_index) = backend.client.take() else {
+            return;
+        };
+        let block = Arc::clone(&backend.pool.target.block);
+        block.database_connections_currently_borrowed.sub(1);
+        if backend.throttled {
+            Self::receive_again(&mut self.driver, backend);
+        }
+        let Some(client) = self.clients.get_mut(client_index) else {
+            return;
+        };
+        client.lease = None;
+        client.asked_at = None;
+        if client.pin.take().is_some() {
+            block.database_connections_currently_session_pinned.sub(1);
+        }
+        if client.throttled {
+            self.on_client_relaxed_maybe(client_index);
+        }
+    }
+
+    /// The engine says that the backend may serve another session.
+    pub(crate) fn release(&mut self, backend_index: u32) {
+        self.forget_lease(backend_index);
+        self.releasing.push(backend_index);
+    }
+
+    /// Gives released backends to the pools, once their clean state is proven.
+    pub(crate) fn finish_releases(&mut self) {
+        while let Some(index) = self.releasing.pop() {
+            let Some(backend) = self.backends.get_mut(index) else {
+                continue;
+            };
+            let clean = backend.client.is_none()
+                && backend.inbox.bytes.is_empty()
+                && backend.state.as_ref().is_some_and(E::is_clean);
+            if !clean {
+                backend.pool.target.block.backends_not_clean.add(1);
+                self.close_backend(index, CloseReason::NotClean, "");
+            } else if backend.cancels > 0 {
+                // A signal that is still on its way must not hit the next session.
+                backend.release_deferred = true;
+            } else {
+                let label = backend.state.as_ref().map_or(0, E::backend_label);
+                self.count_release(index);
+                self.pools.on_released(self.now, BackendKey(index), label);
+            }
+        }
+    }
+
+    fn count_release(&mut self, index: u32) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        if std::mem::take(&mut backend.in_transaction) {
+            backend
+                .pool
+                .target
+                .block
+                .database_connections_currently_in_transaction
+                .sub(1);
+        }
+    }
+
+    /// The pool will not serve the client.
+    fn refuse_lease(&mut self, index: u32, refusal: &Refusal) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let Phase::Waiting { ready } = client.phase else {
+            return;
+        };
+        client.endpoint.block.clients_waiting.sub(1);
+        client.endpoint.block.refusals.add(1);
+        match refusal {
+            Refusal::BorrowTimeout => client.endpoint.block.borrow_timeouts.add(1),
+            Refusal::QueueFull { .. } => client.endpoint.block.throttled.add(1),
+            _ => {}
+        }
+        client.phase = if ready { Phase::Ready } else { Phase::Login };
+        let bytes = std::mem::take(&mut client.inbox.bytes);
+        let stays =
+            ready && E::on_lease_refused(&mut client.session, refusal, &bytes, &mut self.orders);
+        if !stays {
+            return self.refuse_client(index, refusal);
+        }
+        let number = client.number;
+        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+        let outcome = self.obey(Side::Client(index), &Source::Bytes(&bytes), 0);
+        let (refusal, peer) = (refusal.clone(), Arc::from(""));
+        let detail = Arc::from("the session goes on");
+        let told = EventKind::ClientRefused {
+            refusal,
+            peer,
+            detail,
+        };
+        self.report(Some(proxy), Some(number), None, told);
+        if let Some(client) = self.clients.get_mut(index) {
+            client.asked_at = None;
+            client.inbox.bytes = bytes[outcome.consumed..].to_vec();
+            self.feed_client_inbox(index);
+        }
+    }
+
+    /// A waiting client is told that it was cancelled.
+    pub(crate) fn cancel_waiting(&mut self, index: u32) {
+        if self.pools.withdraw(self.now, ClientKey(index)) {
+            self.refuse_lease(index, &Refusal::Cancelled);
+        }
+    }
+
+    /// The session keeps its backend.
+    pub(crate) fn on_pin(&mut self, client: u32, backend: u32, reason: PinReason) {
+        let (Some(client), Some(backend)) =
+            (self.clients.get_mut(client), self.backends.get(backend))
+        else {
+            return;
+        };
+        if client.pin.replace(reason).is_none() {
+            client.endpoint.block.pins[reason as usize].add(1);
+            backend
+                .pool
+                .target
+                .block
+                .database_connections_currently_session_pinned
+                .add(1);
+            let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+            let (client, backend) = (client.number, backend.number);
+            self.report(
+                Some(proxy),
+                Some(client),
+                Some(backend),
+                EventKind::SessionPinned { reason },
+            );
+        }
+    }
+
+    /// The pin's cause ended.
+    pub(crate) fn on_unpin(&mut self, client: u32, backend: u32) {
+        let (Some(client), Some(backend)) =
+            (self.clients.get_mut(client), self.backends.get(backend))
+        else {
+            return;
+        };
+        if let Some(reason) = client.pin.take() {
+            client.endpoint.block.unpins.add(1);
+            backend
+                .pool
+                .target
+                .block
+                .database_connections_currently_session_pinned
+                .sub(1);
+            let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+            let (client, backend) = (client.number, backend.number);
+            self.report(
+                Some(proxy),
+                Some(client),
+                Some(backend),
+                EventKind::SessionUnpinned { reason },
+            );
+        }
+    }
+
+    /// An idle backend goes to a worker whose clients have waited longer.
+    fn begin_move(&mut self, index: u32, to_worker: u16, history: History) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        backend.leaving = Some((to_worker, history));
+        if let Some(handle) = backend.handle {
+            self.driver.detach(handle);
+        }
+    }
+
+    /// Nothing of the leaving backend is in flight any more.
+    pub(crate) fn on_detached(&mut self, index: u32, socket: crate::driver::Socket) {
+        let Some(backend) = self.backends.remove(index) else {
+            return;
+        };
+        let (Some((to_worker, history)), Some(state)) = (backend.leaving, backend.state) else {
+            return;
+        };
+        let block = &backend.pool.target.block;
+        block.backends_moved.add(1);
+        block.database_connections.sub(1);
+        if backend.tls.is_some() {
+            block.database_connections_with_tls.sub(1);
+        }
+        self.pools.on_moved(self.now, BackendKey(index));
+        let parcel = Parcel {
+            pool: backend.pool.key.clone(),
+            socket,
+            tls: backend.tls,
+            state,
+            history,
+            number: backend.number,
+        };
+        self.mailbox(to_worker)
+            .send(Letter::Parcel(Box::new(parcel)));
+        let moved = EventKind::BackendMoved { to: to_worker };
+        self.report(None, None, Some(backend.number), moved);
+    }
+
+    /// A backend arrives from another worker.
+    pub(crate) fn on_parcel(&mut self, parcel: Parcel<E>) {
+        let scope = self.pool_scopes.get(&parcel.pool).cloned();
+        let pool = self.pools.pool(self.now, &parcel.pool);
+        let (Some(scope), Some(id)) = (scope, pool) else {
+            // The target was removed meanwhile; dropping the socket closes it, its place in the budget is gone with the target.
+            return;
+        };
+        self.rename_pool(&scope, id);
+        let Parcel {
+            socket,
+            tls,
+            mut state,
+            history,
+            number,
+            ..
+        } = parcel;
+        E::on_backend_moved_in(&mut self.shared, &mut state);
+        let history = History {
+            label: E::backend_label(&state),
+            ..history
+        };
+        let index = self.add_backend(&scope, Role::Pooled);
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let handle = self
+            .driver
+            .attach(socket, crate::connection::backend_token(backend.ticket));
+        let block = &scope.target.block;
+        block.database_connections.add(1);
+        if tls.is_some() {
+            block.database_connections_with_tls.add(1);
+        }
+        backend.handle = Some(handle);
+        backend.state = Some(state);
+        backend.secured = tls.is_some();
+        backend.tls = tls;
+        backend.number = number;
+        self.driver.receive(handle, true);
+        if self
+            .pools
+            .on_adopted(self.now, id, BackendKey(index), history)
+            .is_err()
+        {
+            self.close_backend(index, CloseReason::Reconfigured, "");
+        }
+    }
+
+    /// A pool that was dropped for disuse has a new name.
+    fn rename_pool(&mut self, scope: &Rc<PoolScope>, id: PoolId) {
+        if scope.id.get() != id {
+            self.pools_by_id.remove(&scope.id.get());
+            scope.id.set(id);
+            self.pools_by_id.insert(id, Rc::clone(scope));
+        }
+    }
+}

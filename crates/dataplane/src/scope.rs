@@ -1,0 +1,97 @@
+//! Where connections belong, on one worker: endpoints, targets and pools with their configuration and counters.
+
+use crate::plan::{ProxyPlan, TargetPlan};
+use forebay_core::metrics::{EndpointBlock, EndpointLabels, Registry, TargetBlock, TargetLabels};
+use forebay_core::snapshot::{Credential, Endpoint};
+use forebay_pool::{PoolId, PoolKey};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One endpoint on one worker.
+pub struct EndpointScope {
+    /// `EndpointName`.
+    pub name: Arc<str>,
+    /// Its proxy, as configured now.
+    pub proxy: RefCell<Arc<ProxyPlan>>,
+    /// Its target.
+    pub target: RefCell<Rc<TargetScope>>,
+    /// Its counters.
+    pub block: Arc<EndpointBlock>,
+}
+
+/// One target on one worker.
+pub struct TargetScope {
+    /// Its configuration.
+    pub plan: Arc<TargetPlan>,
+    /// Its counters.
+    pub block: Arc<TargetBlock>,
+    /// Its addresses, where the name was resolved already.
+    pub addresses: RefCell<Vec<SocketAddr>>,
+}
+
+/// One pool on one worker.
+pub struct PoolScope {
+    /// Its key.
+    pub key: PoolKey,
+    /// Its name in `forebay-pool`; changes when it was dropped for disuse.
+    pub id: Cell<PoolId>,
+    /// Who logs in.
+    pub credential: RefCell<Arc<Credential>>,
+    /// Where to.
+    pub target: Rc<TargetScope>,
+    /// Its number, for engines.
+    pub number: u64,
+    /// Run once on each new backend.
+    pub init_query: RefCell<Arc<str>>,
+    /// Its target is no longer configured.
+    pub retired: Cell<bool>,
+}
+
+impl EndpointScope {
+    /// The scope of an endpoint.
+    pub fn new(
+        worker: u16,
+        plan: &Arc<ProxyPlan>,
+        endpoint: &Endpoint,
+        target: &Rc<TargetScope>,
+        registry: &Registry,
+    ) -> EndpointScope {
+        let labels = EndpointLabels {
+            worker,
+            proxy: Arc::clone(&plan.proxy.name),
+            endpoint: Arc::clone(&endpoint.name),
+        };
+        EndpointScope {
+            name: Arc::clone(&endpoint.name),
+            proxy: RefCell::new(Arc::clone(plan)),
+            target: RefCell::new(Rc::clone(target)),
+            block: registry.endpoint(labels),
+        }
+    }
+}
+
+impl TargetScope {
+    /// The scope of a proxy's target.
+    pub fn new(worker: u16, plan: &ProxyPlan, registry: &Registry) -> TargetScope {
+        let role = plan
+            .proxy
+            .endpoints
+            .first()
+            .map_or(forebay_core::snapshot::TargetRole::ReadWrite, |endpoint| {
+                endpoint.role
+            });
+        let labels = TargetLabels {
+            worker,
+            proxy: Arc::clone(&plan.proxy.name),
+            target: Arc::clone(&plan.target.name),
+            role,
+        };
+        TargetScope {
+            plan: Arc::clone(&plan.target),
+            block: registry.target(labels),
+            addresses: RefCell::default(),
+        }
+    }
+}

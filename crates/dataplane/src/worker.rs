@@ -1,0 +1,475 @@
+//! A worker: one thread, one event loop, its own clients, backends and pools.
+//!
+//! The loop turns the driver, hands each event to whom it concerns, obeys the pools, reads letters and looks at the clock:
+//!
+//! ```text
+//!   turn ─► events ─► clients.rs / backends.rs ─► relay.rs (engine, orders) ─► leases.rs (pools) ─► turn
+//! ```
+//!
+//! Nothing in here is shared; what crosses threads comes and goes by the mailbox. A worker runs the same on all drivers.
+
+use crate::connection::{Backend, Client, Places, Whose, listener_token, whose};
+use crate::driver::{Driver, Event};
+use crate::mailbox::{Letter, Mailbox};
+use crate::plan::Plan;
+use crate::plane::NewEndpoint;
+use crate::scope::{EndpointScope, PoolScope, TargetScope};
+use crate::workshop::{Job, Workshop};
+use forebay_core::engine::{Engine, Purpose};
+use forebay_core::event::{Event as Report, EventKind, EventSink};
+use forebay_core::metrics::{Registry, WorkerBlock, WorkerLabels};
+use forebay_core::orders::Orders;
+use forebay_core::{CloseReason, Instant, Refusal};
+use forebay_pool::{Order as PoolOrder, PoolId, PoolKey, Pools, TargetId};
+use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How often timeouts of seconds are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// The same while draining.
+const SWEEP_EVERY_DRAINING: Duration = Duration::from_millis(50);
+
+/// What all workers of a process have in common.
+pub struct Crew<E: Engine> {
+    /// This worker's number.
+    pub number: u16,
+    /// All mailboxes, by number.
+    pub mailboxes: Vec<Arc<Mailbox<E>>>,
+    /// Where slow work is done; `None` does it at once (simulation).
+    pub workshop: Option<Workshop<E>>,
+    /// Where counters are registered.
+    pub registry: Arc<Registry>,
+    /// Where events go.
+    pub events: EventSink,
+    /// Numbers of connections, for logs.
+    pub numbers: Arc<AtomicU64>,
+    /// Clients of all workers.
+    pub clients: Arc<AtomicUsize>,
+    /// Random, the same for all workers of the process.
+    pub secret: [u8; 32],
+    /// Random, the same for all workers of the process.
+    pub hasher: RandomState,
+    /// Fills a buffer with randomness.
+    pub random: Box<dyn FnMut(&mut [u8])>,
+}
+
+/// A worker.
+pub struct Worker<D: Driver, E: Engine> {
+    pub(crate) driver: D,
+    pub(crate) crew: Crew<E>,
+    pub(crate) shared: E::Shared,
+    pub(crate) pools: Pools,
+    pub(crate) clients: Places<Client<E>>,
+    pub(crate) backends: Places<Backend<E>>,
+    /// By listener number.
+    pub(crate) endpoints: HashMap<u32, Rc<EndpointScope>>,
+    pub(crate) targets: HashMap<TargetId, Rc<TargetScope>>,
+    pub(crate) pool_scopes: HashMap<PoolKey, Rc<PoolScope>>,
+    pub(crate) pools_by_id: HashMap<PoolId, Rc<PoolScope>>,
+    pub(crate) orders: Orders<E::Work>,
+    /// Pool orders that were read while looking for another.
+    pub(crate) pool_orders: VecDeque<PoolOrder>,
+    /// Backends released by the engine and not yet given to the pools.
+    pub(crate) releasing: Vec<u32>,
+    /// What dials are for, until they are connected.
+    pub(crate) cancel_purposes: HashMap<u32, Purpose>,
+    /// Startup parameters of dedicated backends, until they are connected.
+    pub(crate) dedicated_parameters: HashMap<u32, Vec<(String, String)>>,
+    /// `max_connections` of each target as last reported.
+    pub(crate) announced_limits: HashMap<TargetId, u32>,
+    pub(crate) plain: Vec<u8>,
+    pub(crate) wire: Vec<u8>,
+    pub(crate) block: Arc<WorkerBlock>,
+    pub(crate) now: Instant,
+    pub(crate) draining: bool,
+    sweep_at: Instant,
+    stopped: bool,
+    drained_told: bool,
+}
+
+impl<D: Driver, E: Engine> Worker<D, E> {
+    /// A worker that has nothing to do yet.
+    pub fn new(driver: D, crew: Crew<E>) -> Worker<D, E> {
+        let labels = WorkerLabels {
+            worker: crew.number,
+            driver: driver.name(),
+        };
+        let now = driver.now();
+        Worker {
+            shared: E::shared(crew.secret, crew.hasher.clone()),
+            pools: Pools::new(crew.number),
+            clients: Places::default(),
+            backends: Places::default(),
+            endpoints: HashMap::new(),
+            targets: HashMap::new(),
+            pool_scopes: HashMap::new(),
+            pools_by_id: HashMap::new(),
+            orders: Orders::default(),
+            pool_orders: VecDeque::new(),
+            releasing: Vec::new(),
+            cancel_purposes: HashMap::new(),
+            dedicated_parameters: HashMap::new(),
+            announced_limits: HashMap::new(),
+            plain: Vec::new(),
+            wire: Vec::new(),
+            block: crew.registry.worker(labels),
+            now,
+            draining: false,
+            sweep_at: now + SWEEP_EVERY,
+            stopped: false,
+            drained_told: false,
+            driver,
+            crew,
+        }
+    }
+
+    /// The driver, to give it listeners.
+    pub fn driver_mut(&mut self) -> &mut D {
+        &mut self.driver
+    }
+
+    /// Runs until told to stop.
+    pub fn run(mut self) -> std::io::Result<()> {
+        let mut events = Vec::new();
+        while !self.stopped {
+            self.turn(&mut events)?;
+        }
+        self.close_all();
+        // The farewells leave with this.
+        self.driver.turn(Some(self.driver.now()), &mut events)
+    }
+
+    /// One turn of the loop.
+    pub fn turn(&mut self, events: &mut Vec<Event>) -> std::io::Result<()> {
+        let deadline = self
+            .pools
+            .deadline()
+            .map_or(self.sweep_at, |at| at.min(self.sweep_at));
+        self.driver.turn(Some(deadline), events)?;
+        self.now = self.driver.now();
+        self.block.loops.add(1);
+        self.block.events.add(events.len() as u64);
+        for event in events.drain(..) {
+            self.on_event(event);
+            self.settle();
+        }
+        if self
+            .pools
+            .deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
+            self.pools.on_time(self.now);
+            self.settle();
+        }
+        if self.sweep_at <= self.now {
+            self.sweep();
+        }
+        Ok(())
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Received { token, bytes } => match whose(token) {
+                Whose::Client(ticket) if self.clients.holds(ticket) => {
+                    self.on_client_received(ticket.index, bytes)
+                }
+                Whose::Backend(ticket) if self.backends.holds(ticket) => {
+                    self.on_backend_received(ticket.index, bytes);
+                }
+                _ => {}
+            },
+            Event::Ended { token, error } => match whose(token) {
+                Whose::Client(ticket) if self.clients.holds(ticket) => {
+                    self.on_client_ended(ticket.index)
+                }
+                Whose::Backend(ticket) if self.backends.holds(ticket) => {
+                    self.on_backend_ended(ticket.index, error.as_ref());
+                }
+                _ => {}
+            },
+            Event::Relaxed { token } => match whose(token) {
+                Whose::Client(ticket) if self.clients.holds(ticket) => {
+                    self.on_client_relaxed(ticket.index)
+                }
+                Whose::Backend(ticket) if self.backends.holds(ticket) => {
+                    self.on_backend_relaxed(ticket.index)
+                }
+                _ => {}
+            },
+            Event::Connected { token, result } => {
+                if let Whose::Backend(ticket) = whose(token)
+                    && self.backends.holds(ticket)
+                {
+                    self.on_connected(ticket.index, result);
+                }
+            }
+            Event::Detached { token, socket } => {
+                if let Whose::Backend(ticket) = whose(token)
+                    && self.backends.holds(ticket)
+                {
+                    self.on_detached(ticket.index, socket);
+                }
+            }
+            Event::Accepted {
+                listener,
+                connection,
+            } => {
+                if let Whose::Listener(number) = whose(listener) {
+                    self.on_accepted(number, connection);
+                }
+            }
+            Event::Woken => self.read_letters(),
+        }
+    }
+
+    fn read_letters(&mut self) {
+        let mailbox = Arc::clone(&self.crew.mailboxes[usize::from(self.crew.number)]);
+        for letter in mailbox.take() {
+            self.on_letter(letter);
+            self.settle();
+        }
+    }
+
+    fn on_letter(&mut self, letter: Letter<E>) {
+        match letter {
+            Letter::Look => self.pools.on_woken(self.now),
+            Letter::Parcel(parcel) => self.on_parcel(*parcel),
+            Letter::ClientWork(ticket, done) if self.clients.holds(ticket) => {
+                self.on_client_work(ticket.index, done);
+            }
+            Letter::BackendWork(ticket, done) if self.backends.holds(ticket) => {
+                self.on_backend_work(ticket.index, done);
+            }
+            Letter::Resolved(ticket, result) if self.backends.holds(ticket) => {
+                self.on_resolved(ticket.index, result);
+            }
+            Letter::ClientWork(..) | Letter::BackendWork(..) | Letter::Resolved(..) => {}
+            Letter::Cancel { key, asker } => self.on_cancel(&key, asker),
+            Letter::Cancelled(ticket) => self.on_cancelled(ticket),
+            Letter::Load {
+                plan,
+                listeners,
+                gone,
+            } => self.load(&plan, listeners, &gone),
+            Letter::Drain => self.drain(),
+            Letter::Stop => self.stopped = true,
+        }
+    }
+
+    /// New configuration: limits hold at once, endpoints keep their clients.
+    pub fn load(&mut self, plan: &Arc<Plan>, listeners: Vec<NewEndpoint>, gone: &[u32]) {
+        for number in gone {
+            self.driver.unlisten(listener_token(*number));
+        }
+        for new in listeners {
+            self.add_endpoint(plan, new);
+        }
+        let mut wanted = Vec::new();
+        for proxy in &plan.proxies {
+            let target = self.target_scope(proxy);
+            wanted.push(proxy.target.id);
+            self.pools.set_target(
+                self.now,
+                proxy.target.id,
+                proxy.proxy.target_group.limits.clone(),
+                Arc::clone(&proxy.target.budget),
+            );
+            for scope in self.endpoints.values() {
+                if scope.proxy.borrow().proxy.name == proxy.proxy.name {
+                    *scope.proxy.borrow_mut() = Arc::clone(proxy);
+                    *scope.target.borrow_mut() = Rc::clone(&target);
+                }
+            }
+            for scope in self.pool_scopes.values() {
+                if scope.key.target == proxy.target.id {
+                    if let Some(credential) = proxy.proxy.credential(&scope.key.user) {
+                        *scope.credential.borrow_mut() = Arc::clone(credential);
+                    }
+                    *scope.init_query.borrow_mut() =
+                        Arc::clone(&proxy.proxy.target_group.limits.init_query);
+                }
+            }
+        }
+        let gone: Vec<TargetId> = self
+            .targets
+            .keys()
+            .copied()
+            .filter(|id| !wanted.contains(id))
+            .collect();
+        for id in gone {
+            self.targets.remove(&id);
+            let refusal = Refusal::TargetUnreachable {
+                detail: "the target was removed".into(),
+            };
+            self.pools
+                .remove_target(self.now, id, &refusal, CloseReason::Reconfigured);
+            self.pool_scopes.retain(|_, scope| {
+                scope
+                    .retired
+                    .set(scope.retired.get() || scope.key.target == id);
+                !scope.retired.get()
+            });
+        }
+        self.settle();
+    }
+
+    fn add_endpoint(&mut self, plan: &Plan, new: NewEndpoint) {
+        let proxy = plan
+            .proxies
+            .iter()
+            .find(|proxy| proxy.proxy.name == new.proxy);
+        let Some((proxy, endpoint)) =
+            proxy.and_then(|proxy| Some((proxy, proxy.endpoint(&new.endpoint)?)))
+        else {
+            return;
+        };
+        let target = self.target_scope(proxy);
+        let scope = EndpointScope::new(
+            self.crew.number,
+            proxy,
+            endpoint,
+            &target,
+            &self.crew.registry,
+        );
+        if self
+            .driver
+            .listen(new.listener, listener_token(new.number))
+            .is_ok()
+        {
+            self.endpoints.insert(new.number, Rc::new(scope));
+        }
+    }
+
+    /// The scope of a proxy's target, as it is now.
+    pub(crate) fn target_scope(&mut self, proxy: &crate::plan::ProxyPlan) -> Rc<TargetScope> {
+        let id = proxy.target.id;
+        if let Some(scope) = self.targets.get(&id)
+            && Arc::ptr_eq(&scope.plan, &proxy.target)
+        {
+            return Rc::clone(scope);
+        }
+        let scope = Rc::new(TargetScope::new(
+            self.crew.number,
+            proxy,
+            &self.crew.registry,
+        ));
+        self.targets.insert(id, Rc::clone(&scope));
+        scope
+    }
+
+    fn sweep(&mut self) {
+        self.sweep_at = self.now
+            + if self.draining {
+                SWEEP_EVERY_DRAINING
+            } else {
+                SWEEP_EVERY
+            };
+        for index in self.clients.indexes() {
+            self.sweep_client(index);
+        }
+        for index in self.backends.indexes() {
+            self.sweep_backend(index);
+        }
+        self.settle();
+        let counters = self.driver.counters();
+        self.block.system_calls.set(counters.system_calls);
+        self.block.buffers_exhausted.set(counters.buffers_exhausted);
+        for scope in self.targets.values() {
+            let max = if scope.plan.budget.is_known() {
+                scope.plan.budget.max()
+            } else {
+                0
+            };
+            scope
+                .block
+                .max_database_connections_allowed
+                .set(u64::from(max));
+        }
+        if self.draining && self.clients.len() == 0 && !self.drained_told {
+            self.drained_told = true;
+            self.report(None, None, None, EventKind::Drained);
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        self.sweep_at = self.now;
+        for number in self.endpoints.keys() {
+            self.driver.unlisten(listener_token(*number));
+        }
+    }
+
+    fn close_all(&mut self) {
+        for index in self.clients.indexes() {
+            if self.clients.get(index).is_some() {
+                self.refuse_client(index, &Refusal::ShuttingDown);
+            }
+        }
+        for index in self.backends.indexes() {
+            if self.backends.get(index).is_some() {
+                self.close_backend(index, CloseReason::Drain, "");
+            }
+        }
+    }
+
+    /// Leaves slow work; false when too much of it waits.
+    pub(crate) fn leave_job(&self, job: Job<E>) -> bool {
+        let mailbox = self.mailbox(self.crew.number);
+        match &self.crew.workshop {
+            Some(workshop) => workshop.leave(job, mailbox),
+            None => {
+                mailbox.send(job.run());
+                true
+            }
+        }
+    }
+
+    /// A number for logs, unique in this process.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.crew.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Reports an event.
+    pub(crate) fn report(
+        &self,
+        proxy: Option<Arc<str>>,
+        client: Option<u64>,
+        backend: Option<u64>,
+        kind: EventKind,
+    ) {
+        self.crew.events.send(Report {
+            worker: self.crew.number,
+            proxy,
+            client,
+            backend,
+            kind,
+        });
+    }
+
+    /// Tells all other workers to look at what is shared.
+    pub(crate) fn wake_others(&self) {
+        for (number, mailbox) in self.crew.mailboxes.iter().enumerate() {
+            if number != usize::from(self.crew.number) {
+                mailbox.send(Letter::Look);
+            }
+        }
+    }
+
+    /// The mailbox of a worker; our own for a number that does not exist.
+    pub(crate) fn mailbox(&self, worker: u16) -> &Arc<Mailbox<E>> {
+        let own = usize::from(self.crew.number);
+        self.crew
+            .mailboxes
+            .get(usize::from(worker))
+            .unwrap_or(&self.crew.mailboxes[own])
+    }
+
+    /// How many clients there are.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+}

@@ -10,7 +10,6 @@
 
 use crate::log::{self, EventLog};
 use crate::plan::{Origin, Plan, environment};
-use crate::plane::{DataPlane, DriverChoice, Options};
 use crate::process;
 use anyhow::{Context, Result};
 use forebay_api::Server;
@@ -18,6 +17,7 @@ use forebay_control::config::{self, Driver, ServerConfig};
 use forebay_control::differences;
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::Snapshot;
+use forebay_dataplane::{DataPlane, DriverChoice, Options};
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZeroUsize;
@@ -30,6 +30,8 @@ use tracing::{error, info, warn};
 
 /// How often a drain looks whether clients are left.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
+/// How often we look whether the workers are well.
+const HEALTH_TICK: Duration = Duration::from_secs(1);
 
 /// Starts what the plan says and stays until a signal ends it.
 ///
@@ -57,6 +59,23 @@ pub fn live(plan: Plan) -> Result<()> {
         running.stop();
         Ok(())
     })
+}
+
+/// Whether clients could be served when we last looked; tells the log about each change.
+#[derive(Default)]
+struct Health {
+    failed: bool,
+}
+
+impl Health {
+    fn on_answer(&mut self, ready: Result<(), String>) {
+        match ready {
+            Err(why) if !self.failed => error!("not ready for clients: {why}"),
+            Ok(()) if self.failed => info!("ready for clients again"),
+            _ => return,
+        }
+        self.failed = !self.failed;
+    }
 }
 
 /// The signals we obey.
@@ -134,7 +153,7 @@ impl Running {
             events: log.sink(),
             metrics: Arc::clone(&registry),
         };
-        let plane = DataPlane::start(options, Arc::clone(&snapshot))?;
+        let plane = DataPlane::start(options, &snapshot)?;
         let shared = Arc::new(Shared {
             plane: Mutex::new(Some(plane)),
             draining: AtomicBool::new(false),
@@ -202,8 +221,11 @@ impl Running {
 
     /// Serves until a signal asks for the end.
     async fn serve(&mut self, signals: &mut Signals) {
+        let mut health = Health::default();
+        let mut tick = interval(HEALTH_TICK);
         loop {
             tokio::select! {
+                _ = tick.tick() => health.on_answer(self.shared.ready()),
                 _ = signals.hangup.recv() => self.reload(),
                 _ = signals.interrupt.recv() => {
                     info!("SIGINT: draining");
@@ -238,7 +260,7 @@ impl Running {
         }
         let snapshot = Arc::new(loaded.snapshot);
         if let Some(plane) = &*self.shared.plane()
-            && let Err(wrong) = plane.load(Arc::clone(&snapshot))
+            && let Err(wrong) = plane.load(&snapshot)
         {
             error!("SIGHUP: the old configuration stays: {wrong}");
             return;

@@ -8,7 +8,6 @@
 //! | `check` | `forebay check` |
 //! | `log` | log lines, from workers' events and from here |
 //! | `process` | file descriptors and core files |
-//! | `plane` | the data plane |
 //!
 //! Exit status: 0 after a drain, 1 when it cannot start or the configuration is wrong, 2 for a wrong command line.
 
@@ -19,7 +18,6 @@ mod cli;
 mod life;
 mod log;
 mod plan;
-mod plane;
 mod process;
 
 use clap::Parser;

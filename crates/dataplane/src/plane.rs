@@ -164,7 +164,7 @@ pub struct NewEndpoint {
 
 impl DataPlane {
     /// Binds every endpoint, builds TLS and starts the workers.
-    pub fn start(options: Options, snapshot: &Snapshot) -> Result<DataPlane, StartError> {
+    pub fn start(options: Options, snapshot: &Arc<Snapshot>) -> Result<DataPlane, StartError> {
         let clock = Clock::new();
         let driver = choose(options.driver, clock)?;
         let workers = options.workers.clamp(1, 512);
@@ -252,7 +252,7 @@ impl DataPlane {
     }
 
     /// Takes a new configuration: new endpoints are bound first, so that a failure changes nothing.
-    pub fn load(&self, snapshot: &Snapshot) -> Result<(), StartError> {
+    pub fn load(&self, snapshot: &Arc<Snapshot>) -> Result<(), StartError> {
         let mut state = self.state();
         let plan = state.planner.plan(snapshot).map_err(StartError::Plan)?;
         let gone = state.unwanted(&plan);

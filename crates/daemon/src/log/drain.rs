@@ -4,6 +4,8 @@
 use super::events::{Line, Storm, line};
 use super::rate::Rate;
 use forebay_core::event::{Event, EventSink};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// The running thread.
 pub struct EventLog {
     events: EventSink,
+    ending: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -27,11 +30,14 @@ impl EventLog {
     /// When the operating system has no thread for us.
     pub fn start() -> std::io::Result<EventLog> {
         let (sender, receiver) = sync_channel(QUEUE_MAX);
+        let ending = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&ending);
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || Drain::default().run(&receiver))?;
+            .spawn(move || Drain::default().run(&receiver, &ends))?;
         Ok(EventLog {
             events: EventSink::new(sender),
+            ending,
             thread,
         })
     }
@@ -41,9 +47,10 @@ impl EventLog {
         self.events.clone()
     }
 
-    /// Waits until everything is written. All other sinks must be gone, or this waits for them.
+    /// Waits until everything is written: until no other sink is left, or a second has passed without an event.
     pub fn finish(self) {
         let dropped = self.events.dropped();
+        self.ending.store(true, Ordering::Relaxed);
         drop(self.events);
         // A panic in it has been reported by the panic hook.
         let _ = self.thread.join();
@@ -61,10 +68,11 @@ struct Drain {
 }
 
 impl Drain {
-    fn run(mut self, events: &Receiver<Event>) {
+    fn run(mut self, events: &Receiver<Event>, ending: &AtomicBool) {
         loop {
             match events.recv_timeout(TICK) {
                 Ok(event) => self.on_event(&event),
+                Err(RecvTimeoutError::Timeout) if ending.load(Ordering::Relaxed) => return,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -45,7 +45,7 @@ fn each_wrong_value_is_one_line_with_key_value_and_fix() {
         ("host = \"db.example.org\"", "host = \"db\"\nport = 0", "DIR/forebay.toml:16: proxies[0].target_group.targets[0].port = 0: must be 1 to 65535".to_owned()),
         ("host = \"db.example.org\"", "host = \"db\"\ntls = { mode = \"on\" }", "DIR/forebay.toml:16: proxies[0].target_group.targets[0].tls.mode = \"on\": must be disable, prefer, require, verify-ca or verify-full".to_owned()),
         ("host = \"db.example.org\"", "host = \"db\"\n[[proxies.target_group.targets]]\nhost = \"db2\"", "DIR/forebay.toml:16: proxies[0].target_group.targets[1]: not yet supported: a target group has one target".to_owned()),
-        ("\n[[secrets]]", "[server]\nworkers = 0\n[[secrets]]", "DIR/forebay.toml:2: server.workers = 0: must be 1 to 1024; leave it out for one per core".to_owned()),
+        ("\n[[secrets]]", "[server]\nworkers = 0\n[[secrets]]", "DIR/forebay.toml:2: server.workers = 0: must be 1 to 512; leave it out for one per core".to_owned()),
         ("\n[[secrets]]", "[server]\ndriver = \"kqueue\"\n[[secrets]]", "DIR/forebay.toml:2: server.driver = \"kqueue\": must be auto, uring or epoll".to_owned()),
         ("\n[[secrets]]", "[server]\nmetrics = \"no\"\n[[secrets]]", "DIR/forebay.toml:2: server.metrics = \"no\": must be \"off\" or an IP address and port such as \"127.0.0.1:6432\" or \"[::]:6432\"".to_owned()),
         ("\n[[secrets]]", "server = 1\n[[secrets]]", "DIR/forebay.toml:1: server = 1: must be a table".to_owned()),

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// Most worker threads one process may have.
-pub const WORKERS_MAX: usize = 1024;
+pub const WORKERS_MAX: usize = 512;
 
 /// What the workers' event loops run on (`--driver`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,11 +13,10 @@
 
 mod reports;
 mod setup;
-#[cfg(test)]
-mod tests;
 
 use crate::login_cache::{Done, LoginCache, Work};
 use crate::md5_password::Md5Hash;
+use crate::reports::Reports;
 use crate::scram::{
     ClientBinding, ClientFirst, ClientKeys, ExpectServerFinal, ITERATIONS_MAX_DEFAULT, Mechanism,
     NONCE_BYTES, NeedKeys,
@@ -28,7 +27,7 @@ use forebay_core::Refusal;
 use forebay_core::engine::{BackendFacts, Purpose, TlsFacts};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::snapshot::TlsMode;
-use reports::Reports;
+use reports::Collected;
 use secrecy::ExposeSecret as _;
 use setup::Limits;
 
@@ -43,7 +42,7 @@ const ERROR_TEXT_BYTES_MAX: usize = 1024;
 pub struct BackendLogin {
     facts: BackendFacts,
     channel: Channel,
-    reports: Reports,
+    reports: Collected,
     /// Bytes still to come of a message that is not looked at.
     skipped: usize,
     state: State,
@@ -52,7 +51,7 @@ pub struct BackendLogin {
 /// What the database said of itself while we logged in.
 pub struct LoggedIn {
     /// ParameterStatus: names and last values, in order of first report.
-    pub parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub parameters: Reports,
     /// Process number to cancel with; 0 if the database named none.
     pub process: u32,
     /// Secret to cancel with; empty if the database named none.
@@ -118,7 +117,7 @@ impl BackendLogin {
         let mut login = BackendLogin {
             facts,
             channel: Channel::Clear,
-            reports: Reports::default(),
+            reports: Collected::default(),
             skipped: 0,
             state: State::ExpectTlsAnswer,
         };

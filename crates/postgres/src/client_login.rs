@@ -13,8 +13,6 @@
 mod options;
 mod sasl;
 mod startup;
-#[cfg(test)]
-mod tests;
 
 use crate::login_cache::{Done, LoginCache, Work};
 use crate::md5_password::Md5Hash;
@@ -442,7 +440,7 @@ impl ClientLogin {
             let max = u32::try_from(max).expect("bounds here are kilobytes");
             return Err(Refusal::MessageTooLarge { max });
         }
-        if input.len() < len || len < HEADER_BYTES {
+        if input.len() < len {
             orders.push(Order::Need(len));
             return Ok(None);
         }

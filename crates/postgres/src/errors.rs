@@ -133,3 +133,160 @@ fn sqlstate(code: &str) -> Cow<'static, str> {
         "XX000".into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::HEADER_BYTES;
+    use crate::wire::read::ErrorFields;
+
+    fn target(code: &str) -> Refusal {
+        Refusal::TargetRefused {
+            code: code.into(),
+            message: "no".into(),
+        }
+    }
+
+    fn user() -> String {
+        "R".to_owned()
+    }
+
+    /// Texts that are compared by tools: RDS Proxy's (ledger: `docs/ledger/errors.md`) and PostgreSQL's.
+    #[test]
+    fn every_refusal_has_its_words() {
+        let setting = Refusal::SettingRefused {
+            code: "22023".into(),
+            message: "no".into(),
+        };
+        let table = [
+            (
+                Refusal::BorrowTimeout,
+                "08000",
+                "Timed-out waiting to acquire database connection.",
+            ),
+            (
+                Refusal::QueueFull { max: 7 },
+                "53300",
+                "The number of clients waiting for a database connection exceeded 7.",
+            ),
+            (
+                Refusal::TooManyClients { max: 7 },
+                "53300",
+                "The maximum number of client connections to the proxy exceeded 7.",
+            ),
+            (
+                Refusal::ConnectRate { max: 7 },
+                "53300",
+                "Rate of connection to proxy exceeded 7.",
+            ),
+            (
+                Refusal::TlsRequired,
+                "28000",
+                "This proxy requires TLS connections.",
+            ),
+            (
+                Refusal::NoCredentials { user: user() },
+                "28000",
+                "This proxy has no credentials for the role R. Check the credentials for this role and try again.",
+            ),
+            (
+                Refusal::WrongPassword { user: user() },
+                "28P01",
+                "The password that was provided for the role R is wrong.",
+            ),
+            (
+                Refusal::MissingUser,
+                "28000",
+                "A user name is missing from the connection startup packet. Provide a user name for this connection.",
+            ),
+            (
+                Refusal::UnsupportedAuth,
+                "28000",
+                "This proxy supports only IAM, MD5, or SCRAM authentication.",
+            ),
+            (
+                Refusal::LoginTimeout,
+                "08006",
+                "canceling authentication due to timeout",
+            ),
+            (
+                Refusal::ProtocolVersion { major: 2, minor: 0 },
+                "0A000",
+                "unsupported frontend protocol 2.0: server supports 3.0 to 3.2",
+            ),
+            (Refusal::ProtocolViolation("so"), "08P01", "so"),
+            (
+                Refusal::MessageTooLarge { max: 7 },
+                "08P01",
+                "A message is longer than the 7 bytes that are allowed here.",
+            ),
+            (
+                Refusal::IdleClientTimeout,
+                "57P05",
+                "terminating connection due to idle-session timeout",
+            ),
+            (
+                Refusal::ShuttingDown,
+                "57P01",
+                "terminating connection due to administrator command",
+            ),
+            (
+                Refusal::Cancelled,
+                "57014",
+                "canceling statement due to user request",
+            ),
+            (
+                Refusal::TargetUnreachable {
+                    detail: "10.0.0.1".into(),
+                },
+                "08001",
+                "The proxy cannot connect to the database.",
+            ),
+            (target("3D000"), "3D000", "no"),
+            (
+                target("28P01"),
+                "28000",
+                "The database refused the credentials that the proxy has for this role.",
+            ),
+            (
+                target("28000"),
+                "28000",
+                "The database refused the credentials that the proxy has for this role.",
+            ),
+            (target(""), "XX000", "no"),
+            (target("3d000"), "XX000", "no"),
+            (
+                Refusal::BackendLost,
+                "08006",
+                "The connection to the database was lost.",
+            ),
+            (setting, "22023", "no"),
+            (
+                Refusal::Bug { incident: 7 },
+                "XX000",
+                "Internal error of the proxy, incident 7.",
+            ),
+        ];
+        for (refusal, code, text) in table {
+            let words = words(&refusal);
+            assert_eq!(
+                (&*words.code, words.text.as_str()),
+                (code, text),
+                "{refusal:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_cancelled_wait_leaves_the_session_alive() {
+        for (refusal, is_fatal) in [
+            (Refusal::Cancelled, false),
+            (Refusal::BorrowTimeout, true),
+            (target("3D000"), true),
+        ] {
+            let mut out = Vec::new();
+            write(&refusal, &mut out);
+            assert_eq!(ErrorFields::read(&out[HEADER_BYTES..]).is_fatal(), is_fatal);
+        }
+    }
+}

@@ -205,3 +205,111 @@ impl<K: Hash + Eq + Clone, T> Cells<K, T> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+    use forebay_core::snapshot::ClientAuth;
+
+    fn credential(username: &str) -> Arc<Credential> {
+        Arc::new(Credential {
+            username: username.to_owned(),
+            password: "pencil".into(),
+            client_auth: ClientAuth::ScramSha256,
+        })
+    }
+
+    fn derived(work: Work) -> Arc<Verifier> {
+        match super::work(work) {
+            Done::Verifier(verifier) => verifier,
+            Done::Keys(_) => panic!("a verifier was ordered"),
+        }
+    }
+
+    #[test]
+    fn a_verifier_is_derived_once_for_all_who_wait_for_it() {
+        let mut cache = LoginCache::new([1; 32]);
+        let credential = credential("u");
+        let first = cache.verifier(&credential).unwrap_err();
+        let second = cache.verifier(&credential).unwrap_err();
+        let (first, second) = (derived(first), derived(second));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &cache.verifier(&credential).unwrap()));
+    }
+
+    #[test]
+    fn a_user_shows_the_same_salt_on_all_workers_with_a_credential_or_without() {
+        let [mut one, mut other] = [LoginCache::new([1; 32]), LoginCache::new([1; 32])];
+        let salt = one.mock("u").salt().to_vec();
+        assert_eq!(
+            derived(one.verifier(&credential("u")).unwrap_err()).salt(),
+            salt
+        );
+        assert_eq!(
+            derived(other.verifier(&credential("u")).unwrap_err()).salt(),
+            salt
+        );
+        assert_ne!(one.mock("v").salt(), salt);
+        assert_ne!(LoginCache::new([2; 32]).mock("u").salt(), salt);
+    }
+
+    #[test]
+    fn a_replaced_credential_has_another_entry_and_its_password_is_let_go() {
+        let mut cache = LoginCache::new([1; 32]);
+        let old = credential("u");
+        drop(derived(cache.verifier(&old).unwrap_err()));
+        assert!(cache.verifier(&credential("u")).is_err());
+        assert_eq!(Arc::strong_count(&old), 1);
+    }
+
+    #[test]
+    fn keys_belong_to_their_salt_and_iterations() {
+        let mut cache = LoginCache::new([1; 32]);
+        let credential = credential("u");
+        work(
+            cache
+                .keys(&credential, b"salt", ITERATIONS_DEFAULT)
+                .unwrap_err(),
+        );
+        assert!(cache.keys(&credential, b"salt", ITERATIONS_DEFAULT).is_ok());
+        assert!(
+            cache
+                .keys(&credential, b"other", ITERATIONS_DEFAULT)
+                .is_err()
+        );
+        assert!(cache.keys(&credential, b"salt", NonZeroU32::MIN).is_err());
+    }
+
+    #[test]
+    fn the_least_recently_used_entry_leaves_a_full_cache() {
+        let mut cache = LoginCache::new([1; 32]);
+        let credential = credential("u");
+        let mut work_for = |salt: usize| {
+            cache
+                .keys(&credential, &salt.to_be_bytes(), NonZeroU32::MIN)
+                .map(drop)
+        };
+        for salt in 0..ENTRIES_MAX {
+            work(work_for(salt).unwrap_err());
+        }
+        work_for(0).unwrap();
+        work(work_for(ENTRIES_MAX).unwrap_err());
+        work_for(0).unwrap();
+        assert!(work_for(1).is_err());
+        assert_eq!(cache.keys.entries.len(), ENTRIES_MAX);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut cache = LoginCache::new([7; 32]);
+        let credential = credential("u");
+        let order = cache.verifier(&credential).unwrap_err();
+        let text = format!("{order:?} {cache:?}");
+        let done = format!("{:?} {:?}", work(order), cache.verifier(&credential));
+        assert!(
+            !text.contains("pencil") && !done.contains("pencil"),
+            "{text} {done}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! What a database reports of itself during login: ParameterStatus and BackendKeyData, bounded before they are kept.
 
 use super::LoggedIn;
+use crate::reports::Reports;
 use crate::wire::read::Fields;
 use crate::wire::startup::CANCEL_SECRET_BYTES_MAX;
 
@@ -12,13 +13,13 @@ const PARAMETER_BYTES_MAX: usize = 16 * 1024;
 
 /// Reports so far.
 #[derive(Default)]
-pub(super) struct Reports {
-    parameters: Vec<(Box<[u8]>, Box<[u8]>)>,
+pub(super) struct Collected {
+    parameters: Reports,
     process: u32,
     secret: Box<[u8]>,
 }
 
-impl Reports {
+impl Collected {
     /// A parameter's value; a later report replaces an earlier one.
     pub(super) fn on_parameter_status(&mut self, body: &[u8]) -> Result<(), &'static str> {
         let mut fields = Fields(body);

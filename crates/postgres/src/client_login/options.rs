@@ -1,6 +1,7 @@
 //! The `options` startup parameter: command-line switches of a server process, as `pg_split_opts` (postinit.c) cuts them and
-//! `process_postgres_switches` (postgres.c) reads them. Only switches that set a parameter are taken: `-c name=value`,
-//! `-cname=value` and `--name=value`; the historic one-letter switches are refused in PostgreSQL's words.
+//! `process_postgres_switches` (postgres.c) reads them. Here they become settings: `-c name=value` and `--name=value`, and of the
+//! one-letter switches those that a client may use (reference page of `postgres`). The others, which only a server's own command line
+//! can carry, are refused in PostgreSQL's words.
 
 use forebay_core::Refusal;
 
@@ -9,23 +10,101 @@ pub(super) fn settings(options: &str) -> Result<Vec<(String, String)>, Refusal> 
     let mut words = split(options).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
-        let (switch, setting) = match word.as_str() {
-            "--" => {
+        match word.strip_prefix('-') {
+            Some("-") => {
                 return words
                     .next()
                     .map_or(Ok(settings), |word| Err(invalid(&word)));
             }
-            "-c" => ("-c ", words.next().ok_or_else(|| invalid(&word))?),
-            _ if word.starts_with("-c") => ("-c ", word[2..].to_owned()),
-            _ if word.starts_with("--") => ("--", word[2..].to_owned()),
+            Some(switches) if !switches.is_empty() => {
+                read(&word, switches, &mut words, &mut settings)?
+            }
             _ => return Err(invalid(&word)),
-        };
-        let (name, value) = setting
-            .split_once('=')
-            .ok_or_else(|| refused(format!("{switch}{setting} requires a value")))?;
-        settings.push((name.replace('-', "_"), value.to_owned()));
+        }
     }
     Ok(settings)
+}
+
+/// Reads one word of switches: any that stand alone, then at most one that takes the rest of the word, or the next word.
+fn read(
+    word: &str,
+    switches: &str,
+    words: &mut impl Iterator<Item = String>,
+    settings: &mut Vec<(String, String)>,
+) -> Result<(), Refusal> {
+    for (at, switch) in switches.char_indices() {
+        if let Some((name, value)) = alone(switch) {
+            settings.push((name.to_owned(), value.to_owned()));
+            continue;
+        }
+        if !matches!(switch, '-' | 'c' | 'f' | 'S' | 't') {
+            return Err(invalid(word));
+        }
+        let argument = match &switches[at + switch.len_utf8()..] {
+            "" => words.next().ok_or_else(|| invalid(word))?,
+            rest => rest.to_owned(),
+        };
+        settings.push(
+            with_argument(switch, &argument).ok_or_else(|| match switch {
+                '-' => refused(format!("--{argument} requires a value")),
+                'c' => refused(format!("-c {argument} requires a value")),
+                _ => invalid(word),
+            })?,
+        );
+        break;
+    }
+    Ok(())
+}
+
+/// What a switch without an argument sets.
+fn alone(switch: char) -> Option<(&'static str, &'static str)> {
+    match switch {
+        'e' => Some(("datestyle", "euro")),
+        'O' => Some(("allow_system_table_mods", "true")),
+        'P' => Some(("ignore_system_indexes", "true")),
+        's' => Some(("log_statement_stats", "true")),
+        _ => None,
+    }
+}
+
+/// What a switch with an argument sets.
+fn with_argument(switch: char, argument: &str) -> Option<(String, String)> {
+    let (name, value) = match switch {
+        '-' | 'c' => {
+            let (name, value) = argument.split_once('=')?;
+            return Some((name.replace('-', "_"), value.to_owned()));
+        }
+        'S' => ("work_mem", argument),
+        'f' => (planner_switch(argument)?, "false"),
+        't' => (statistics_switch(argument)?, "true"),
+        _ => return None,
+    };
+    Some((name.to_owned(), value.to_owned()))
+}
+
+/// `set_plan_disabling_options` (postgres.c): the first letter counts.
+fn planner_switch(argument: &str) -> Option<&'static str> {
+    match argument.chars().next()? {
+        's' => Some("enable_seqscan"),
+        'i' => Some("enable_indexscan"),
+        'o' => Some("enable_indexonlyscan"),
+        'b' => Some("enable_bitmapscan"),
+        't' => Some("enable_tidscan"),
+        'n' => Some("enable_nestloop"),
+        'm' => Some("enable_mergejoin"),
+        'h' => Some("enable_hashjoin"),
+        _ => None,
+    }
+}
+
+/// `get_stats_option_name` (postgres.c): as many letters count as tell them apart.
+fn statistics_switch(argument: &str) -> Option<&'static str> {
+    match argument.as_bytes() {
+        [b'p', b'a', ..] => Some("log_parser_stats"),
+        [b'p', b'l', ..] => Some("log_planner_stats"),
+        [b'e', ..] => Some("log_executor_stats"),
+        _ => None,
+    }
 }
 
 /// Words between white space; a backslash takes the next character as it is.
@@ -73,11 +152,12 @@ mod tests {
 
     #[test]
     fn words_end_at_white_space_unless_it_is_escaped() {
-        let cases: [(&str, &[&str]); 7] = [
+        let cases: [(&str, &[&str]); 8] = [
             ("", &[]),
             (" \t\n", &[]),
             ("a  b", &["a", "b"]),
             (r"a\ b c", &["a b", "c"]),
+            (r"\ a", &[" a"]),
             (r"a\\b", &[r"a\b"]),
             (r"a\", &["a"]),
             (r"\", &[""]),
@@ -87,28 +167,73 @@ mod tests {
         }
     }
 
+    /// Outcomes of PostgreSQL 18.6, less what has no counterpart here.
     #[test]
-    fn all_three_spellings_set_a_parameter() {
-        let read = settings(r"-c geqo=off -cwork-mem=1MB --search-path=a,\ b --x.y==");
-        let expected = [
-            ("geqo", "off"),
-            ("work_mem", "1MB"),
-            ("search_path", "a, b"),
-            ("x.y", "="),
+    fn switches_become_settings() {
+        type Pairs<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(&str, Pairs<'_>); 9] = [
+            ("-c geqo=off", &[("geqo", "off")]),
+            ("-cwork-mem=1MB", &[("work_mem", "1MB")]),
+            (
+                r"--search-path=a,\ b --x.y==",
+                &[("search_path", "a, b"), ("x.y", "=")],
+            ),
+            ("-c a=b --", &[("a", "b")]),
+            ("-e", &[("datestyle", "euro")]),
+            (
+                "-esc a=b",
+                &[
+                    ("datestyle", "euro"),
+                    ("log_statement_stats", "true"),
+                    ("a", "b"),
+                ],
+            ),
+            ("-S 100 -S200", &[("work_mem", "100"), ("work_mem", "200")]),
+            (
+                "-fs -f hashjoin",
+                &[("enable_seqscan", "false"), ("enable_hashjoin", "false")],
+            ),
+            (
+                "-tpa -t e -OP",
+                &[
+                    ("log_parser_stats", "true"),
+                    ("log_executor_stats", "true"),
+                    ("allow_system_table_mods", "true"),
+                    ("ignore_system_indexes", "true"),
+                ],
+            ),
         ];
-        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(read, Ok(expected.to_vec()));
-        assert_eq!(
-            settings("-c a=b --"),
-            Ok(vec![("a".to_owned(), "b".to_owned())])
-        );
+        for (options, expected) in cases {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect();
+            assert_eq!(settings(options), Ok(expected), "{options:?}");
+        }
     }
 
     #[test]
     fn anything_else_is_refused_in_the_words_of_postgresql() {
         let cases = [
-            ("-e", "invalid command-line argument for server process: -e"),
+            (
+                "-x foo",
+                "invalid command-line argument for server process: -x",
+            ),
+            ("-", "invalid command-line argument for server process: -"),
             ("-c", "invalid command-line argument for server process: -c"),
+            ("-f", "invalid command-line argument for server process: -f"),
+            (
+                "-fz",
+                "invalid command-line argument for server process: -fz",
+            ),
+            (
+                "-tx",
+                "invalid command-line argument for server process: -tx",
+            ),
+            (
+                "-eü",
+                "invalid command-line argument for server process: -eü",
+            ),
             (
                 "name=value",
                 "invalid command-line argument for server process: name=value",

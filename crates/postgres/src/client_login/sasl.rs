@@ -154,6 +154,7 @@ fn refusal(error: ScramError, subject: Subject, startup: &Startup) -> Refusal {
         (ScramError::WrongProof, Subject::Unknown) => Refusal::NoCredentials {
             user: startup.user.clone(),
         },
+        (ScramError::MechanismNotOffered, _) => Refusal::UnsupportedAuth,
         _ => Refusal::ProtocolViolation(text(error)),
     }
 }
@@ -161,9 +162,6 @@ fn refusal(error: ScramError, subject: Subject, startup: &Startup) -> Refusal {
 fn text(error: ScramError) -> &'static str {
     match error {
         ScramError::MessageTooLong => "SCRAM message is too long",
-        ScramError::MechanismNotOffered => {
-            "client selected an invalid SASL authentication mechanism"
-        }
         ScramError::MechanismMismatch => {
             "SCRAM channel binding flag does not fit the selected mechanism"
         }
@@ -178,6 +176,7 @@ fn text(error: ScramError) -> &'static str {
         ScramError::UnsupportedExtension => "client requires an unsupported SCRAM extension",
         ScramError::NonceMismatch => "invalid SCRAM response: nonce does not match",
         ScramError::Malformed(_)
+        | ScramError::MechanismNotOffered
         | ScramError::SaltTooLong
         | ScramError::TooManyIterations
         | ScramError::WrongProof

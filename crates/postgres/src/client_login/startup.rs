@@ -150,3 +150,168 @@ fn truth(value: &str) -> Option<bool> {
     let no = begins("false", 1) || begins("no", 1) || begins("off", 2) || value == "0";
     no.then_some(false)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod tests {
+    use super::*;
+
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    fn read(minor: u16, pairs: Pairs<'_>) -> Result<Startup, Refusal> {
+        let mut parameters = Vec::new();
+        for (name, value) in pairs {
+            string(&mut parameters, name.as_bytes());
+            string(&mut parameters, value.as_bytes());
+        }
+        Startup::read(minor, &parameters)
+    }
+
+    fn owned(pairs: Pairs<'_>) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn the_database_is_named_like_the_user_unless_it_is_given() {
+        for (pairs, database) in [
+            (&[("user", "u")][..], "u"),
+            (&[("user", "u"), ("database", "")], "u"),
+            (&[("database", "d"), ("user", "u")], "d"),
+            (&[("user", "x"), ("database", "d"), ("user", "u")], "d"),
+        ] {
+            let startup = read(0, pairs).unwrap();
+            assert_eq!(
+                (startup.user.as_str(), startup.database.as_str()),
+                ("u", database)
+            );
+        }
+    }
+
+    #[test]
+    fn the_baseline_has_each_setting_once_with_its_last_value() {
+        let cases: [(Pairs<'_>, Pairs<'_>); 6] = [
+            (&[("DateStyle", "ISO")], &[("datestyle", "ISO")]),
+            (
+                &[("a", "1"), ("b", "2"), ("A", "3")],
+                &[("b", "2"), ("a", "3")],
+            ),
+            (
+                &[
+                    ("application_name", "a"),
+                    ("options", "-c application-name=b"),
+                ],
+                &[("application_name", "a")],
+            ),
+            (
+                &[("options", "-c a=1"), ("options", "-c a=2")],
+                &[("a", "2")],
+            ),
+            (
+                &[("_pq_.x", "1"), ("replication", "no"), ("options", "")],
+                &[],
+            ),
+            (&[("a", "")], &[("a", "")]),
+        ];
+        for (pairs, baseline) in cases {
+            let pairs = [pairs, &[("user", "u")]].concat();
+            let startup = read(0, &pairs).unwrap();
+            assert_eq!(
+                (startup.baseline, startup.dedicated),
+                (owned(baseline), None),
+                "{pairs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn replication_keeps_all_parameters_for_its_own_backend() {
+        let given = [
+            ("options", "-c a=b"),
+            ("replication", "database"),
+            ("DateStyle", "ISO"),
+        ];
+        let pairs = [
+            &[("user", "u"), ("database", "d"), ("_pq_.x", "1")],
+            &given[..],
+        ]
+        .concat();
+        let startup = read(0, &pairs).unwrap();
+        assert_eq!(
+            (startup.baseline, startup.dedicated),
+            (vec![], Some(owned(&given)))
+        );
+    }
+
+    #[test]
+    fn replication_is_a_truth_value_as_postgresql_spells_them() {
+        for value in ["true", "TRUE", "t", "on", "yes", "y", "1", "database"] {
+            assert_eq!(is_replication(value), Ok(true), "{value}");
+        }
+        for value in ["false", "f", "of", "OFF", "no", "n", "0"] {
+            assert_eq!(is_replication(value), Ok(false), "{value}");
+        }
+        for value in ["", "o", "maybe", "truer", "2", "Database"] {
+            assert!(
+                matches!(is_replication(value), Err(Refusal::SettingRefused { code, .. }) if &*code == "22023")
+            );
+        }
+    }
+
+    #[test]
+    fn versions_are_negotiated_as_postgresql_18_does() {
+        let plain = &[("user", "u")][..];
+        let extended = &[("user", "u"), ("_pq_.foo", "1")][..];
+        for (minor, pairs, expected) in [
+            (0, plain, None),
+            (1, plain, None),
+            (2, plain, None),
+            (9, plain, Some(&b"v\0\0\0\x0c\0\x03\0\x02\0\0\0\0"[..])),
+            (
+                0,
+                extended,
+                Some(b"v\0\0\0\x15\0\x03\0\0\0\0\0\x01_pq_.foo\0"),
+            ),
+            (
+                2,
+                extended,
+                Some(b"v\0\0\0\x15\0\x03\0\x02\0\0\0\x01_pq_.foo\0"),
+            ),
+        ] {
+            let startup = read(minor, pairs).unwrap();
+            let mut out = Vec::new();
+            startup.write_negotiation(&mut out);
+            assert_eq!(
+                startup.is_negotiated.then_some(&out[..]),
+                expected,
+                "3.{minor}"
+            );
+        }
+    }
+
+    #[test]
+    fn strings_that_do_not_fill_the_packet_are_refused() {
+        for parameters in [
+            &b"user"[..],
+            b"user\0",
+            b"user\0u",
+            b"\0x\0",
+            b"user\0\xff\0",
+        ] {
+            assert_eq!(
+                Startup::read(0, parameters),
+                Err(Refusal::ProtocolViolation(LAYOUT))
+            );
+        }
+    }
+
+    /// Thousands of names fit into a packet; looking at them must not take the square of that.
+    #[test]
+    fn many_names_are_read_at_once() {
+        let names: Vec<String> = (0..3000).map(|n| format!("{n:x}")).collect();
+        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+        assert_eq!(read(0, &pairs).unwrap().baseline.len(), 3000);
+    }
+}

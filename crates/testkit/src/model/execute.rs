@@ -37,9 +37,9 @@ impl Session {
                 Err(gucs::unknown(name))
             }
             Statement::Execute { name, .. } => {
-                let prepared = self.prepared(name)?;
-                let body = prepared.statement.as_ref();
-                Ok(body.and_then(|body| columns(body, &prepared.types)))
+                // A missing name fails only when it is run.
+                let body = self.statements.get(name);
+                Ok(body.and_then(|p| columns(p.statement.as_ref()?, &p.types)))
             }
             other => Ok(columns(other, types)),
         }
@@ -249,8 +249,10 @@ impl Session {
             );
         }
         match prepared.statement {
-            Some(body) => self.execute(shared, &body, &values),
-            None => Ok(Outcome::Done(String::new())),
+            Some(body @ (Statement::Query(_) | Statement::InsertLog { .. })) => {
+                self.execute(shared, &body, &values)
+            }
+            _ => Err(PgError::error("0A000", "EXECUTE supports queries only").into()),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use super::backend::{Backend, Column};
 use super::error::PgError;
-use super::evaluate::{Halt, Rows, Value, columns, decode};
+use super::evaluate::{Halt, Rows, Value, decode};
 use super::execute::{Outcome, commits_at_once};
 use super::frontend::Named;
 use super::server::Shared;
@@ -133,10 +133,10 @@ impl Session {
         let columns = match what {
             Named::Statement => {
                 let prepared = self.prepared(name)?.clone();
-                let columns = prepared
-                    .statement
-                    .as_ref()
-                    .and_then(|s| columns(s, &prepared.types));
+                let columns = match &prepared.statement {
+                    Some(statement) => self.describe(shared, statement, &prepared.types)?,
+                    None => None,
+                };
                 if columns.is_some() && self.xact.is_failed() {
                     return Err(PgError::failed_transaction());
                 }

@@ -3,10 +3,11 @@
 //! [`Server`] keeps what connections share (the log table, advisory locks, users, limits) and one machine per
 //! connection; it follows PostgreSQL's rules for transactions, settings, prepared statements, portals and COPY
 //! (protocol documentation, chapter "Message Flow") closely enough that a proxy in between can be judged by it.
-//! `ScriptedClient` plays a program generated from a seed and checks every reply against its own idea of the
+//! [`ScriptedClient`] plays a program generated from a seed and checks every reply against its own idea of the
 //! session, written apart from the server's. Neither knows sockets, clocks, threads or foreign randomness.
 
 mod backend;
+pub mod client;
 mod connection;
 mod copy;
 mod error;
@@ -25,7 +26,11 @@ mod sql;
 mod wire;
 mod xact;
 
+#[cfg(test)]
+mod direct;
+
 pub use backend::{Backend, Column};
+pub use client::ScriptedClient;
 pub use error::{PgError, Severity};
 pub use frontend::{Frontend, Named};
 pub use rng::SplitMix64;

@@ -52,6 +52,14 @@ impl SplitMix64 {
         &choices[self.below(choices.len() as u64) as usize]
     }
 
+    /// One of `words`.
+    ///
+    /// # Panics
+    /// When `words` is empty, as [`pick`](Self::pick).
+    pub fn word(&mut self, words: &'static [&'static str]) -> &'static str {
+        self.pick::<&'static str>(words)
+    }
+
     /// An independent generator for a sub-task, so that adding draws in one place does not shift another.
     pub fn fork(&mut self) -> Self {
         Self::new(self.next_u64())

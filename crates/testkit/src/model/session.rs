@@ -334,11 +334,7 @@ impl Session {
             .iter()
             .map(String::as_str)
             .collect();
-        let locks: Vec<String> = self
-            .locks
-            .iter()
-            .map(|(key, count)| format!("{key}x{count}"))
-            .collect();
+        let locks: Vec<String> = self.locks.keys().map(i64::to_string).collect();
         let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
         format!(
             "user={} role={} set=[{}] temp=[{}] locks=[{}] listens=[{}]",

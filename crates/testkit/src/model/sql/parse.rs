@@ -150,7 +150,12 @@ impl Parser {
             "listen" => self.name().map(Statement::Listen),
             "unlisten" if self.symbol('*') => Ok(Statement::Unlisten(None)),
             "unlisten" => self.name().map(|name| Statement::Unlisten(Some(name))),
-            "vacuum" => Ok(Statement::Vacuum),
+            "vacuum" => {
+                if !self.at_end() {
+                    self.name()?;
+                }
+                Ok(Statement::Vacuum)
+            }
             _ => {
                 self.at -= 1;
                 Err(self.unexpected())

@@ -48,8 +48,12 @@ impl ServerSettings {
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
         config.alpn_protocols = vec![ALPN_POSTGRESQL.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::of_settings)?;
-        config.send_tls13_tickets = 1;
+        config.send_tls13_tickets = 0;
+        // A resumed session would bring back a client certificate that nobody verifies again.
+        if tls.client_authorities.is_empty() {
+            config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsError::of_settings)?;
+            config.send_tls13_tickets = 1;
+        }
         Ok(ServerSettings {
             config: Arc::new(config),
             end_point,

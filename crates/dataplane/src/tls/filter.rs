@@ -1,34 +1,25 @@
 //! One TLS connection without its socket: which plaintext the bytes from the wire hold, and which bytes plaintext becomes.
 //!
 //! ```text
-//!   Handshaking --last handshake message--> Open --close_notify or alert of either side--> Closed
-//!        \---------------- anything that is not proper TLS ----------------------------------^
+//!   Handshaking --its last message--> Open --the peer's close_notify--> PeerClosed
+//!        |                             |                                    |
+//!        '---- what is not proper TLS, an alert, our own close_notify ------'--> Closed
 //! ```
 //!
 //! The connection keeps no buffer of its own while no record is half received. Timeouts and the end of the stream are the
 //! caller's: a peer that closes its socket without `close_notify` is just gone.
 
 use super::config::{ClientSettings, ServerSettings};
+use super::drive::{Connection, Outgoing, Taken};
 use super::{TlsError, server_end_point};
 use forebay_core::engine::TlsFacts;
-use rustls::CommonState;
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
-use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
-use rustls::unbuffered::{
-    ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError,
-    UnbufferedStatus, WriteTraffic,
-};
-use std::ops::Deref;
+use rustls::SupportedCipherSuite;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
 use std::sync::Arc;
 
 /// Most bytes of an unfinished handshake message (or record) that are kept.
 pub const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
-
-/// Plaintext bytes of a full record (RFC 8446, 5.1).
-const RECORD_PLAINTEXT_MAX: usize = 16 * 1024;
-
-/// What a record is larger than its plaintext, at most: header 5, explicit nonce 8 (TLS 1.2), inner type 1 (TLS 1.3), tag 16.
-const RECORD_OVERHEAD_MAX: usize = 30;
 
 /// One connection, either side of it.
 pub struct Filter {
@@ -36,7 +27,9 @@ pub struct Filter {
     /// The beginning of a record whose end has not come.
     inbox: Vec<u8>,
     phase: Phase,
-    /// Of our own certificate, until it is told with the facts.
+    /// Records of plaintext that we sent.
+    records_sent: u64,
+    /// Channel binding data of our own certificate, on the server side.
     end_point: Option<Arc<[u8]>>,
 }
 
@@ -56,11 +49,6 @@ enum Phase {
     /// The peer will send nothing more; we still may.
     PeerClosed,
     Closed,
-}
-
-enum Connection {
-    Server(Box<UnbufferedServerConnection>),
-    Client(Box<UnbufferedClientConnection>),
 }
 
 impl Filter {
@@ -87,6 +75,7 @@ impl Filter {
             connection,
             inbox: Vec::new(),
             phase: Phase::Handshaking,
+            records_sent: 0,
             end_point,
         }
     }
@@ -159,6 +148,14 @@ impl Filter {
         self.phase == Phase::Open
     }
 
+    /// Whether half of what the keys may encrypt is used: close the connection when it is idle, for there are no new keys.
+    ///
+    /// Only ever so with AES-GCM of TLS 1.2, after some eight million records; TLS 1.3 changes its keys in time by itself.
+    pub fn is_worn(&self) -> bool {
+        let suite = self.connection.common().negotiated_cipher_suite();
+        suite.is_some_and(|suite| self.records_sent > records_max(suite) / 2)
+    }
+
     /// Whether anything is still to come from the peer.
     fn listens(&self) -> Result<bool, TlsError> {
         match self.phase {
@@ -175,10 +172,7 @@ impl Filter {
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> Result<Taken, TlsError> {
-        let result = match &mut self.connection {
-            Connection::Server(server) => take_in(server.as_mut(), input, plain, wire),
-            Connection::Client(client) => take_in(client.as_mut(), input, plain, wire),
-        };
+        let result = self.connection.take_in(input, plain, wire);
         if result.is_err() {
             self.enter(Phase::Closed);
         }
@@ -186,11 +180,8 @@ impl Filter {
     }
 
     fn write(&mut self, outgoing: Outgoing<'_>, wire: &mut Vec<u8>) -> Result<(), TlsError> {
-        let inbox = &mut self.inbox;
-        let result = match &mut self.connection {
-            Connection::Server(server) => put_out(server.as_mut(), inbox, wire, outgoing),
-            Connection::Client(client) => put_out(client.as_mut(), inbox, wire, outgoing),
-        };
+        self.records_sent += outgoing.records();
+        let result = self.connection.put_out(&mut self.inbox, wire, outgoing);
         if result.is_err() {
             self.enter(Phase::Closed);
         }
@@ -221,7 +212,7 @@ impl Filter {
         self.phase = phase;
     }
 
-    fn facts(&mut self) -> TlsFacts {
+    fn facts(&self) -> TlsFacts {
         let common = self.connection.common();
         let peer = common.peer_certificates().and_then(<[_]>::first);
         let is_server = matches!(self.connection, Connection::Server(_));
@@ -244,185 +235,28 @@ impl std::fmt::Debug for Filter {
     }
 }
 
-impl Connection {
-    fn common(&self) -> &CommonState {
-        match self {
-            Connection::Server(server) => server,
-            Connection::Client(client) => client,
-        }
+/// Most records that one key may encrypt where there is no other to follow it.
+fn records_max(suite: SupportedCipherSuite) -> u64 {
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
+        SupportedCipherSuite::Tls13(_) => u64::MAX,
     }
 }
 
-/// What both sides of rustls have in common for us.
-trait Side: Deref<Target: Deref<Target = CommonState>> {
-    type Data;
+#[cfg(test)]
+mod tests {
+    use super::records_max;
+    use rustls::crypto::aws_lc_rs::cipher_suite;
 
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
-}
-
-impl Side for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(input)
-    }
-}
-
-impl Side for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
-
-    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
-        self.process_tls_records(input)
-    }
-}
-
-/// What an open connection is given to send.
-#[derive(Clone, Copy)]
-enum Outgoing<'a> {
-    Plain(&'a [u8]),
-    CloseNotify,
-}
-
-impl Outgoing<'_> {
-    /// Most bytes it becomes on the wire.
-    fn sealed_len_max(self) -> usize {
-        match self {
-            Outgoing::Plain(plain) => {
-                plain.len() + (plain.len() / RECORD_PLAINTEXT_MAX + 1) * RECORD_OVERHEAD_MAX
-            }
-            Outgoing::CloseNotify => RECORD_OVERHEAD_MAX + 2,
-        }
-    }
-
-    fn seal<Data>(
-        self,
-        traffic: &mut WriteTraffic<'_, Data>,
-        room: &mut [u8],
-    ) -> Result<usize, EncryptError> {
-        match self {
-            Outgoing::Plain(plain) => traffic.encrypt(plain, room),
-            Outgoing::CloseNotify => traffic.queue_close_notify(room),
-        }
-    }
-}
-
-/// What became of bytes from the wire.
-struct Taken {
-    /// How many of them are done with; the rest is the beginning of a record or of a handshake message.
-    len: usize,
-    peer_closed: bool,
-}
-
-/// Processes all complete records of `input`.
-fn take_in<S: Side>(
-    side: &mut S,
-    input: &mut [u8],
-    plain: &mut Vec<u8>,
-    wire: &mut Vec<u8>,
-) -> Result<Taken, TlsError> {
-    let mut taken = Taken {
-        len: 0,
-        peer_closed: false,
-    };
-    loop {
-        let UnbufferedStatus { mut discard, state } = side.process(&mut input[taken.len..]);
-        let mut idle = false;
-        match state {
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                while let Some(record) = traffic.next_record() {
-                    let record = record.map_err(TlsError::of_connection)?;
-                    discard += record.discard;
-                    plain.extend_from_slice(record.payload);
-                }
-            }
-            Ok(ConnectionState::EncodeTlsData(encode)) => append(encode, wire),
-            Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-            Ok(ConnectionState::PeerClosed) => taken.peer_closed = true,
-            Ok(_) => idle = true,
-            Err(error) => {
-                append_alert(side, wire);
-                return Err(TlsError::of_connection(error));
-            }
-        }
-        taken.len += discard;
-        if idle {
-            return Ok(taken);
-        }
-    }
-}
-
-/// Appends the records of `outgoing`, after anything that was waiting to be sent.
-fn put_out<S: Side>(
-    side: &mut S,
-    inbox: &mut Vec<u8>,
-    wire: &mut Vec<u8>,
-    outgoing: Outgoing<'_>,
-) -> Result<(), TlsError> {
-    loop {
-        let UnbufferedStatus { discard, state } = side.process(inbox);
-        match state {
-            Ok(ConnectionState::WriteTraffic(traffic)) => {
-                return append_sealed(traffic, wire, outgoing);
-            }
-            Ok(ConnectionState::EncodeTlsData(encode)) => append(encode, wire),
-            Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-            Ok(ConnectionState::PeerClosed) => {}
-            Ok(_) => return Err(TlsError::Closed),
-            Err(error) => return Err(TlsError::of_connection(error)),
-        }
-        inbox.drain(..discard);
-    }
-}
-
-fn append_sealed<Data>(
-    mut traffic: WriteTraffic<'_, Data>,
-    wire: &mut Vec<u8>,
-    outgoing: Outgoing<'_>,
-) -> Result<(), TlsError> {
-    let start = wire.len();
-    let mut room = outgoing.sealed_len_max();
-    loop {
-        wire.resize(start + room, 0);
-        match outgoing.seal(&mut traffic, &mut wire[start..]) {
-            Ok(written) => {
-                wire.truncate(start + written);
-                return Ok(());
-            }
-            // A message of the library's own (new keys) was waiting and takes room as well.
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                room = required_size;
-            }
-            Err(EncryptError::EncryptExhausted) => {
-                wire.truncate(start);
-                return Err(TlsError::KeysExhausted);
-            }
-        }
-    }
-}
-
-/// Appends one message of the library's own.
-fn append<Data>(mut encode: EncodeTlsData<'_, Data>, wire: &mut Vec<u8>) {
-    let start = wire.len();
-    // The size of the message is only to be had by refusing it once.
-    if let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) =
-        encode.encode(&mut [])
-    {
-        wire.resize(start + required_size, 0);
-        let written = encode.encode(&mut wire[start..]);
-        wire.truncate(start + written.unwrap_or(0));
-    }
-}
-
-/// Appends what a failed connection still has to say.
-fn append_alert<S: Side>(side: &mut S, wire: &mut Vec<u8>) {
-    while side.wants_write() {
-        match side.process(&mut []).state {
-            Ok(ConnectionState::EncodeTlsData(encode)) => append(encode, wire),
-            // Plaintext from before the failure stands in the way of the alert.
-            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                while traffic.next_record().is_some() {}
-            }
-            _ => return,
-        }
+    #[test]
+    fn only_aes_gcm_of_tls_1_2_wears_out() {
+        let aes_12 = cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256;
+        let chacha_12 = cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256;
+        assert_eq!(records_max(aes_12), 1 << 24);
+        assert_eq!(records_max(chacha_12), u64::MAX);
+        assert_eq!(
+            records_max(cipher_suite::TLS13_AES_128_GCM_SHA256),
+            u64::MAX
+        );
     }
 }

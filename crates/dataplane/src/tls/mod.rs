@@ -5,11 +5,12 @@
 //! common (certificates, keys, authorities) is read once into [`ServerSettings`] or [`ClientSettings`]; a reload makes new settings
 //! for new connections and leaves the old ones alone.
 //!
-//! `filter` drives rustls, `config` turns the snapshot into settings, `verify` decides whether a target's certificate will do,
+//! `filter` is the machine, `drive` runs rustls for it, `config` turns the snapshot into settings, `verify` decides whether a target's certificate will do,
 //! `binding` computes channel binding data. Nothing of rustls shows outside of this module.
 
 mod binding;
 mod config;
+mod drive;
 mod error;
 mod filter;
 mod verify;

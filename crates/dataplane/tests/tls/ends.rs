@@ -1,7 +1,7 @@
 //! The two ends of a TLS connection in memory: our filter, and a plain rustls connection as somebody else's.
 
 use forebay_core::engine::TlsFacts;
-use forebay_dataplane::tls::{ClientSettings, Filter, ServerSettings, TlsError};
+use forebay_dataplane::tls::{ClientSettings, Filter, Progress, ServerSettings, TlsError};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -24,6 +24,8 @@ pub struct End {
     pub facts: Option<TlsFacts>,
     pub peer_closed: bool,
     pub error: Option<Failure>,
+    /// Our filter is given bytes in one way and the other by turns.
+    turns: usize,
 }
 
 pub enum Side {
@@ -73,13 +75,20 @@ impl End {
             facts: None,
             peer_closed: false,
             error: None,
+            turns: 0,
         }
     }
 
     /// Bytes from the other end.
     pub fn take(&mut self, bytes: &[u8]) {
         match &mut self.side {
-            Side::Ours(filter) => match filter.on_wire(bytes, &mut self.plain, &mut self.wire) {
+            Side::Ours(filter) => match either_way(
+                filter,
+                bytes,
+                &mut self.turns,
+                &mut self.plain,
+                &mut self.wire,
+            ) {
                 Ok(progress) => {
                     assert!(progress.handshake_done.is_none() || self.facts.is_none());
                     self.facts = self.facts.take().or(progress.handshake_done);
@@ -159,6 +168,21 @@ impl End {
             Some(Failure::Ours(error)) => Some(error),
             _ => None,
         }
+    }
+}
+
+/// Both ways to give bytes to a filter, by turns.
+fn either_way(
+    filter: &mut Filter,
+    bytes: &[u8],
+    turns: &mut usize,
+    plain: &mut Vec<u8>,
+    wire: &mut Vec<u8>,
+) -> Result<Progress, TlsError> {
+    *turns += 1;
+    match *turns % 2 {
+        0 => filter.on_wire(bytes, plain, wire),
+        _ => filter.on_wire_in_place(&mut bytes.to_vec(), plain, wire),
     }
 }
 

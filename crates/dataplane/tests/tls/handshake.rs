@@ -2,13 +2,12 @@
 
 use crate::certificates::{Authority, server_tls, target_tls};
 use crate::ends::{
-    End, Failure, TLS12, TLS13, Versions, exchange, settle, their_client_config,
+    End, Failure, TLS12, TLS13, Versions, exchange, settle, their_client_config, their_client_with,
     their_server_config,
 };
-use forebay_core::snapshot::TlsMode;
+use forebay_core::snapshot::{ServerTls, TlsMode};
 use forebay_dataplane::tls::{ClientSettings, ServerSettings, TlsError};
 use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
-use std::sync::Arc;
 
 struct Fixture {
     authority: Authority,
@@ -223,9 +222,8 @@ fn a_session_is_resumed_within_its_settings_and_not_beyond() {
     let fixture = fixture();
     for (versions, _) in versions() {
         let config = their_client_config(versions, &fixture.authority, &["postgresql"]);
-        let store = Arc::clone(&Arc::new(config));
         let connect = |settings: &ServerSettings| {
-            let mut client = End::their_client((*store).clone(), "proxy.test");
+            let mut client = End::their_client(config.clone(), "proxy.test");
             let mut server = End::server(settings);
             settle(&mut client, &mut server);
             assert!(
@@ -243,6 +241,26 @@ fn a_session_is_resumed_within_its_settings_and_not_beyond() {
         let reloaded =
             ServerSettings::new(&server_tls(fixture.authority.server("proxy.test"))).unwrap();
         assert_eq!(connect(&reloaded), Some(HandshakeKind::Full));
+    }
+}
+
+#[test]
+fn where_client_certificates_count_no_session_is_resumed() {
+    let authority = Authority::new("authority");
+    let settings = ServerSettings::new(&ServerTls {
+        identity: authority.server("proxy.test"),
+        client_authorities: vec![authority.der()],
+    })
+    .unwrap();
+    for (versions, _) in versions() {
+        let config = their_client_with(versions, &authority, &authority.client("app"));
+        for _ in 0..2 {
+            let mut client = End::their_client(config.clone(), "proxy.test");
+            let mut server = End::server(&settings);
+            settle(&mut client, &mut server);
+            assert!(server.facts.as_ref().expect("done").client_certificate);
+            assert_eq!(client.theirs().handshake_kind(), Some(HandshakeKind::Full));
+        }
     }
 }
 

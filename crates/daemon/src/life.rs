@@ -241,7 +241,7 @@ impl Running {
 
     /// Reads the file again; a wrong one changes nothing.
     fn reload(&mut self) {
-        let Origin::File(path) = &self.origin else {
+        let Origin::File { path, server } = &self.origin else {
             info!("SIGHUP: nothing to read again: started with a URL");
             return;
         };
@@ -249,16 +249,21 @@ impl Running {
             Ok(loaded) => loaded,
             Err(errors) => {
                 error!("SIGHUP: the old configuration stays");
-                for wrong in &errors.0 {
-                    error!("{wrong}");
-                }
+                errors.0.iter().for_each(|wrong| error!("{wrong}"));
                 return;
             }
         };
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
-        let snapshot = Arc::new(loaded.snapshot);
+        if loaded.server != *server {
+            warn!("SIGHUP: [server] has changed, which needs a restart");
+        }
+        self.take(Arc::new(loaded.snapshot));
+    }
+
+    /// Puts a snapshot into effect and tells what it changed.
+    fn take(&mut self, snapshot: Arc<Snapshot>) {
         if let Some(plane) = &*self.shared.plane()
             && let Err(wrong) = plane.load(&snapshot)
         {
@@ -266,14 +271,9 @@ impl Running {
             return;
         }
         let changes = differences(&self.snapshot, &snapshot);
-        info!(
-            "SIGHUP: configuration {} is in effect, {} changes",
-            snapshot.generation,
-            changes.len()
-        );
-        for change in changes {
-            info!("{change}");
-        }
+        let (generation, count) = (snapshot.generation, changes.len());
+        info!("SIGHUP: configuration {generation} is in effect; changes: {count}");
+        changes.iter().for_each(|change| info!("{change}"));
         self.snapshot = snapshot;
     }
 

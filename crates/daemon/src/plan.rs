@@ -21,8 +21,8 @@ pub struct Plan {
 
 /// Where the snapshot comes from.
 pub enum Origin {
-    /// A file, which SIGHUP reads again.
-    File(PathBuf),
+    /// A file, which SIGHUP reads again, and what it said of the process itself.
+    File { path: PathBuf, server: ServerConfig },
     /// The command line; user and database for the example that is printed.
     Url { user: String, database: String },
 }
@@ -65,12 +65,15 @@ pub fn from_url(args: &RunArgs) -> Result<Plan> {
 pub fn from_file(args: &ServeArgs) -> Result<Plan> {
     let loaded = config::load(&args.config, 1, &environment)?;
     Ok(Plan {
-        server: overridden(loaded.server, &args.process),
+        server: overridden(loaded.server.clone(), &args.process),
         log_level: log_level(args.process.log_level),
         allow_core: args.process.allow_core,
         snapshot: loaded.snapshot,
         warnings: loaded.warnings,
-        origin: Origin::File(args.config.clone()),
+        origin: Origin::File {
+            path: args.config.clone(),
+            server: loaded.server,
+        },
     })
 }
 

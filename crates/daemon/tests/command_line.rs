@@ -202,7 +202,9 @@ fn sighup_takes_a_good_file_and_keeps_the_old_one_for_a_bad_one() {
     ]);
     forebay.line("listening on ");
     directory.edit("idle_client_timeout = 1800", "idle_client_timeout = 900");
+    directory.edit("driver = \"auto\"", "driver = \"epoll\"");
     forebay.signal("HUP");
+    forebay.log_line("[server] has changed, which needs a restart");
     forebay.log_line("idle_client_timeout 30m, now 15m");
     directory.edit("lease_order = \"recent\"", "lease_order = \"any\"");
     forebay.signal("HUP");

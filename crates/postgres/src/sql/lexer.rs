@@ -447,6 +447,11 @@ impl<'a> Lexer<'a> {
             self.refuse_letter_here();
             return Kind::Number;
         }
+        if self.byte(start + 1) == b'.' {
+            self.trouble = true; // no SQL has two
+            self.at = start + 2;
+            return Kind::Other;
+        }
         self.at = start + 1;
         Kind::Dot
     }

@@ -234,28 +234,20 @@ impl Scan {
     #[inline(never)]
     fn open(&mut self, lexer: &Lexer<'_>) {
         let name = self.before(1);
-        let before_name = self.before(2);
         let mut expression_follows = false;
-        let mut in_with_list =
-            self.depth == 0 && self.with_list && self.is_part_of_with(lexer, name);
+        let mut in_with_list = false;
         match name.kind {
-            Kind::Word if before_name.kind != Kind::Dot => {
-                let facts = lexer.facts(name);
-                if facts.never_function {
-                    expression_follows = self.word_before(lexer, 1) == keys::ON
-                        && self.word_before(lexer, 2) == keys::DISTINCT;
-                } else if self.is_operand(lexer, before_name) {
-                    expression_follows = self.operator_by_name(lexer, name);
-                } else if self.is_column_list(lexer, before_name) {
-                    in_with_list = true;
-                } else if before_name.kind != Kind::Typecast
-                    && !self.is_keyword_here(lexer, name, before_name)
-                {
-                    self.call(facts);
+            Kind::Word if self.before(2).kind != Kind::Dot => match lexer.key(name) {
+                keys::AS => in_with_list = true,
+                keys::ON => expression_follows = self.word_before(lexer, 2) == keys::DISTINCT,
+                keys::OPERATOR => {
+                    expression_follows = true;
+                    self.operator_by_name(lexer);
                 }
-            }
+                _ => in_with_list = self.word_before_open(lexer, name),
+            },
             Kind::Word | Kind::Quoted | Kind::UnicodeQuoted => {
-                self.call_by_other_name(lexer, name, &mut in_with_list)
+                in_with_list = self.other_name_before_open(lexer, name);
             }
             _ => {}
         }
@@ -267,9 +259,30 @@ impl Scan {
         self.expression_follows = self.expression_follows << 1 | u64::from(expression_follows);
     }
 
-    /// `AS (` and `AS MATERIALIZED (` in a list of common table expressions.
-    fn is_part_of_with(&self, lexer: &Lexer<'_>, name: Token) -> bool {
-        matches!(lexer.key(name), keys::AS | keys::MATERIALIZED)
+    /// A call, unless the grammar has it otherwise. True if it is the head of a common table expression, or may be.
+    fn word_before_open(&mut self, lexer: &Lexer<'_>, name: Token) -> bool {
+        let before = self.before(2);
+        let facts = lexer.facts(name);
+        // Whether a harmless name is called makes no difference outside the list.
+        let indifferent = facts.harmless && !self.with_list;
+        if facts.never_function || indifferent || self.is_operand(lexer, 2) {
+            return false;
+        }
+        if self.is_column_list(lexer, before) {
+            return true;
+        }
+        match (lexer.key(before), lexer.key(name)) {
+            (keys::NOT, keys::MATERIALIZED) if self.word_before(lexer, 3) == keys::AS => true,
+            (keys::NOT, keys::LIKE | keys::ILIKE) if self.is_operand(lexer, 3) => false,
+            (keys::BY, keys::ROLLUP | keys::CUBE) if self.word_before(lexer, 3) == keys::GROUP => {
+                false
+            }
+            pair if is_keyword_after(pair) || before.kind == Kind::Typecast => false,
+            _ => {
+                self.call(facts);
+                false
+            }
+        }
     }
 
     /// After these a name and a `(` begin a list of columns.
@@ -284,10 +297,17 @@ impl Scan {
         }
     }
 
-    /// Whether the token ends an operand; `token` is the second last one.
-    fn is_operand(&self, lexer: &Lexer<'_>, token: Token) -> bool {
+    /// Whether the token `back` places before, 2 or 3, ends an operand. No bracket may have been closed since.
+    fn is_operand(&self, lexer: &Lexer<'_>, back: usize) -> bool {
+        let token = self.before(back);
         match token.kind {
-            Kind::Word => self.before(3).kind == Kind::Dot || !lexer.facts(token).keyword,
+            Kind::Word => {
+                let value = matches!(
+                    lexer.key(token),
+                    keys::TRUE | keys::FALSE | keys::NULL | keys::END
+                );
+                value || self.before(back + 1).kind == Kind::Dot || !lexer.facts(token).keyword
+            }
             Kind::Close => !self.after_close,
             Kind::Quoted | Kind::Text | Kind::EscapedText | Kind::DollarText => true,
             Kind::Number | Kind::Parameter | Kind::CloseBracket => true,
@@ -295,37 +315,12 @@ impl Scan {
         }
     }
 
-    /// `a OPERATOR(schema.+) b`: an operator outside pg_catalog is a function of someone's. True if it is such a form.
-    fn operator_by_name(&mut self, lexer: &Lexer<'_>, name: Token) -> bool {
-        if lexer.key(name) != keys::OPERATOR {
-            return false;
-        }
+    /// `OPERATOR(schema.+)`: an operator outside pg_catalog is a function of someone's.
+    fn operator_by_name(&mut self, lexer: &Lexer<'_>) {
         let mut ahead = *lexer;
         let schema = ahead.next();
         self.unknown_call |=
             schema.kind != Kind::Operator && !is_name(ahead.bytes(schema), b"pg_catalog");
-        true
-    }
-
-    /// Keywords that may name functions, in places where they do not.
-    fn is_keyword_here(&self, lexer: &Lexer<'_>, name: Token, before: Token) -> bool {
-        matches!(
-            (lexer.key(before), lexer.key(name)),
-            (keys::ORDER | keys::GROUP | keys::PARTITION, keys::BY)
-                | (
-                    keys::LEFT | keys::RIGHT | keys::FULL | keys::OUTER,
-                    keys::JOIN
-                )
-                | (keys::INNER | keys::CROSS | keys::NATURAL, keys::JOIN)
-                | (keys::NOT, keys::LIKE | keys::ILIKE | keys::MATERIALIZED)
-                | (keys::BY, keys::ROLLUP | keys::CUBE)
-                | (keys::GROUPING, keys::SETS)
-                | (keys::TABLESAMPLE, keys::SYSTEM | keys::BERNOULLI)
-                | (
-                    keys::CHARACTER | keys::CHAR | keys::NCHAR | keys::BIT,
-                    keys::VARYING
-                )
-        )
     }
 
     fn call(&mut self, facts: words::WordFacts) {
@@ -335,21 +330,41 @@ impl Scan {
         }
     }
 
-    /// A call by a quoted name or with a schema. What pins by its name pins in any schema.
-    fn call_by_other_name(&mut self, lexer: &Lexer<'_>, name: Token, in_with_list: &mut bool) {
+    /// As `word_before_open`, for a quoted name or one with a schema. What pins by its name pins in any schema.
+    fn other_name_before_open(&mut self, lexer: &Lexer<'_>, name: Token) -> bool {
         let before = self.before(2);
         if before.kind == Kind::Dot {
-            let facts = facts_of_name(lexer, name);
-            let schema_is_catalog = is_name(lexer.bytes(self.before(3)), b"pg_catalog")
+            let in_catalog = is_name(lexer.bytes(self.before(3)), b"pg_catalog")
                 && self.before(4).kind != Kind::Dot;
-            self.unknown_call |= !schema_is_catalog;
-            self.call(facts);
+            self.unknown_call |= !in_catalog;
+            self.call(facts_of_name(lexer, name));
         } else if self.is_column_list(lexer, before) {
-            *in_with_list = true;
-        } else if before.kind != Kind::Typecast && !self.is_operand(lexer, before) {
+            return true;
+        } else if before.kind != Kind::Typecast && !self.is_operand(lexer, 2) {
             self.call(facts_of_name(lexer, name));
         }
+        false
     }
+}
+
+/// Keywords that may name functions, but do not after these words.
+fn is_keyword_after((before, name): (u128, u128)) -> bool {
+    match name {
+        keys::BY => matches!(before, keys::ORDER | keys::GROUP | keys::PARTITION),
+        keys::JOIN => is_kind_of_join(before),
+        keys::SETS => before == keys::GROUPING,
+        keys::SYSTEM | keys::BERNOULLI => before == keys::TABLESAMPLE,
+        keys::VARYING => matches!(
+            before,
+            keys::CHARACTER | keys::CHAR | keys::NCHAR | keys::BIT
+        ),
+        _ => false,
+    }
+}
+
+fn is_kind_of_join(word: u128) -> bool {
+    const SIDES: [u128; 4] = [keys::LEFT, keys::RIGHT, keys::FULL, keys::OUTER];
+    SIDES.contains(&word) || matches!(word, keys::INNER | keys::CROSS | keys::NATURAL)
 }
 
 /// Whether a word that begins so may be INTO, INSERT, UPDATE, DELETE, MERGE, SELECT, VALUES or TABLE.

@@ -63,6 +63,7 @@ fn what_stands_beside_text_names_and_comments_is_code() {
         "SELECT 1.and evil()",
         "SELECT 1e5and evil()",
         "SELECT 1..evil()",
+        "SELECT t..a",
         "SELECT a[1]-evil()",
         "SELECT\u{b}evil\u{c}(\t)",
     ]);

@@ -54,7 +54,7 @@ pub struct Args {
 
 impl Args {
     fn rounds(&self) -> u32 {
-        self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
+        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
     }
 
     fn seconds(&self) -> u32 {

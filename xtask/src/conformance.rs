@@ -6,6 +6,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -17,6 +18,9 @@ use crate::{install, process, workspace};
 
 /// Database connections of the proxy: fewer than the clients of several checks.
 const BACKENDS_MAX: u32 = 10;
+
+/// The longest that the checks of one pair may take; each suite has a shorter limit of its own.
+const LONGEST: Duration = Duration::from_secs(40 * 60);
 
 /// Versions of PostgreSQL: an old one that Debian carries, and the newest.
 pub const VERSIONS: [u32; 2] = [15, 18];
@@ -197,7 +201,7 @@ fn one(args: &Args, version: u32, through: Option<(Driver, PathBuf)>) -> Result<
         ]);
         python.args(["--pool-max", &BACKENDS_MAX.to_string()]);
     }
-    let outcome = process::show(python.args(&args.more));
+    let outcome = process::show_within(python.args(&args.more), LONGEST);
     if let (Err(_), Some(proxy)) = (&outcome, &proxy) {
         eprintln!("  what forebay logged last:\n{}", proxy.log_tail());
     }

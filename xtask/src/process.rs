@@ -132,7 +132,24 @@ pub fn capture(command: &mut Command) -> Result<String> {
 
 /// Runs to the end with our own output streams.
 pub fn show(command: &mut Command) -> Result<()> {
-    let status = Running::start(command, libc::SIGTERM)?.wait()?;
+    let running = Running::start(command, libc::SIGTERM)?;
+    ended_well(running.wait()?, command)
+}
+
+/// The same, but stops it, and all it started, when it takes longer than `most`.
+pub fn show_within(command: &mut Command, most: Duration) -> Result<()> {
+    let running = Running::start(command, libc::SIGTERM)?;
+    match poll(most, || Ok(running.ended()))? {
+        Some(status) => ended_well(status, command),
+        None => bail!(
+            "`{}` hung: stopped after {} minutes",
+            line(command),
+            most.as_secs() / 60
+        ),
+    }
+}
+
+fn ended_well(status: ExitStatus, command: &Command) -> Result<()> {
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));
     }
@@ -267,6 +284,14 @@ mod tests {
         assert!(running.ended().is_none());
         drop(running);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_stopped_with_what_it_started() {
+        let mut command = Command::new("sh");
+        let error =
+            show_within(command.args(["-c", "sleep 600 & wait"]), Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("hung"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `cargo xtask sim`: the simulation of the testkit, for as long as wanted, repeatable by its seed.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use crate::{process, workspace};
@@ -60,5 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(seed) = args.seed {
         cargo.args(["--seed", &seed.to_string()]);
     }
-    process::show(cargo.args(&args.more))
+    // It may have to be built first.
+    let most = Duration::from_secs(args.seconds) * 2 + Duration::from_secs(20 * 60);
+    process::show_within(cargo.args(&args.more), most)
 }

@@ -3,6 +3,8 @@
 //! Steps run in order of what is fast and fails often; a failed one does not keep the others from running. A step that
 //! cannot run says why and counts as skipped, never as passed. The last line is `N passed, M failed`.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::steps::{Outcome, Steps, heading, progress};
@@ -25,11 +27,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     check::add_to(&mut steps);
     steps.run("ledger", || passed(ledger::run(&ledger::Args::default())));
-    steps.run("unit tests", || {
-        passed(process::show(
-            workspace::cargo().args(["test", "--workspace"]),
-        ))
-    });
+    steps.run("unit tests", unit_tests);
     steps.run("fuzz corpus", corpus);
     if args.quick {
         heading("Left out with --quick: simulation, conformance");
@@ -57,6 +55,15 @@ fn install() -> Result<Outcome> {
         ));
     }
     Ok(Outcome::Passed)
+}
+
+fn unit_tests() -> Result<Outcome> {
+    // Every wait of ours is bounded; a test that hangs shows one that is not, and must not take the run with it.
+    const MOST: Duration = Duration::from_secs(25 * 60);
+    passed(process::show_within(
+        workspace::cargo().args(["test", "--workspace", "--no-fail-fast"]),
+        MOST,
+    ))
 }
 
 fn corpus() -> Result<Outcome> {

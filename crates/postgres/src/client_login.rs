@@ -11,24 +11,22 @@
 //! Source: PostgreSQL documentation, "Message Flow: Start-up" and "SASL Authentication"; backend_startup.c, auth.c.
 
 mod options;
+mod password;
 mod sasl;
 mod startup;
 
 use crate::login_cache::{Done, LoginCache, Work};
-use crate::md5_password::Md5Hash;
-use crate::scram::{NONCE_BYTES, Verifier, password_bytes};
+use crate::scram::{NONCE_BYTES, Verifier};
 use crate::wire::startup::{First, first};
 use crate::wire::{DecodeError, HEADER_BYTES, header, write};
-use aws_lc_rs::digest::{SHA256, digest};
 use forebay_core::engine::{ClientFacts, TlsFacts};
 use forebay_core::orders::{Admission, CancelKey, Order, Orders};
-use forebay_core::snapshot::{ClientAuth, Credential};
+use forebay_core::snapshot::ClientAuth;
 use forebay_core::{CloseReason, Refusal};
+use password::{ExpectClear, ExpectMd5};
 use sasl::{ExpectSaslFirst, ExpectSaslInitial, ExpectSaslProof, Subject};
-use secrecy::ExposeSecret as _;
 use startup::Startup;
 use std::sync::Arc;
-use subtle::ConstantTimeEq as _;
 
 /// Longest message of an authentication exchange; SASL messages are at most 1024 bytes.
 const MESSAGE_BYTES_MAX: usize = 2 * 1024;
@@ -121,17 +119,6 @@ enum TlsStart {
     Requested(Asked),
     /// By its own first byte, which only ALPN justifies.
     Direct,
-}
-
-struct ExpectMd5 {
-    startup: Box<Startup>,
-    credential: Arc<Credential>,
-    salt: [u8; 4],
-}
-
-struct ExpectClear {
-    startup: Box<Startup>,
-    credential: Arc<Credential>,
 }
 
 /// The random bytes of a login, each used for one thing.
@@ -483,31 +470,6 @@ impl State {
     }
 }
 
-impl ExpectMd5 {
-    fn on_password(self, body: &[u8]) -> Result<Box<Startup>, Refusal> {
-        let password = self.credential.password.expose_secret();
-        let hash = Md5Hash::of(&self.credential.username, password);
-        match hash.verify_response(password_of(body)?, self.salt) {
-            true => Ok(self.startup),
-            false => Err(wrong_password(&self.startup)),
-        }
-    }
-}
-
-impl ExpectClear {
-    /// Both passwords are prepared as for SCRAM, so that spellings which SCRAM takes for equal are equal here, too. Digests are
-    /// compared instead of passwords because their comparison does not depend on a length.
-    fn on_password(self, body: &[u8]) -> Result<Box<Startup>, Refusal> {
-        let digest_of = |password: &[u8]| digest(&SHA256, &password_bytes(password));
-        let ours = digest_of(self.credential.password.expose_secret().as_bytes());
-        let theirs = digest_of(password_of(body)?);
-        match bool::from(ours.as_ref().ct_eq(theirs.as_ref())) {
-            true => Ok(self.startup),
-            false => Err(wrong_password(&self.startup)),
-        }
-    }
-}
-
 fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
     orders.push(Order::Admit(Box::new(Admission {
         user: startup.user.clone(),
@@ -520,14 +482,6 @@ fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
 fn wrong_password(startup: &Startup) -> Refusal {
     Refusal::WrongPassword {
         user: startup.user.clone(),
-    }
-}
-
-/// The text of a PasswordMessage, which its terminating zero must end.
-fn password_of(body: &[u8]) -> Result<&[u8], Refusal> {
-    match body.split_last() {
-        Some((0, password)) if !password.contains(&0) => Ok(password),
-        _ => Err(Refusal::ProtocolViolation("invalid password packet size")),
     }
 }
 

@@ -229,7 +229,15 @@ fn chosen(sent: &[u8]) -> (Mechanism, Vec<u8>) {
 fn the_best_mechanism_is_chosen_and_the_flag_tells_what_could_have_been() {
     let both = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
     let plain = b"FOO\0SCRAM-SHA-256\0\0";
-    let cases: [(bool, Option<&[u8]>, &[u8], Mechanism, &[u8]); 5] = [
+    /// TLS, data of the certificate, offer; mechanism and flag.
+    type Case = (
+        bool,
+        Option<&'static [u8]>,
+        &'static [u8],
+        Mechanism,
+        &'static [u8],
+    );
+    let cases: [Case; 5] = [
         (
             true,
             Some(b"x"),

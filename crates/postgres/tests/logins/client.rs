@@ -381,7 +381,9 @@ fn channel_binding_is_offered_where_the_certificate_is_known_and_checked() {
     let both = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
     let plain = b"SCRAM-SHA-256\0\0";
     let downgrade = "SCRAM channel binding negotiation error: the client believes that the server does not support it, but it does";
-    let cases: [(Option<&[u8]>, &[u8], ClientBinding, Option<End>); 6] = [
+    /// Data of the certificate, offer, what the client binds to, end.
+    type Case<'a> = (Option<&'a [u8]>, &'a [u8], ClientBinding, Option<End>);
+    let cases: [Case<'_>; 6] = [
         (Some(END_POINT), both, bound(END_POINT), admitted()),
         (Some(END_POINT), both, ClientBinding::None, admitted()),
         (

@@ -146,6 +146,8 @@ pub(crate) struct Board {
     moves: KeyMap<u32, Vec<MoveEntry>>,
     /// By arrival, then worker and slot.
     dials: BTreeMap<(Instant, u16, u32), DialEntry>,
+    /// Sum of their counts.
+    dials_sum: u32,
 }
 
 impl Board {
@@ -273,6 +275,7 @@ impl Board {
         (worker, slot): (u16, u32),
     ) -> bool {
         let before = old.and_then(|since| self.dials.remove(&(since, worker, slot)));
+        self.dials_sum -= before.as_ref().map_or(0, |entry| entry.count);
         let Some(want) = new else { return false };
         let asked = before.is_some_and(|entry| entry.asked) && !want.progress;
         let entry = DialEntry {
@@ -280,14 +283,14 @@ impl Board {
             share: want.share,
             asked: true,
         };
+        self.dials_sum += want.count;
         self.dials.insert((want.since, worker, slot), entry);
         !asked
     }
 
+    /// Backends wanted.
     pub(crate) fn dials_sum(&self) -> u32 {
-        self.dials
-            .values()
-            .fold(0, |sum: u32, entry| sum.saturating_add(entry.count))
+        self.dials_sum
     }
 
     /// Backends wanted for clients older than `since`, counted up to `enough`.

@@ -25,7 +25,6 @@ pub(crate) struct Slot {
     pub(crate) pool: u32,
     pub(crate) state: State,
     pub(crate) opened_at: Instant,
-    pub(crate) expires: Instant,
     pub(crate) lifetime_jitter: u16,
 }
 

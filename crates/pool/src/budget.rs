@@ -34,6 +34,8 @@ pub struct Budget {
     aged: AtomicU32,
     /// Sum of the wants in `board.dials`, readable without the lock.
     wanting: AtomicU32,
+    /// Grows when `max` changes or a worker gets a pool: then a worker may find help where it had no reason to ask before.
+    epoch: AtomicU32,
     board: Mutex<Board>,
 }
 
@@ -47,6 +49,7 @@ impl Default for Budget {
             closing: AtomicU32::new(0),
             aged: AtomicU32::new(0),
             wanting: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
             board: Mutex::default(),
         }
     }
@@ -97,7 +100,20 @@ impl Budget {
             usable => percent_of(usable, limits.connections_max_percent).max(1),
         };
         let max = max.min(limits.connections_max);
-        self.max.swap(max, Ordering::SeqCst) != max
+        let changed = self.max.swap(max, Ordering::SeqCst) != max;
+        if changed {
+            self.next_epoch();
+        }
+        changed
+    }
+
+    /// See the field.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Most backends that may stay open unused beyond the idle timeout. Both percentages are of the database's number, so the
@@ -168,6 +184,7 @@ impl Budget {
 
     /// The state that all workers have of one pool.
     pub(crate) fn attach(&self, key: &PoolKey) -> Arc<Share> {
+        self.next_epoch();
         self.lock().attach(key)
     }
 

@@ -11,9 +11,13 @@
 //! ```
 //!
 //! `free` lasts no longer than one call: a backend is leased, idle, closing or moving when a fact has been dealt with, so a waiter
-//! and an idle backend are never seen together. What concerns several pools is in `pools.rs`.
+//! and an idle backend are never seen together. What a pool does after each fact
+//! is in `settle`, what it does as time passes in `upkeep`; what concerns several pools is in `pools.rs`.
 
-use crate::board::{DialWant, MoveWant, Share, Uncovered};
+mod settle;
+mod upkeep;
+
+use crate::board::{MoveWant, Share, Uncovered};
 use crate::books::{Books, Place, Slot, State, expiry};
 use crate::budget::Budget;
 use crate::idle::{Idle, IdleList};
@@ -42,8 +46,6 @@ pub const BACK_OFF_MIN: Duration = Duration::from_millis(50);
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// A pool with nothing open and nobody waiting is dropped after this.
 pub const QUIET_MAX: Duration = Duration::from_secs(600);
-/// A pool below its warm minimum for lack of room looks again after this.
-const WARM_RETRY: Duration = Duration::from_secs(1);
 
 /// A target as one worker knows it.
 #[derive(Debug)]
@@ -57,7 +59,18 @@ pub(crate) struct Target {
 #[derive(Debug, Default)]
 struct Posted {
     moves: Option<MoveWant>,
+    /// How many backends it would open, and since when the client of the first one has waited.
     dials: Option<(Instant, u32)>,
+}
+
+impl Posted {
+    fn kinds(&self) -> (bool, bool) {
+        (self.moves.is_some(), self.dials.is_some())
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.kinds() == (false, false)
+    }
 }
 
 /// What settling a pool calls for elsewhere.
@@ -349,7 +362,9 @@ impl Pool {
         label: Label,
         books: &mut Books,
     ) {
-        if let Some(reason) = self.unwanted(now, slot) {
+        let lifetime_max = self.target.limits.lifetime_max;
+        let expires = expiry(slot.opened_at, slot.lifetime_jitter, lifetime_max);
+        if let Some(reason) = self.unwanted(now, expires) {
             return self.close(backend, reason, books);
         }
         if self.others_starve()
@@ -370,15 +385,15 @@ impl Pool {
             backend,
             label,
             since: now,
-            expires: slot.expires,
+            expires,
         });
     }
 
     /// Why a backend may not be used again, if it may not.
-    fn unwanted(&self, now: Instant, slot: Slot) -> Option<CloseReason> {
+    fn unwanted(&self, now: Instant, expires: Instant) -> Option<CloseReason> {
         if self.retired.is_some() {
             self.retired
-        } else if slot.expires <= now {
+        } else if expires <= now {
             Some(CloseReason::MaxAge)
         } else if self.target.budget.is_over() || self.is_over() {
             Some(CloseReason::Reconfigured)
@@ -524,274 +539,6 @@ impl Pool {
             }
         }
     }
-
-    /// Counts those idle for the idle timeout and closes what is beyond the share that may stay.
-    pub(crate) fn trim(&mut self, now: Instant, books: &mut Books) {
-        let target = Arc::clone(&self.target);
-        while self.idle.age_one(now, target.limits.idle_timeout) {
-            target.budget.add_aged();
-        }
-        let kept = target.budget.aged_max(&target.limits);
-        while self.idle.aged() > 0
-            && target.budget.aged() > kept
-            && self.open() > self.size_min(books)
-        {
-            self.close_longest_idle(CloseReason::IdleTrimmed, books);
-        }
-    }
-
-    /// Closes idle backends beyond `pool_size_max`, as after a reload.
-    pub(crate) fn close_over(&mut self, books: &mut Books) {
-        let over = self
-            .share
-            .places()
-            .saturating_sub(self.target.limits.pool_size_max);
-        let over = over.saturating_sub(self.closing);
-        for _ in 0..over.min(count(self.idle.len())) {
-            self.close_longest_idle(CloseReason::Reconfigured, books);
-        }
-    }
-
-    /// Takes new limits.
-    pub(crate) fn reconfigure(&mut self, target: Arc<Target>, books: &mut Books) {
-        self.target = target;
-        let lifetime_max = self.target.limits.lifetime_max;
-        self.idle.set_expiries(|backend| {
-            let slot = books.backends.get(&backend);
-            slot.map_or(Instant::ZERO, |slot| {
-                expiry(slot.opened_at, slot.lifetime_jitter, lifetime_max)
-            })
-        });
-        self.close_over(books);
-    }
-
-    /// Ends the pool: nobody is served any more, and backends close as they become free.
-    pub(crate) fn retire(&mut self, refusal: &Refusal, reason: CloseReason, books: &mut Books) {
-        self.retired = Some(reason);
-        self.refuse_all(refusal, books);
-        while !self.idle.is_empty() {
-            self.close_longest_idle(reason, books);
-        }
-    }
-
-    // --- After each fact ---
-
-    /// Dials what is of use, and tells the board what is still lacking.
-    pub(crate) fn settle(&mut self, now: Instant, books: &mut Books) -> Settled {
-        if self.queue.is_empty()
-            && self.posted.moves.is_none()
-            && self.posted.dials.is_none()
-            && self.arrived == 0
-        {
-            return Settled::default();
-        }
-        let mut lacking = self.dial(now, books);
-        let (mut wake, fresh) = self.post_dials(lacking, books);
-        if fresh && lacking > 0 {
-            // Whoever gave a place back before the want was on the board saw no want: look again now that it is.
-            lacking = self.dial(now, books);
-            wake = self.post_dials(lacking, books).0 || wake;
-        }
-        wake |= self.post_moves(now, lacking > 0, books);
-        Settled {
-            wake,
-            wants_room: self.posted.dials.is_some(),
-        }
-    }
-
-    /// Opens backends for the waiters that no dial is under way for; returns how many could not be.
-    fn dial(&mut self, now: Instant, books: &mut Books) -> u32 {
-        let room = self
-            .target
-            .limits
-            .pool_size_max
-            .saturating_sub(self.share.places());
-        let mut lacking = count(self.queue.len())
-            .saturating_sub(self.dialing)
-            .min(room);
-        if now < self.dial_from || self.retired.is_some() {
-            return 0;
-        }
-        while lacking > 0 {
-            let since = self.queue.since_at(self.dialing as usize).unwrap_or(now);
-            if !self.dial_one(since, books) {
-                break;
-            }
-            lacking -= 1;
-        }
-        lacking
-    }
-
-    /// Opens one backend for somebody who has waited since `since`, if all bounds allow it.
-    fn dial_one(&mut self, since: Instant, books: &mut Books) -> bool {
-        let Target { limits, budget, .. } = &*self.target;
-        if !budget.is_turn(since, books.worker, self.id.slot, limits.dials_max)
-            || !self.share.take(limits.pool_size_max)
-        {
-            return false;
-        }
-        if !budget.start_dial(limits.dials_max) {
-            self.share.give_back();
-            return false;
-        }
-        if !budget.take() {
-            budget.end_dial();
-            self.share.give_back();
-            return false;
-        }
-        self.dialing += 1;
-        self.progress = true;
-        books.order(Order::Dial { pool: self.id });
-        true
-    }
-
-    /// Writes on the board how many backends it would open. Returns whether to wake the others, and whether the want is new.
-    fn post_dials(&mut self, lacking: u32, books: &Books) -> (bool, bool) {
-        let budget = &self.target.budget;
-        // If every place of the target is this pool's, no other pool can give one.
-        let futile = budget.is_known()
-            && self.share.places() >= budget.used()
-            && budget.used() >= budget.max();
-        let since = self.queue.since_at(self.dialing as usize);
-        let new = since
-            .filter(|_| lacking > 0 && !futile)
-            .map(|since| (since, lacking));
-        let old = std::mem::replace(&mut self.posted.dials, new);
-        if old == new && !self.progress {
-            return (false, false);
-        }
-        let progress = std::mem::take(&mut self.progress);
-        if old.is_none() && new.is_none() {
-            return (false, false);
-        }
-        let want = new.map(|(since, count)| DialWant {
-            since,
-            count,
-            share: Arc::clone(&self.share),
-            progress,
-        });
-        let wake = budget.post_dials(old.map(|old| old.0), want, (books.worker, self.id.slot));
-        (wake, old.is_none())
-    }
-
-    /// Writes on the board whose clients wait. Returns whether to wake the others.
-    fn post_moves(&mut self, now: Instant, lacking: bool, books: &Books) -> bool {
-        let want = self.move_want(now, lacking, books.worker);
-        let unchanged = match (&self.posted.moves, &want) {
-            (None, None) => true,
-            (Some(old), Some(new)) => old.same(new),
-            _ => false,
-        };
-        if unchanged && self.arrived == 0 {
-            return false;
-        }
-        let arrived = std::mem::take(&mut self.arrived);
-        let nothing = MoveWant {
-            worker: books.worker,
-            slot: self.id.slot,
-            since: Default::default(),
-            len: 0,
-            handicap: Duration::ZERO,
-        };
-        let mut board = self.target.budget.lock();
-        self.posted.moves = want;
-        board.post_moves(&self.share, want.unwrap_or(nothing), arrived)
-    }
-
-    fn move_want(&self, now: Instant, lacking: bool, worker: u16) -> Option<MoveWant> {
-        let oldest = self.queue.oldest()?;
-        let alone = self.share.holders() < 2;
-        let asks =
-            self.posted.moves.is_some() || lacking || self.open() == 0 || oldest + ASK_AFTER <= now;
-        if alone || !asks {
-            return None;
-        }
-        let (since, len) = self.queue.first();
-        let handicap = if self.open() == 0 {
-            Duration::ZERO
-        } else {
-            MOVE_HANDICAP
-        };
-        Some(MoveWant {
-            worker,
-            slot: self.id.slot,
-            since,
-            len,
-            handicap,
-        })
-    }
-
-    /// Backends this worker keeps open even when nobody asks.
-    fn size_min(&self, books: &Books) -> u32 {
-        match books.worker {
-            0 => self.target.limits.pool_size_min,
-            _ => 0,
-        }
-    }
-
-    /// Backends short of the warm minimum.
-    fn cold(&self, books: &Books) -> u32 {
-        if self.retired.is_some() {
-            return 0;
-        }
-        self.size_min(books)
-            .saturating_sub(self.open() + self.dialing)
-    }
-
-    /// Opens what the warm minimum lacks; those who wait go first.
-    pub(crate) fn warm(&mut self, now: Instant, books: &mut Books) {
-        for _ in 0..self.cold(books) {
-            if now < self.dial_from || !self.dial_one(Instant::FAR_FUTURE, books) {
-                return;
-            }
-        }
-    }
-
-    /// When it must be looked at next though nothing happens; the far future if never. Also notes since when it is empty.
-    pub(crate) fn deadline(&mut self, now: Instant, books: &Books) -> Instant {
-        let limits = &self.target.limits;
-        let mut next = self.idle.expires_from();
-        next = next.min(self.idle.ages_at(limits.idle_timeout).unwrap_or(next));
-        if let Some(oldest) = self.queue.oldest() {
-            next = next.min(oldest + self.borrow_timeout());
-            next = next
-                .min(later(oldest + ASK_AFTER, now))
-                .min(later(self.dial_from, now));
-        }
-        if let Some(idle) = self.idle.front()
-            && self.target.budget.is_wanted()
-        {
-            next = next.min(later(idle.since + IDLE_GRACE, now));
-        }
-        if limits.pool_size_min > 0 && self.cold(books) > 0 {
-            next = next.min((now + WARM_RETRY).max(self.dial_from));
-        }
-        if self.is_empty() {
-            next = next.min(*self.quiet_since.get_or_insert(now) + QUIET_MAX);
-        } else {
-            self.quiet_since = None;
-        }
-        next
-    }
-
-    /// It has been empty for so long that it can be dropped.
-    pub(crate) fn is_done(&self, now: Instant) -> bool {
-        let quiet = self
-            .quiet_since
-            .is_some_and(|since| since + QUIET_MAX <= now);
-        self.is_empty() && (quiet || self.is_retired())
-    }
-
-    /// Leaves the shared state; the pool must be empty.
-    pub(crate) fn detach(&mut self, now: Instant, books: &mut Books) {
-        self.settle(now, books);
-        self.target.budget.detach(&self.key, &self.share);
-    }
-}
-
-/// `at` if it is still to come.
-fn later(at: Instant, now: Instant) -> Instant {
-    if at > now { at } else { Instant::FAR_FUTURE }
 }
 
 /// Nothing here has more than four thousand million of anything.

@@ -3,10 +3,12 @@
 //! After each fact the caller drains [`Pools::next_order`] and arms its timer with [`Pools::deadline`]. A fact touches one pool;
 //! others are looked at only when a place was given back or somebody lacks one.
 
-use crate::books::{Books, Slot, State, expiry};
+mod among;
+
+use crate::books::{Books, Slot, State};
 use crate::budget::Budget;
 use crate::deadlines::Deadlines;
-use crate::key::{BackendKey, ClientKey, KeyMap, Label, PoolGone, PoolId, PoolKey, TargetId};
+use crate::key::{BackendKey, ClientKey, Label, PoolGone, PoolId, PoolKey, TargetId};
 use crate::order::{History, Order};
 use crate::pool::{Pool, PoolStats, Target};
 use forebay_core::snapshot::PoolLimits;
@@ -14,10 +16,18 @@ use forebay_core::{CloseReason, Instant, Refusal};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// A target and what was last seen of its budget.
+#[derive(Debug)]
+struct Known {
+    target: Arc<Target>,
+    epoch: u32,
+}
+
 /// The pools of one worker. See the head of the crate for the contract.
 #[derive(Debug, Default)]
 pub struct Pools {
-    targets: KeyMap<TargetId, Arc<Target>>,
+    /// Few, so they are searched one by one.
+    targets: Vec<Known>,
     pub(crate) slots: Vec<Option<Pool>>,
     /// The generation of each slot's next pool.
     generations: Vec<u32>,
@@ -49,14 +59,22 @@ impl Pools {
         limits: PoolLimits,
         budget: Arc<Budget>,
     ) {
-        if let Some(old) = self.targets.get(&id)
-            && !Arc::ptr_eq(&old.budget, &budget)
+        if let Some(old) = self.known(id)
+            && !Arc::ptr_eq(&old.target.budget, &budget)
         {
             self.remove_target(now, id, &Refusal::BackendLost, CloseReason::Reconfigured);
         }
         budget.recompute(&limits);
         let target = Arc::new(Target { id, limits, budget });
-        self.targets.insert(id, Arc::clone(&target));
+        let epoch = target.budget.epoch();
+        let known = Known {
+            target: Arc::clone(&target),
+            epoch,
+        };
+        match self.targets.iter_mut().find(|old| old.target.id == id) {
+            Some(old) => *old = known,
+            None => self.targets.push(known),
+        }
         for pool in pools_of(&mut self.slots, id) {
             pool.reconfigure(Arc::clone(&target), &mut self.books);
         }
@@ -72,9 +90,14 @@ impl Pools {
         refusal: &Refusal,
         reason: CloseReason,
     ) {
-        if self.targets.remove(&id).is_none() {
+        let known = self.targets.iter();
+        let Some(index) = known
+            .map(|known| known.target.id)
+            .position(|known| known == id)
+        else {
             return;
-        }
+        };
+        self.targets.swap_remove(index);
         for pool in pools_of(&mut self.slots, id) {
             pool.retire(refusal, reason, &mut self.books);
             self.index.remove(&pool.key);
@@ -84,7 +107,7 @@ impl Pools {
 
     /// The database takes `usable` connections from us (its `max_connections` less what it reserves).
     pub fn on_limits(&mut self, now: Instant, id: TargetId, usable: u32) {
-        let Some(target) = self.targets.get(&id) else {
+        let Some(Known { target, .. }) = self.known(id) else {
             return;
         };
         if target.budget.set_usable(usable, &target.limits) {
@@ -98,7 +121,7 @@ impl Pools {
         if let Some(slot) = self.index.get(key) {
             return self.slots.get(*slot as usize)?.as_ref().map(|pool| pool.id);
         }
-        let target = Arc::clone(self.targets.get(&key.target)?);
+        let target = Arc::clone(&self.known(key.target)?.target);
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.generations.push(0);
@@ -108,10 +131,18 @@ impl Pools {
             slot,
             generation: self.generations[slot as usize],
         };
-        self.slots[slot as usize] = Some(Pool::new(key.clone(), id, target));
+        let pool = Pool::new(key.clone(), id, target);
+        if pool.share.holders() > 1 {
+            self.books.wake_others();
+        }
+        self.slots[slot as usize] = Some(pool);
         self.index.insert(key.clone(), slot);
         self.tend(now, slot);
         Some(id)
+    }
+
+    fn known(&self, id: TargetId) -> Option<&Known> {
+        self.targets.iter().find(|known| known.target.id == id)
     }
 
     // --- Facts about clients ---
@@ -160,15 +191,7 @@ impl Pools {
             );
             return;
         };
-        let lifetime_max = pool.target.limits.lifetime_max;
-        let expires = expiry(slot.opened_at, slot.lifetime_jitter, lifetime_max);
-        pool.on_released(
-            now,
-            backend,
-            Slot { expires, ..slot },
-            label,
-            &mut self.books,
-        );
+        pool.on_released(now, backend, slot, label, &mut self.books);
         self.settle(now, slot.pool);
     }
 
@@ -190,7 +213,7 @@ impl Pools {
             debug_assert!(false, "{pool:?} has no dial under way");
             return self.books.close(backend, CloseReason::Bug);
         };
-        let slot = new_slot(found, history);
+        let slot = new_slot(pool, history);
         found.on_dialed(now, backend, slot, label, &mut self.books);
         self.given_back(now, pool.slot);
     }
@@ -239,7 +262,7 @@ impl Pools {
         history: History,
     ) -> Result<(), PoolGone> {
         let found = find(&mut self.slots, pool).ok_or(PoolGone)?;
-        let slot = new_slot(found, history);
+        let slot = new_slot(pool, history);
         found.on_adopted(now, backend, slot, history.label, &mut self.books);
         self.settle(now, pool.slot);
         Ok(())
@@ -264,9 +287,8 @@ impl Pools {
 
     /// Another worker ordered [`Order::WakeOthers`]: helps whom it can, and tries again what it could not do before.
     pub fn on_woken(&mut self, now: Instant) {
-        let targets: Vec<TargetId> = self.targets.keys().copied().collect();
-        for id in targets {
-            self.help(now, id);
+        for index in 0..self.targets.len() {
+            self.help(now, index);
         }
     }
 
@@ -300,183 +322,6 @@ impl Pools {
         let pools = self.slots.iter().flatten();
         pools.map(|pool| (pool.id, &pool.key, pool.stats()))
     }
-
-    // --- After each fact ---
-
-    /// Brings one pool to rest after a fact that concerned it alone.
-    fn settle(&mut self, now: Instant, slot: u32) {
-        let Some(pool) = at(&mut self.slots, slot) else {
-            return;
-        };
-        let settled = pool.settle(now, &mut self.books);
-        if settled.wants_room && self.books.idle > 0 {
-            let target = Arc::clone(&pool.target);
-            self.give_room(now, &target);
-        }
-        if settled.wake {
-            self.books.wake_others();
-        }
-        self.arm(now, slot);
-        #[cfg(any(test, debug_assertions))]
-        self.check_pool(slot);
-    }
-
-    /// Moves the pool's deadline forward if need be; later ones are named when the old one fires.
-    fn arm(&mut self, now: Instant, slot: u32) {
-        let Some(pool) = at(&mut self.slots, slot) else {
-            return;
-        };
-        if pool.is_retired() && pool.is_empty() {
-            return self.drop_pool(now, slot);
-        }
-        let next = pool.deadline(now, &self.books);
-        if next < self.deadlines.get(slot) {
-            self.deadlines.set(slot, next);
-        }
-    }
-
-    /// A place or a dial of this pool's target may be free again: whoever lacks one tries, in this worker and the others.
-    fn given_back(&mut self, now: Instant, slot: u32) {
-        let Some(pool) = at(&mut self.slots, slot) else {
-            return;
-        };
-        let (target, share) = (Arc::clone(&pool.target), Arc::clone(&pool.share));
-        pool.warm(now, &mut self.books);
-        self.settle(now, slot);
-        if target.budget.is_wanted() || share.starving() > 0 {
-            self.retry(now, &target);
-            self.books.wake_others();
-        }
-    }
-
-    /// Tries again for each pool of this worker that lacks something, longest waiting first.
-    fn retry(&mut self, now: Instant, target: &Target) {
-        let mut slots = std::mem::take(&mut self.scratch);
-        slots.clear();
-        target.budget.lock().slots_of(self.books.worker, &mut slots);
-        for slot in slots.drain(..) {
-            // The board is the target's own, but a slot may have been left by its pool since.
-            if at(&mut self.slots, slot).is_some_and(|pool| pool.target.id == target.id) {
-                self.settle(now, slot);
-            }
-        }
-        self.scratch = slots;
-    }
-
-    fn help(&mut self, now: Instant, id: TargetId) {
-        let Some(target) = self.targets.get(&id).map(Arc::clone) else {
-            return;
-        };
-        self.shed(&target);
-        self.lend(now, &target);
-        self.give_room(now, &target);
-        self.retry(now, &target);
-    }
-
-    /// Sends idle backends to workers that wait for them.
-    fn lend(&mut self, now: Instant, target: &Target) {
-        if self.books.idle == 0 {
-            return;
-        }
-        let mut shares = Vec::new();
-        target
-            .budget
-            .lock()
-            .starving_shares(self.books.worker, &mut shares);
-        if shares.is_empty() {
-            return;
-        }
-        for pool in pools_of(&mut self.slots, target.id) {
-            if shares.contains(&pool.share.id) {
-                pool.lend_idle(now, &mut self.books);
-            }
-        }
-    }
-
-    /// Closes idle backends of pools that need them less, the longest idle first, until every want is covered that can be.
-    fn give_room(&mut self, now: Instant, target: &Target) {
-        while self.books.idle > 0
-            && let Some(want) = target.budget.uncovered(None)
-        {
-            let pools = pools_of(&mut self.slots, target.id);
-            let idle = pools.filter_map(|pool| Some((pool.idle.front()?.since, pool)));
-            let giving = idle.filter(|(since, pool)| pool.gives_room(now, &want, *since));
-            match giving.min_by_key(|(since, _)| *since) {
-                Some((_, pool)) => pool.close_longest_idle(CloseReason::GivenUp, &mut self.books),
-                None => return self.arm_givers(now, target),
-            }
-        }
-    }
-
-    /// Those with idle backends too fresh to be given up look again when they no longer are.
-    fn arm_givers(&mut self, now: Instant, target: &Target) {
-        for slot in 0..self.slots.len() {
-            let pool = self.slots[slot].as_ref();
-            if pool.is_some_and(|pool| pool.target.id == target.id && !pool.idle.is_empty()) {
-                self.arm(now, crate::pool::count(slot));
-            }
-        }
-    }
-
-    /// Closes idle backends while there are more than the budget allows, as after a reload.
-    fn shed(&mut self, target: &Target) {
-        while self.books.idle > 0 && target.budget.is_over() {
-            let pools = pools_of(&mut self.slots, target.id);
-            let idle = pools.filter_map(|pool| Some((pool.idle.front()?.since, pool)));
-            let Some((_, pool)) = idle.min_by_key(|(since, _)| *since) else {
-                return;
-            };
-            pool.close_longest_idle(CloseReason::Reconfigured, &mut self.books);
-        }
-    }
-
-    /// Looks at every pool of a target after its limits changed.
-    fn look_at_all(&mut self, now: Instant, id: TargetId) {
-        if let Some(target) = self.targets.get(&id).map(Arc::clone) {
-            self.shed(&target);
-        }
-        for slot in 0..crate::pool::count(self.slots.len()) {
-            if at(&mut self.slots, slot).is_some_and(|pool| pool.target.id == id) {
-                self.tend(now, slot);
-            }
-        }
-    }
-
-    /// Does for one pool whatever its time has come for.
-    fn tend(&mut self, now: Instant, slot: u32) {
-        let Some(pool) = at(&mut self.slots, slot) else {
-            return self.deadlines.set(slot, Instant::FAR_FUTURE);
-        };
-        pool.expire_waiters(now, &mut self.books);
-        pool.queue.shrink();
-        pool.close_expired(now, &mut self.books);
-        pool.trim(now, &mut self.books);
-        pool.warm(now, &mut self.books);
-        if pool.is_done(now) {
-            return self.drop_pool(now, slot);
-        }
-        let target = Arc::clone(&pool.target);
-        self.deadlines.set(slot, Instant::FAR_FUTURE);
-        self.settle(now, slot);
-        if !target.budget.is_wanted() || self.books.idle == 0 {
-            return;
-        }
-        self.give_room(now, &target);
-    }
-
-    /// Forgets an empty pool. Whoever still holds its name finds it gone.
-    fn drop_pool(&mut self, now: Instant, slot: u32) {
-        self.deadlines.set(slot, Instant::FAR_FUTURE);
-        let Some(mut pool) = self.slots[slot as usize].take() else {
-            return;
-        };
-        pool.detach(now, &mut self.books);
-        if self.index.get(&pool.key) == Some(&slot) {
-            self.index.remove(&pool.key);
-        }
-        self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);
-        self.vacant.push(slot);
-    }
 }
 
 fn at(slots: &mut [Option<Pool>], slot: u32) -> Option<&mut Pool> {
@@ -495,18 +340,11 @@ fn pools_of(slots: &mut [Option<Pool>], target: TargetId) -> impl Iterator<Item 
         .filter(move |pool| pool.target.id == target && !pool.is_retired())
 }
 
-fn new_slot(pool: &Pool, history: History) -> Slot {
-    let History {
-        opened_at,
-        lifetime_jitter,
-        ..
-    } = history;
-    let expires = expiry(opened_at, lifetime_jitter, pool.target.limits.lifetime_max);
+fn new_slot(pool: PoolId, history: History) -> Slot {
     Slot {
-        pool: pool.id.slot,
+        pool: pool.slot,
         state: State::Leased,
-        opened_at,
-        expires,
-        lifetime_jitter,
+        opened_at: history.opened_at,
+        lifetime_jitter: history.lifetime_jitter,
     }
 }

@@ -74,9 +74,9 @@ impl Queue {
         self.waiters.pop_front()
     }
 
-    /// Gives the memory of a past storm back; thousands of pools must not keep it.
-    pub(crate) fn shrink(&mut self) {
-        if self.waiters.is_empty() {
+    /// Gives memory for more than `kept` waiters back if there are none; thousands of pools must not keep it.
+    pub(crate) fn shrink(&mut self, kept: usize) {
+        if self.waiters.is_empty() && self.waiters.capacity() > kept {
             self.waiters = VecDeque::new();
         }
     }

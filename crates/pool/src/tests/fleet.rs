@@ -108,6 +108,8 @@ pub(super) struct Fleet {
     pub(super) wakes: u32,
     /// A leased backend is released after this long, if set.
     pub(super) hold: Option<Duration>,
+    /// Nobody may wait while nothing is under way, but for a pool's own timers up to this long.
+    pub(super) quiet_max: Option<Duration>,
     mail: BTreeMap<(Instant, u64), Mail>,
     posted: u64,
     keys: u32,
@@ -140,6 +142,7 @@ impl Fleet {
             moves: 0,
             wakes: 0,
             hold: None,
+            quiet_max: None,
             mail: BTreeMap::new(),
             posted: 0,
             keys: 0,
@@ -287,6 +290,16 @@ impl Fleet {
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(at) = self.next_at().filter(|at| *at <= end) {
+            if let Some(quiet_max) = self.quiet_max
+                && self.mail.is_empty()
+                && self.clients_waiting()
+            {
+                let quiet = at.since(self.now);
+                assert!(
+                    quiet <= quiet_max,
+                    "somebody waits and nothing happens for {quiet:?}"
+                );
+            }
             self.now = self.now.max(at);
             self.step();
         }
@@ -295,6 +308,11 @@ impl Fleet {
 
     pub(super) fn pass_millis(&mut self, millis: u64) {
         self.pass(Duration::from_millis(millis));
+    }
+
+    fn clients_waiting(&self) -> bool {
+        let mut pools = self.workers.iter().flat_map(Pools::pools);
+        pools.any(|(_, _, stats)| stats.waiting > 0)
     }
 
     fn next_at(&self) -> Option<Instant> {

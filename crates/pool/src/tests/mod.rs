@@ -6,3 +6,4 @@ mod fleet;
 mod one_worker;
 mod several_workers;
 mod simulation;
+mod threads;

@@ -290,10 +290,7 @@ fn a_full_database_refuses_nobody() {
     let pool = fleet.pool(0, 1);
     fleet.workers[0].on_dial_crowded(fleet.now, pool);
     assert!(fleet.is_waiting(client));
-    assert_eq!(
-        fleet.workers[0].deadline(),
-        Some(fleet.now + BACK_OFF_MIN).map(|at| at.min(fleet.now + ASK_AFTER))
-    );
+    assert_eq!(fleet.workers[0].deadline(), Some(fleet.now + BACK_OFF_MIN));
     fleet.workers[0].on_time(fleet.now + BACK_OFF_MIN);
     assert_eq!(fleet.budget.dialing(), 1, "dialed again after the pause");
 }

@@ -52,7 +52,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (from, to) = range.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     });
-    range.unwrap_or(0..150)
+    range.unwrap_or(0..50)
 }
 
 fn limits(random: &mut Random) -> PoolLimits {
@@ -85,10 +85,11 @@ fn run(seed: u64, faults: bool) -> Fleet {
     let limits_first = limits(&mut random);
     let mut fleet = Fleet::unknown(workers, &limits_first);
     fleet.delays = delays(&mut random);
+    fleet.quiet_max = Some(if faults { BACK_OFF_MAX } else { IDLE_GRACE });
     fleet.hold = Some(random.micros(3_000));
     let pace = random.pick(&[50, 500, 5_000]);
     for step in 0..400 {
-        if step == 20 {
+        if step == 10 {
             fleet.set_usable(random.pick(&[1, 3, 10, 50]));
         }
         act(&mut fleet, &mut random, users, faults);

@@ -135,6 +135,9 @@ fn queries(args: &Args, stage: &Stage<'_>, report: &mut Report) -> Result<()> {
                     measured,
                 };
                 progress(&measurement.line());
+                if let (Err(_), Some(log)) = (&measurement.measured, peer.log_tail()) {
+                    eprintln!("{log}");
+                }
                 report.add(measurement);
             }
         }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cleanup;
 use crate::pgbench::{self, Figures, Load};
@@ -82,8 +82,10 @@ pub fn run(args: &Args) -> Result<()> {
             "connections",
         ],
     );
-    stage.short_lived(&mut table)?;
-    let note = stage.many_clients(&mut table)?;
+    let loads = stage
+        .short_lived(&mut table)
+        .and_then(|()| stage.many_clients(&mut table));
+    let note = loads.with_context(|| format!("what forebay logged last:\n{}", proxy.log_tail()))?;
     println!("\n{}", table.plain());
     if !note.is_empty() {
         println!("{note}");

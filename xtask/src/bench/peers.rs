@@ -112,6 +112,14 @@ impl Peer {
         started.with_context(|| format!("cannot start {}", kind.name()))
     }
 
+    /// The last lines that it logged, when it is ours.
+    pub fn log_tail(&self) -> Option<String> {
+        match &self.process {
+            Process::Forebay(proxy) => Some(proxy.log_tail()),
+            Process::None | Process::Other(_) => None,
+        }
+    }
+
     /// Its process; none when there is no proxy.
     pub fn pid(&self) -> Option<u32> {
         match &self.process {

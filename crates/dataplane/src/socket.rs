@@ -64,6 +64,12 @@ pub fn for_connecting(address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+/// Tells the peer that no more bytes will come.
+pub fn end_writing(fd: RawFd) {
+    // SAFETY: a plain system call on the caller's descriptor. It fails only if the connection is gone already.
+    unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+}
+
 /// The address at the other end.
 pub fn peer_of(fd: RawFd) -> Option<SocketAddr> {
     // SAFETY: the caller's descriptor is open for the time of this call.

@@ -265,6 +265,21 @@ impl Uring {
         self.submit(&entry.user_data(0));
     }
 
+    /// Cancels whatever is in flight.
+    fn cancel_all(&mut self, handle: Handle) {
+        self.cancel_receive(handle);
+        let Some(connection) = self.get(handle) else {
+            return;
+        };
+        let (sending, connecting) = (connection.in_flight.active, connection.connecting.is_some());
+        for (op, active) in [(Op::Send, sending), (Op::Connect, connecting)] {
+            if active {
+                let entry = opcode::AsyncCancel::new(user_data(op, handle)).build();
+                self.submit(&entry.user_data(0));
+            }
+        }
+    }
+
     /// Marks a connection for sending at the next turn.
     fn mark_dirty(&mut self, handle: Handle) {
         let Some(connection) = self.get(handle) else {
@@ -470,13 +485,10 @@ impl Uring {
                     connection.life = Life::Closing;
                     return self.settle(handle, events);
                 }
-                let fd = Fd(connection.fd);
                 connection.life = Life::Closing;
-                self.submit(
-                    &opcode::Shutdown::new(fd, libc::SHUT_WR)
-                        .build()
-                        .user_data(0),
-                );
+                // Not by the ring: the kernel leaves that operation to a thread, which looks the descriptor up later, when it
+                // may belong to another connection.
+                socket::end_writing(connection.fd);
                 self.arm_receive(handle);
             }
             Life::Closing if idle => {
@@ -509,13 +521,7 @@ impl Uring {
             if let Some(connection) = self.get(handle) {
                 connection.outbox = Outbox::default();
                 connection.life = Life::Closing;
-                let fd = Fd(connection.fd);
-                self.submit(
-                    &opcode::Shutdown::new(fd, libc::SHUT_RDWR)
-                        .build()
-                        .user_data(0),
-                );
-                self.cancel_receive(handle);
+                self.cancel_all(handle);
                 self.settle(handle, &mut Vec::new());
             }
         }
@@ -952,13 +958,8 @@ impl Driver for Uring {
             || connection.in_flight.active
             || connection.connecting.is_some()
         {
-            let fd = Fd(connection.fd);
             self.closing.push_back((now, handle));
-            self.submit(
-                &opcode::Shutdown::new(fd, libc::SHUT_RDWR)
-                    .build()
-                    .user_data(0),
-            );
+            self.cancel_all(handle);
         }
         self.settle(handle, &mut Vec::new());
     }

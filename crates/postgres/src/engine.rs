@@ -230,13 +230,7 @@ impl Engine for Postgres {
                 login.on_bytes(&mut shared.logins, input, orders);
                 on_login_orders(shared, backend, orders);
             }
-            backend::Stage::Ready => FromBackend {
-                shared,
-                backend,
-                session,
-                orders,
-            }
-            .run(input),
+            backend::Stage::Ready => FromBackend::new(shared, backend, session, orders).run(input),
             backend::Stage::Relay => orders.forward(input.len()),
         }
     }
@@ -317,6 +311,12 @@ impl Engine for Postgres {
     fn on_backend_tls(backend: &mut Backend, facts: &TlsFacts, orders: &mut Orders<Work>) {
         if let backend::Stage::Login(login) = &mut backend.stage {
             login.on_tls(facts, orders);
+        }
+    }
+
+    fn on_backend_closing(backend: &mut Backend, orders: &mut Orders<Work>) {
+        if matches!(backend.stage, backend::Stage::Ready) && backend.exchange.is_empty() {
+            orders.to_backend(|out| out.extend_from_slice(write::TERMINATE));
         }
     }
 

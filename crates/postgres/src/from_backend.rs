@@ -37,6 +37,19 @@ pub struct FromBackend<'a> {
     pub session: Option<&'a mut Session>,
     /// Where to say what to do.
     pub orders: &'a mut Orders<Work>,
+    released: bool,
+}
+
+impl<'a> FromBackend<'a> {
+    /// Ready to look.
+    pub fn new(
+        shared: &'a mut Shared,
+        backend: &'a mut Backend,
+        session: Option<&'a mut Session>,
+        orders: &'a mut Orders<Work>,
+    ) -> FromBackend<'a> {
+        FromBackend { shared, backend, session, orders, released: false }
+    }
 }
 
 impl FromBackend<'_> {
@@ -48,6 +61,10 @@ impl FromBackend<'_> {
                 Step::Took(len) => rest = &rest[len..],
                 Step::Need(len) => return self.orders.push(Order::Need(len)),
                 Step::Stop => return,
+            }
+            // What comes behind a release belongs to no session.
+            if self.released {
+                return;
             }
         }
     }
@@ -512,6 +529,7 @@ impl FromBackend<'_> {
             .is_some_and(|session| session.pin.is_none());
         if served && self.backend.exchange.is_clean() {
             self.orders.push(Order::Release);
+            self.released = true;
         }
     }
 }

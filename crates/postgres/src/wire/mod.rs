@@ -44,10 +44,15 @@ const MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
 /// The header at the start of `bytes`, or `None` when it is not whole yet.
 #[inline]
 pub fn header(bytes: &[u8]) -> Result<Option<Header>, DecodeError> {
-    let [kind, a, b, c, d, ..] = *bytes else { return Ok(None) };
+    let [kind, a, b, c, d, ..] = *bytes else {
+        return Ok(None);
+    };
     let len = u32::from_be_bytes([a, b, c, d]);
     if !(4..=MESSAGE_BYTES_MAX).contains(&len) {
         return Err(DecodeError::Length);
     }
-    Ok(Some(Header { kind, len: len as usize + 1 }))
+    Ok(Some(Header {
+        kind,
+        len: len as usize + 1,
+    }))
 }

@@ -87,7 +87,10 @@ pub fn data_row(body: &[u8]) -> Result<Vec<Option<&[u8]>>, DecodeError> {
             columns.push(None);
             continue;
         }
-        let (value, rest) = fields.0.split_at_checked(len as usize).ok_or(DecodeError::Truncated)?;
+        let (value, rest) = fields
+            .0
+            .split_at_checked(len as usize)
+            .ok_or(DecodeError::Truncated)?;
         fields.0 = rest;
         columns.push(Some(value));
     }
@@ -101,7 +104,10 @@ mod tests {
     #[test]
     fn the_unlocalised_severity_wins() {
         let error = ErrorFields::read(b"SFEHLER\0VERROR\0C42601\0Mno\0\0");
-        assert_eq!((error.severity, error.code, error.message), (&b"ERROR"[..], &b"42601"[..], &b"no"[..]));
+        assert_eq!(
+            (error.severity, error.code, error.message),
+            (&b"ERROR"[..], &b"42601"[..], &b"no"[..])
+        );
         assert!(!error.is_fatal());
     }
 

@@ -44,12 +44,16 @@ pub enum First<'a> {
 
 /// The first packet in `bytes` and its length; `Err(None)` says that it is not whole, and how long it must be.
 pub fn first(bytes: &[u8]) -> Result<Result<(First<'_>, usize), usize>, DecodeError> {
-    let Some(word) = bytes.first_chunk() else { return Ok(Err(4)) };
+    let Some(word) = bytes.first_chunk() else {
+        return Ok(Err(4));
+    };
     let len = u32::from_be_bytes(*word) as usize;
     if !(8..=STARTUP_BYTES_MAX).contains(&len) {
         return Err(DecodeError::Length);
     }
-    let Some(body) = bytes.get(4..len) else { return Ok(Err(len)) };
+    let Some(body) = bytes.get(4..len) else {
+        return Ok(Err(len));
+    };
     let mut fields = Fields(body);
     let packet = match fields.u32()? {
         SSL_REQUEST if len == 8 => First::Ssl,
@@ -59,9 +63,15 @@ pub fn first(bytes: &[u8]) -> Result<Result<(First<'_>, usize), usize>, DecodeEr
             if !(4..=CANCEL_SECRET_BYTES_MAX).contains(&fields.0.len()) {
                 return Err(DecodeError::Length);
             }
-            First::Cancel { process, secret: fields.0 }
+            First::Cancel {
+                process,
+                secret: fields.0,
+            }
         }
-        version => First::Startup { version, parameters: parameters_of(fields.0)? },
+        version => First::Startup {
+            version,
+            parameters: parameters_of(fields.0)?,
+        },
     };
     Ok(Ok((packet, len)))
 }
@@ -94,24 +104,46 @@ mod tests {
     #[test]
     fn first_packets_are_told_apart_at_every_cut() {
         let mut startup = Vec::new();
-        write::startup(&mut startup, VERSION_3_2, [("user", "u"), ("database", "d")]);
+        write::startup(
+            &mut startup,
+            VERSION_3_2,
+            [("user", "u"), ("database", "d")],
+        );
         let mut cancel = Vec::new();
         write::cancel_request(&mut cancel, 7, b"secret");
         for packet in [write::SSL_REQUEST, &startup, &cancel] {
             for cut in 0..packet.len() {
-                assert!(matches!(first(&packet[..cut]), Ok(Err(need)) if need > cut), "{cut}");
+                assert!(
+                    matches!(first(&packet[..cut]), Ok(Err(need)) if need > cut),
+                    "{cut}"
+                );
             }
             assert!(matches!(first(packet), Ok(Ok((_, len))) if len == packet.len()));
         }
-        let Ok(Ok((First::Startup { version, parameters }, _))) = first(&startup) else { panic!("a startup message") };
+        let Ok(Ok((
+            First::Startup {
+                version,
+                parameters,
+            },
+            _,
+        ))) = first(&startup)
+        else {
+            panic!("a startup message")
+        };
         assert_eq!(version, VERSION_3_2);
-        assert_eq!(pairs(parameters), Ok(vec![("user", "u"), ("database", "d")]));
+        assert_eq!(
+            pairs(parameters),
+            Ok(vec![("user", "u"), ("database", "d")])
+        );
     }
 
     #[test]
     fn lengths_are_checked_before_anything_is_kept() {
         assert_eq!(first(b"\0\0\0\x07aaa"), Err(DecodeError::Length));
         assert_eq!(first(b"\x7f\xff\xff\xff"), Err(DecodeError::Length));
-        assert_eq!(first(b"\0\0\0\x0a\x04\xd2\x16\x2eaa"), Err(DecodeError::Truncated));
+        assert_eq!(
+            first(b"\0\0\0\x0a\x04\xd2\x16\x2eaa"),
+            Err(DecodeError::Truncated)
+        );
     }
 }

@@ -61,7 +61,12 @@ pub fn backend_key_data(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
 /// `ErrorResponse` with the fields every client reads.
 pub fn error(out: &mut Vec<u8>, severity: &str, code: &str, text: &str) {
     message(out, b'E', |out| {
-        for (kind, value) in [(b'S', severity), (b'V', severity), (b'C', code), (b'M', text)] {
+        for (kind, value) in [
+            (b'S', severity),
+            (b'V', severity),
+            (b'C', code),
+            (b'M', text),
+        ] {
             out.push(kind);
             // A NUL inside would end the field early and shift all that follows.
             out.extend(value.bytes().filter(|&byte| byte != 0));
@@ -101,7 +106,11 @@ pub fn cancel_request(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
 pub const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 
 /// `StartupMessage` of this protocol version; has no type byte.
-pub fn startup<'a>(out: &mut Vec<u8>, version: u32, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) {
+pub fn startup<'a>(
+    out: &mut Vec<u8>,
+    version: u32,
+    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&version.to_be_bytes());

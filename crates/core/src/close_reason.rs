@@ -9,6 +9,8 @@ pub enum CloseReason {
     ClientGone,
     /// The client vanished while a request was under way or a transaction was open.
     ClientGoneMidway,
+    /// Its session was pinned and ended: what it left behind cannot be told.
+    WasPinned,
     /// The proxy refused the client.
     Refused,
     /// The client's bytes broke the protocol.
@@ -48,6 +50,7 @@ impl CloseReason {
             CloseReason::ClientQuit => "client_quit",
             CloseReason::ClientGone => "client_gone",
             CloseReason::ClientGoneMidway => "client_gone_midway",
+            CloseReason::WasPinned => "was_pinned",
             CloseReason::Refused => "refused",
             CloseReason::ClientProtocol => "client_protocol",
             CloseReason::Tls => "tls",

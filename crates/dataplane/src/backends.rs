@@ -259,6 +259,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 let mut jitter = [0; 2];
                 (self.crew.random)(&mut jitter);
                 self.pools.on_limits(self.now, scope.key.target, usable);
+                let max = scope.target.plan.budget.max();
+                block.max_database_connections_allowed.set(u64::from(max));
                 let jitter = u16::from_le_bytes(jitter);
                 self.pools
                     .on_dialed(self.now, pool, BackendKey(index), label, jitter);
@@ -450,6 +452,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
+    /// Whether an idle backend's TLS has encrypted so much that it must be replaced (AES-GCM of TLS 1.2).
+    fn is_worn(&self, index: u32) -> bool {
+        let filter = self
+            .backends
+            .get(index)
+            .and_then(|backend| backend.tls.as_ref());
+        filter.is_some_and(|filter| filter.is_worn())
+    }
+
     /// Timeouts of a backend.
     pub(crate) fn sweep_backend(&mut self, index: u32) {
         let Some(backend) = self.backends.get(index) else {
@@ -467,6 +478,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     && !backend.state.as_ref().is_some_and(E::is_clean);
                 if cleaning && self.now > backend.leased_at + CLEANING_TIMEOUT {
                     self.close_backend(index, CloseReason::NotClean, "the rollback took too long");
+                } else if backend.client.is_none() && self.is_worn(index) {
+                    self.close_backend(index, CloseReason::MaxAge, "its TLS keys are worn");
                 }
             }
             Role::Dedicated => {}

@@ -358,6 +358,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 // `Release` follows with the answer; `sweep_backend` bounds the wait.
                 self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
             }
+            Farewell::Close if pinned => self.close_backend(index, CloseReason::WasPinned, ""),
             Farewell::Close => self.close_backend(index, CloseReason::ClientGoneMidway, ""),
             Farewell::CancelAndClose => {
                 self.dial_cancel(index, None, None);

@@ -35,8 +35,10 @@ impl EventLog {
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || Drain::default().run(&receiver, &ends))?;
+        let events = EventSink::new(sender);
+        events.set_details(is_seen(Level::DEBUG));
         Ok(EventLog {
-            events: EventSink::new(sender),
+            events,
             ending,
             thread,
         })

@@ -42,6 +42,9 @@ pub fn close(reason: CloseReason) -> &'static str {
         CloseReason::ClientGoneMidway => {
             "The client vanished in the middle of a request or transaction."
         }
+        CloseReason::WasPinned => {
+            "The client session that was pinned to this database connection ended."
+        }
         CloseReason::Refused => "The proxy refused the client.",
         CloseReason::ClientProtocol => "The client broke the protocol.",
         CloseReason::Tls => "TLS failed.",

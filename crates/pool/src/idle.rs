@@ -59,6 +59,7 @@ impl IdleList {
         self.list.front()
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Idle> {
         self.list.iter()
     }

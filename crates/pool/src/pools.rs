@@ -247,9 +247,6 @@ impl Pools {
             return;
         };
         pool.on_closed(backend, slot.state, &mut self.books);
-        if let State::Moving(_) = slot.state {
-            self.books.wake_others();
-        }
         self.given_back(now, slot.pool);
     }
 

@@ -31,6 +31,7 @@ impl Queue {
         self.waiters.is_empty()
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter> {
         self.waiters.iter()
     }

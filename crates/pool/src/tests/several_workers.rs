@@ -233,11 +233,37 @@ fn a_backend_that_dies_before_it_could_move_is_not_waited_for() {
     fleet.clients.get_mut(&holders[0]).expect("ours").backend = None;
     fleet.backends.get_mut(&backend).expect("ours").client = None;
     fleet.kill(backend);
+    // Its place is taken away, so only the other backend can serve.
+    fleet.set_usable(1);
+    fleet.release(holders[1]);
+    fleet.pass_millis(1);
+    assert!(fleet.backend_of(waiting).is_some());
+}
+
+#[test]
+fn a_bound_raised_by_one_worker_is_used_by_the_others() {
+    let mut fleet = Fleet::new(2, 1, &limits());
+    fleet.busy(1, 1, 1);
+    let waiting = fleet.request(1, 1);
+    fleet.pass_millis(50);
+    fleet.set_usable(2);
     fleet.pass_millis(10);
-    assert!(
-        fleet.backend_of(waiting).is_some(),
-        "its place was dialed anew"
-    );
+    assert!(fleet.backend_of(waiting).is_some());
+}
+
+#[test]
+fn clients_that_come_while_room_is_being_made_get_room_too() {
+    let mut fleet = Fleet::new(2, 5, &limits());
+    fleet.warm_up(0, 1, 5);
+    fleet.pass(IDLE_GRACE);
+    fleet.request(1, 2);
+    fleet.pass(fleet.delays.wake);
+    assert_eq!(fleet.closed.len(), 1);
+    for _ in 0..4 {
+        fleet.request(1, 2);
+    }
+    fleet.pass_millis(1);
+    assert_eq!(fleet.closed.len(), 5);
 }
 
 #[test]
@@ -270,6 +296,7 @@ fn aged_backends_are_counted_over_all_workers() {
 
 #[test]
 fn busy_workers_do_not_hand_backends_to_and_fro() {
+    let mut random = Random::new(1);
     let mut fleet = Fleet::new(2, 8, &limits());
     let mut clients = fleet.busy(0, 1, 4);
     clients.extend(fleet.busy(1, 1, 4));
@@ -277,9 +304,12 @@ fn busy_workers_do_not_hand_backends_to_and_fro() {
     for client in clients {
         fleet.release(client);
     }
-    // Sixteen clients on each worker that ask again as soon as they are served.
-    let mut active: Vec<_> = (0..32).map(|number| fleet.request(number % 2, 1)).collect();
+    // Unequally many clients on each worker, but so many, asking again as soon as they are served, that all wait longer than `ASK_AFTER`.
+    let mut active: Vec<_> = (0..80u8)
+        .map(|number| fleet.request(usize::from(number % 8 < 3), 1))
+        .collect();
     for _ in 0..500 {
+        fleet.hold = Some(Duration::from_micros(random.below(400)));
         fleet.pass(Duration::from_micros(20));
         for client in &mut active {
             if !fleet.is_waiting(*client) && fleet.backend_of(*client).is_none() {
@@ -289,11 +319,11 @@ fn busy_workers_do_not_hand_backends_to_and_fro() {
         }
     }
     assert!(fleet.leased.len() > 300);
-    assert_eq!(
-        (fleet.moves, fleet.dials),
-        (0, 8),
-        "{} leases, {} wake-ups",
-        fleet.leased.len(),
+    assert!(
+        fleet.moves < 5,
+        "{} moves, {} wake-ups",
+        fleet.moves,
         fleet.wakes
     );
+    assert_eq!(fleet.dials, 8);
 }

@@ -52,7 +52,7 @@ fn seeds() -> std::ops::Range<u64> {
         let (from, to) = range.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     });
-    range.unwrap_or(0..50)
+    range.unwrap_or(0..30)
 }
 
 fn limits(random: &mut Random) -> PoolLimits {

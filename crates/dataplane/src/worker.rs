@@ -468,6 +468,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .unwrap_or(&self.crew.mailboxes[own])
     }
 
+    /// Who may use which backend, to be looked at.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
     /// How many clients there are.
     pub fn client_count(&self) -> usize {
         self.clients.len()

@@ -22,6 +22,18 @@ pub struct Handle {
     pub(crate) generation: u32,
 }
 
+impl Handle {
+    /// The handle of a driver's place `index`, used for the `generation`th time.
+    pub fn new(index: u32, generation: u32) -> Handle {
+        Handle { index, generation }
+    }
+
+    /// The place, and how often it was used before.
+    pub fn parts(self) -> (u32, u32) {
+        (self.index, self.generation)
+    }
+}
+
 /// A number that the worker gives to a connection or listener and gets back with each event.
 pub type Token = u64;
 

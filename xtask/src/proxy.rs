@@ -32,7 +32,7 @@ pub fn build() -> Result<PathBuf> {
     cargo.args([
         "build",
         "--profile",
-        "bench",
+        "quick",
         "-p",
         "forebay",
         "--bin",

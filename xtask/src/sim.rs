@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         "run",
         "-q",
         "--profile",
-        "bench",
+        "quick",
         "-p",
         "forebay-testkit",
         "--bin",

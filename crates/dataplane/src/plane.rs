@@ -177,7 +177,7 @@ impl DataPlane {
         let mut listeners = state.bind(&plan, workers)?;
         let (workshop, _) = Workshop::<Postgres>::start().map_err(StartError::System)?;
         let clients = Arc::new(AtomicUsize::new(0));
-        let common = Common {
+        let household = Household {
             driver: driver.0,
             why: Arc::clone(&driver.1),
             clock,
@@ -197,9 +197,9 @@ impl DataPlane {
         for number in 0..workers {
             let (door, entry) = channel::<Start>();
             doors.push(door);
-            let (common, tell) = (common.clone(), tell.clone());
+            let (household, tell) = (household.clone(), tell.clone());
             let builder = std::thread::Builder::new().name(format!("forebay-{number}"));
-            let run = move || work(&common, number as u16, &tell, &entry);
+            let run = move || work(&household, number as u16, &tell, &entry);
             threads.push(builder.spawn(run).map_err(StartError::System)?);
         }
         drop(tell);
@@ -225,7 +225,7 @@ impl DataPlane {
             // A worker that died is noticed by `ready`.
             let _ = door.send(start);
         }
-        let failed = Arc::clone(&common.failed);
+        let failed = Arc::clone(&household.failed);
         let state = Mutex::new(state);
         Ok(DataPlane {
             driver,
@@ -439,7 +439,7 @@ fn choose(choice: DriverChoice, clock: Clock) -> Result<(&'static str, Arc<str>)
 }
 
 /// What every worker thread is given.
-struct Common {
+struct Household {
     driver: &'static str,
     why: Arc<str>,
     clock: Clock,
@@ -453,9 +453,9 @@ struct Common {
     failed: Arc<Mutex<Option<String>>>,
 }
 
-impl Clone for Common {
-    fn clone(&self) -> Common {
-        Common {
+impl Clone for Household {
+    fn clone(&self) -> Household {
+        Household {
             driver: self.driver,
             why: Arc::clone(&self.why),
             clock: self.clock,
@@ -482,27 +482,27 @@ type Told = io::Result<(u16, Arc<Mailbox<Postgres>>)>;
 
 /// A worker's thread.
 fn work(
-    common: &Common,
+    household: &Household,
     number: u16,
     tell: &Sender<Told>,
     entry: &std::sync::mpsc::Receiver<Start>,
 ) {
     #[cfg(target_os = "linux")]
-    if common.driver == "io_uring" {
-        return match Uring::new(common.clock) {
-            Ok(driver) => work_on(driver, common, number, tell, entry),
+    if household.driver == "io_uring" {
+        return match Uring::new(household.clock) {
+            Ok(driver) => work_on(driver, household, number, tell, entry),
             Err(error) => drop(tell.send(Err(error))),
         };
     }
-    match Epoll::new(common.clock) {
-        Ok(driver) => work_on(driver, common, number, tell, entry),
+    match Epoll::new(household.clock) {
+        Ok(driver) => work_on(driver, household, number, tell, entry),
         Err(error) => drop(tell.send(Err(error))),
     }
 }
 
 fn work_on<D: Driver>(
     driver: D,
-    common: &Common,
+    household: &Household,
     number: u16,
     tell: &Sender<Told>,
     entry: &std::sync::mpsc::Receiver<Start>,
@@ -523,13 +523,13 @@ fn work_on<D: Driver>(
     let crew = Crew {
         number,
         mailboxes,
-        workshop: Some(common.workshop.clone()),
-        registry: Arc::clone(&common.registry),
-        events: common.events.clone(),
-        numbers: Arc::clone(&common.numbers),
-        clients: Arc::clone(&common.clients),
-        secret: common.secret,
-        hasher: common.hasher.clone(),
+        workshop: Some(household.workshop.clone()),
+        registry: Arc::clone(&household.registry),
+        events: household.events.clone(),
+        numbers: Arc::clone(&household.numbers),
+        clients: Arc::clone(&household.clients),
+        secret: household.secret,
+        hasher: household.hasher.clone(),
         random: Box::new(move |bytes| {
             random
                 .fill(bytes)
@@ -542,8 +542,8 @@ fn work_on<D: Driver>(
         None,
         None,
         EventKind::WorkerStarted {
-            driver: common.driver,
-            why: Arc::clone(&common.why),
+            driver: household.driver,
+            why: Arc::clone(&household.why),
         },
     );
     worker.load(&plan, listeners, &[]);
@@ -553,5 +553,8 @@ fn work_on<D: Driver>(
         Ok(Err(error)) => format!("worker {number} failed: {error}"),
         Err(_) => format!("worker {number} panicked"),
     };
-    *common.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    *household
+        .failed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(why);
 }

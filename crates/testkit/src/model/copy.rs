@@ -7,7 +7,7 @@ use super::backend::Backend;
 use super::error::PgError;
 use super::frontend::Frontend;
 use super::server::Shared;
-use super::session::{Session, Stop, Work};
+use super::session::{Progress, Session, Stop, Work};
 
 /// Data of one COPY FROM STDIN, in bytes: beyond it the model refuses instead of growing.
 const COPY_BYTES_MAX: usize = 64 << 20;
@@ -79,7 +79,7 @@ impl Session {
         self.undoable.rows.extend(rows);
         match std::mem::replace(&mut self.work, Work::None) {
             Work::Simple(work) => self.after_copy_simple(shared, work, tag),
-            Work::Execute { portal, .. } => self.after_copy_extended(&portal, tag),
+            Work::Execute { .. } => self.after_copy_extended(tag),
             Work::None => {}
         }
     }
@@ -89,7 +89,10 @@ impl Session {
         self.stop = Stop::No;
         self.waited = false;
         match std::mem::replace(&mut self.work, Work::None) {
-            Work::Execute { .. } => self.fail_extended(shared, error),
+            Work::Execute { portal, .. } => {
+                self.set_progress(&portal, Progress::Done);
+                self.fail_extended(shared, error);
+            }
             Work::Simple(_) | Work::None => self.fail_simple(shared, error),
         }
     }

@@ -8,14 +8,14 @@ use super::{ConnectionId, Next, ScriptedClient, Server, ServerConfig, SplitMix64
 
 #[test]
 fn clients_and_server_agree_over_thousands_of_seeds() {
-    for seed in 0..seeds(1500) {
+    for seed in 0..seeds(1000) {
         World::new(seed, 1, &Style::default()).run();
     }
 }
 
 #[test]
 fn clients_that_share_a_server_do_not_disturb_each_other() {
-    for seed in 0..seeds(300) {
+    for seed in 0..seeds(150) {
         World::new(1_000_000 + seed, 4, &Style::default()).run();
     }
 }

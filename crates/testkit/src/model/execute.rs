@@ -138,7 +138,9 @@ impl Session {
             Statement::CreateTemp(name) => self.create_temp(shared, name)?,
             Statement::DropTable(name) => self.drop_table(shared, name)?,
             Statement::CloseAll => {
-                self.portals.clear();
+                let executing = self.executing.clone();
+                self.portals
+                    .retain(|name, _| Some(name) == executing.as_ref());
                 "CLOSE CURSOR ALL"
             }
             Statement::Listen(channel) => {

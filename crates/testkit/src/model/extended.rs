@@ -117,6 +117,7 @@ impl Session {
             columns,
             progress: Progress::Ready,
             depth: self.xact.depth(),
+            stripped: false,
         };
         self.portals.insert(bind.portal, portal);
         self.send(&Backend::BindComplete);
@@ -175,45 +176,38 @@ impl Session {
         name: &str,
         max: i32,
     ) -> Result<(), PgError> {
-        let mut portal = self
-            .portals
-            .remove(name)
-            .ok_or_else(|| missing_portal(name))?;
+        let portal = self.portals.get(name).ok_or_else(|| missing_portal(name))?;
         let Some(statement) = portal.statement.clone() else {
-            self.portals.insert(name.to_owned(), portal);
             self.send(&Backend::EmptyQueryResponse);
             return Ok(());
         };
+        let exit = statement.is_transaction_exit() && !portal.stripped;
         if !self.waited {
             self.start_command(shared);
-            if self.xact.is_failed() && !statement.is_transaction_exit() {
+            if self.xact.is_failed() && !exit {
                 return Err(PgError::failed_transaction());
             }
         }
-        let result = self.run_portal(shared, name, &mut portal, &statement, max);
+        self.executing = Some(name.to_owned());
+        let result = self.run_portal(shared, name, &statement, max);
+        self.executing = None;
         self.waited = false;
         match result? {
             Ran::Complete(tag) => {
-                // Ending the transaction ends its portals, this one included.
                 if statement.is_transaction_control() || commits_at_once(&statement) {
                     self.finish_command(shared);
                 } else {
-                    self.portals.insert(name.to_owned(), portal);
                     self.xact.note_pipelined();
                 }
                 self.send(&Backend::CommandComplete(tag));
             }
             Ran::Suspended => {
-                self.portals.insert(name.to_owned(), portal);
                 self.xact.note_pipelined();
                 self.send(&Backend::PortalSuspended);
             }
             Ran::Stopped(stop) => {
-                self.portals.insert(name.to_owned(), portal);
-                self.work = Work::Execute {
-                    portal: name.to_owned(),
-                    rows: max,
-                };
+                let portal = name.to_owned();
+                self.work = Work::Execute { portal, rows: max };
                 match stop {
                     Some(stop) => self.stop = stop,
                     None => self.start_copy_in(),
@@ -224,56 +218,64 @@ impl Session {
     }
 
     /// COPY FROM STDIN of an Execute has ended well.
-    pub(crate) fn after_copy_extended(&mut self, portal: &str, tag: String) {
-        if let Some(portal) = self.portals.get_mut(portal) {
-            portal.progress = Progress::Done;
-        }
+    pub(crate) fn after_copy_extended(&mut self, tag: String) {
         self.xact.note_pipelined();
         self.send(&Backend::CommandComplete(tag));
     }
 
+    /// Runs the portal. It counts as done meanwhile, and stays so when it fails: a failed portal cannot run again.
     fn run_portal(
         &mut self,
         shared: &mut Shared,
         name: &str,
-        portal: &mut Portal,
         statement: &Statement,
         max: i32,
     ) -> Result<Ran, PgError> {
-        if matches!(portal.progress, Progress::Ready) {
-            match self.execute(shared, statement, &portal.params) {
-                Ok(Outcome::Rows { rows, .. }) => portal.progress = Progress::Rows(rows),
-                Ok(outcome) => {
-                    portal.progress = Progress::Done;
-                    return Ok(match outcome {
-                        Outcome::Done(tag) => Ran::Complete(tag),
-                        Outcome::CopyOut(lines) => Ran::Complete(self.send_copy(&lines)),
-                        Outcome::CopyIn | Outcome::Rows { .. } => Ran::Stopped(None),
-                    });
-                }
-                Err(Halt::Wait(wait)) => return Ok(Ran::Stopped(Some(Stop::Waiting(wait)))),
-                Err(Halt::Error(error)) => return Err(error),
+        let Some(portal) = self.portals.get_mut(name) else {
+            return Err(missing_portal(name));
+        };
+        let columns = portal.columns.clone().unwrap_or_default();
+        let mut rows = match std::mem::replace(&mut portal.progress, Progress::Done) {
+            Progress::Rows(rows) => rows,
+            Progress::Done => {
+                let message = format!("portal \"{name}\" cannot be run");
+                return Err(PgError::error("55000", message));
             }
-        }
+            Progress::Ready => {
+                let params = portal.params.clone();
+                match self.execute(shared, statement, &params) {
+                    Ok(Outcome::Rows { rows, .. }) => rows,
+                    Ok(Outcome::Done(tag)) => return Ok(Ran::Complete(tag)),
+                    Ok(Outcome::CopyOut(lines)) => {
+                        return Ok(Ran::Complete(self.send_copy(&lines)));
+                    }
+                    Ok(Outcome::CopyIn) => return Ok(Ran::Stopped(None)),
+                    Err(Halt::Wait(wait)) => {
+                        self.set_progress(name, Progress::Ready);
+                        return Ok(Ran::Stopped(Some(Stop::Waiting(wait))));
+                    }
+                    Err(Halt::Error(error)) => return Err(error),
+                }
+            }
+        };
+        let (count, more) = self.send_some(&mut rows, &columns, max);
+        self.set_progress(name, Progress::Rows(rows));
         let verb = if matches!(statement, Statement::Show(_)) {
             "SHOW"
         } else {
             "SELECT"
         };
-        match &mut portal.progress {
-            Progress::Rows(rows) => {
-                let columns = portal.columns.as_deref().unwrap_or_default();
-                let (count, more) = self.send_some(rows, columns, max);
-                Ok(if more {
-                    Ran::Suspended
-                } else {
-                    Ran::Complete(row_tag(verb, count))
-                })
-            }
-            _ => Err(PgError::error(
-                "55000",
-                format!("portal \"{name}\" cannot be run"),
-            )),
+        Ok(if more {
+            Ran::Suspended
+        } else {
+            Ran::Complete(row_tag(verb, count))
+        })
+    }
+
+    /// The portal may be gone by now: ending a transaction ends its portals.
+    pub(crate) fn set_progress(&mut self, name: &str, progress: Progress) {
+        if let Some(portal) = self.portals.get_mut(name) {
+            portal.progress = progress;
         }
     }
 

@@ -43,6 +43,22 @@ pub(crate) struct Portal {
     pub(crate) progress: Progress,
     /// Savepoints open when it was made: rolling back to an earlier one takes it along.
     pub(crate) depth: usize,
+    /// A failure has taken its plan: it does not even count as the end of a transaction any more.
+    pub(crate) stripped: bool,
+}
+
+impl Portal {
+    /// One that cannot be run again.
+    pub(crate) fn spent(statement: Statement, columns: Option<Vec<Column>>, depth: usize) -> Self {
+        Self {
+            statement: Some(statement),
+            params: Vec::new(),
+            columns,
+            progress: Progress::Done,
+            depth,
+            stripped: false,
+        }
+    }
 }
 
 /// What the session is in the middle of, when a statement had to stop.
@@ -107,6 +123,8 @@ pub(crate) struct Session {
     pub(crate) xact: Xact,
     pub(crate) statements: BTreeMap<String, Prepared>,
     pub(crate) portals: BTreeMap<String, Portal>,
+    /// The portal that an Execute is running: CLOSE ALL spares it.
+    pub(crate) executing: Option<String>,
     /// Session-level advisory locks and how often each is held.
     pub(crate) locks: BTreeMap<i64, u32>,
     pub(crate) channels: BTreeSet<String>,
@@ -131,6 +149,7 @@ impl Session {
             xact: Xact::default(),
             statements: BTreeMap::new(),
             portals: BTreeMap::new(),
+            executing: None,
             locks: BTreeMap::new(),
             channels: BTreeSet::new(),
             skip_to_sync: false,

@@ -8,14 +8,13 @@ use super::error::PgError;
 use super::evaluate::{Halt, Rows, encode};
 use super::execute::Outcome;
 use super::server::Shared;
-use super::session::{Session, SimpleWork, Stop, Work};
+use super::session::{Portal, Session, SimpleWork, Stop, Work};
 use super::sql::{Statement, parse};
 
 impl Session {
     pub(crate) fn on_query(&mut self, shared: &mut Shared, text: &str) {
         self.start_command(shared);
         self.statements.remove("");
-        self.portals.remove("");
         match parse(text) {
             Err(error) => self.fail_simple(shared, error),
             Ok(statements) if statements.is_empty() => {
@@ -77,18 +76,12 @@ impl Session {
         several: bool,
     ) -> Result<Option<String>, PgError> {
         if !self.waited {
-            if self.xact.is_failed() && !statement.is_transaction_exit() {
-                return Err(PgError::failed_transaction());
-            }
-            self.start_command(shared);
-            if several {
-                self.begin_implicit();
-            }
+            self.open_simple(shared, statement, several)?;
         }
-        let columns = self.describe(shared, statement, &[])?;
-        if let (Some(columns), false) = (&columns, self.waited) {
-            self.send(&Backend::RowDescription(columns.clone()));
-        }
+        let columns = self
+            .portals
+            .get("")
+            .and_then(|portal| portal.columns.clone());
         match self.execute(shared, statement, &[]) {
             Ok(Outcome::Rows { rows, verb }) => {
                 let count = self.send_rows(rows, &columns.unwrap_or_default());
@@ -108,6 +101,30 @@ impl Session {
         }
     }
 
+    /// Every statement runs in an unnamed portal of its own. One that fails inside a transaction block leaves it
+    /// behind, so it is put there before the statement runs.
+    fn open_simple(
+        &mut self,
+        shared: &Shared,
+        statement: &Statement,
+        several: bool,
+    ) -> Result<(), PgError> {
+        if self.xact.is_failed() && !statement.is_transaction_exit() {
+            return Err(PgError::failed_transaction());
+        }
+        self.start_command(shared);
+        if several {
+            self.begin_implicit();
+        }
+        let columns = self.describe(shared, statement, &[])?;
+        if let Some(columns) = &columns {
+            self.send(&Backend::RowDescription(columns.clone()));
+        }
+        let portal = Portal::spent(statement.clone(), columns, self.xact.depth());
+        self.portals.insert(String::new(), portal);
+        Ok(())
+    }
+
     fn complete_simple(
         &mut self,
         shared: &mut Shared,
@@ -115,8 +132,12 @@ impl Session {
         work: &SimpleWork,
         tag: String,
     ) {
+        self.portals.remove("");
         if work.rest.is_empty() {
-            self.end_implicit();
+            // A single statement leaves the implicit transaction of an unfinished pipeline open.
+            if work.several {
+                self.end_implicit();
+            }
             self.finish_command(shared);
         } else if statement.is_transaction_control() {
             self.finish_command(shared);

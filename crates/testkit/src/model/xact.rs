@@ -138,6 +138,10 @@ impl Session {
             Block::Open => {
                 self.undo_innermost();
                 self.xact.block = Block::Failed;
+                let depth = self.xact.depth();
+                for portal in self.portals.values_mut() {
+                    portal.stripped |= portal.depth >= depth;
+                }
             }
             Block::Failed => {}
             Block::None | Block::Started | Block::Implicit => self.rollback_now(shared),

@@ -103,6 +103,22 @@ struct Portal {
     binary: bool,
     depth: usize,
     progress: Progress,
+    /// An error has made it worthless even as the end of a transaction.
+    spoiled: bool,
+}
+
+impl Portal {
+    /// One that has run to its end.
+    fn done(act: Act, depth: usize) -> Self {
+        Self {
+            act: Some(act),
+            params: Vec::new(),
+            binary: false,
+            depth,
+            progress: Progress::Done,
+            spoiled: false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,8 +308,7 @@ impl Expected {
     pub(super) fn on_status(&mut self, status: u8) {
         match status {
             b'E' => {
-                self.undo_innermost();
-                self.block = Block::Failed;
+                self.fail_block();
             }
             _ => self.roll_back(),
         }
@@ -376,10 +391,7 @@ impl Expected {
         self.out.push(Expect::Error(code));
         match self.block {
             Block::Failed => {}
-            Block::Open => {
-                self.undo_innermost();
-                self.block = Block::Failed;
-            }
+            Block::Open => self.fail_block(),
             Block::None | Block::Single | Block::Implicit => self.roll_back(),
         }
     }

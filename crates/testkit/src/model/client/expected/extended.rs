@@ -59,6 +59,7 @@ impl Expected {
                 binary,
                 depth,
                 progress: Progress::New,
+                spoiled: false,
             },
         );
         Ok(())
@@ -84,66 +85,85 @@ impl Expected {
     }
 
     pub(super) fn execute(&mut self, name: &'static str, max: i32) -> Outcome<()> {
-        let mut portal = self.portals.remove(name).ok_or("34000")?;
+        let portal = self.portals.get(name).ok_or("34000")?;
+        let spoiled = portal.spoiled;
         let Some(act) = portal.act.clone() else {
-            self.portals.insert(name, portal);
             self.out.push(Expect::Empty);
             return Ok(());
         };
         self.begin_statement();
-        if self.block == Block::Failed && !act.ends_failure() {
+        if self.block == Block::Failed && (spoiled || !act.ends_failure()) {
             return Err("25P02");
         }
-        if portal.progress == Progress::New {
-            portal.progress = Progress::Done;
-            match self.perform(&act, &portal.params.clone(), portal.binary)? {
-                Answer::Tag(tag) => return self.executed(name, portal, &act, tag.to_owned()),
-                Answer::Lines { tag, rows } => {
-                    let tag = self.push_lines(tag, rows);
-                    return self.executed(name, portal, &act, tag);
-                }
-                Answer::Rows(rows) => portal.progress = Progress::Rows(rows),
-                Answer::CopyIn => {
-                    self.out.push(Expect::CopyIn);
-                    self.copying = Some(Vec::new());
-                    self.portals.insert(name, portal);
-                    self.paused = Some(Paused::Execute { portal: name });
-                    return Ok(());
-                }
-                Answer::Sleep => {
-                    self.out.push(Expect::Sleep);
-                    self.portals.insert(name, portal);
-                    self.paused = Some(Paused::Execute { portal: name });
-                    return Ok(());
-                }
-            }
-        }
-        let Progress::Rows(rows) = &mut portal.progress else {
-            return Err("55000");
+        let mut rows = match self.take_progress(name) {
+            Progress::Rows(rows) => rows,
+            // Also when it failed: nothing puts it back.
+            Progress::Done => return Err("55000"),
+            Progress::New => match self.first_run(name, &act)? {
+                Some(rows) => rows,
+                None => return Ok(()),
+            },
         };
-        let (some, full) = take_rows(rows, max);
+        let (some, full) = take_rows(&mut rows, max);
+        self.put_progress(name, Progress::Rows(rows));
         let count = self.push_rows(some);
         if full {
-            self.portals.insert(name, portal);
             self.pipelined = true;
             self.out.push(Expect::Suspended);
-            return Ok(());
+        } else {
+            self.executed(&act, rows_tag(&act, count));
         }
-        self.executed(name, portal, &act, rows_tag(&act, count))
+        Ok(())
     }
 
-    pub(super) fn executed(
-        &mut self,
-        name: &'static str,
-        portal: Portal,
-        act: &Act,
-        tag: String,
-    ) -> Outcome<()> {
+    /// Runs the portal's statement; `None` when nothing is left to do now.
+    fn first_run(&mut self, name: &'static str, act: &Act) -> Outcome<Option<Rows>> {
+        let portal = &self.portals[name];
+        let (params, binary, depth) = (portal.params.clone(), portal.binary, portal.depth);
+        match self.perform(act, &params, binary)? {
+            Answer::Rows(rows) => return Ok(Some(rows)),
+            Answer::Tag(tag) => {
+                // Its own portal survives CLOSE ALL.
+                if *act == Act::CloseAll {
+                    self.portals.insert(name, Portal::done(act.clone(), depth));
+                }
+                self.executed(act, tag.to_owned());
+            }
+            Answer::Lines { tag, rows } => {
+                let tag = self.push_lines(tag, rows);
+                self.executed(act, tag);
+            }
+            Answer::CopyIn => {
+                self.out.push(Expect::CopyIn);
+                self.copying = Some(Vec::new());
+                self.paused = Some(Paused::Execute { portal: name });
+            }
+            Answer::Sleep => {
+                self.out.push(Expect::Sleep);
+                self.paused = Some(Paused::Execute { portal: name });
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_progress(&mut self, name: &str) -> Progress {
+        match self.portals.get_mut(name) {
+            Some(portal) => std::mem::replace(&mut portal.progress, Progress::Done),
+            None => Progress::Done,
+        }
+    }
+
+    fn put_progress(&mut self, name: &str, progress: Progress) {
+        if let Some(portal) = self.portals.get_mut(name) {
+            portal.progress = progress;
+        }
+    }
+
+    fn executed(&mut self, act: &Act, tag: String) {
         let at_once = matches!(act, Act::Vacuum | Act::Discard("ALL"));
         if act.is_transaction_control() || at_once {
             self.end_statement();
         } else {
-            self.portals.insert(name, portal);
             self.pipelined = true;
         }
         self.out.push(Expect::Tag(tag));
@@ -151,7 +171,6 @@ impl Expected {
         if !confirmed.is_empty() {
             self.out.push(Expect::Confirm(confirmed));
         }
-        Ok(())
     }
 }
 

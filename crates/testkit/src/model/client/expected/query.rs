@@ -3,13 +3,12 @@
 use std::collections::VecDeque;
 
 use super::super::script::{Act, Message};
-use super::{Answer, Block, Expect, Expected, Outcome, Paused, Progress, Rows};
+use super::{Answer, Block, Expect, Expected, Outcome, Paused, Portal, Progress, Rows};
 
 impl Expected {
     pub(super) fn query(&mut self, acts: &[Act]) {
         self.begin_statement();
         self.statements.remove("");
-        self.portals.remove("");
         if acts.contains(&Act::Nonsense) {
             return self.fail_query("42601");
         }
@@ -43,6 +42,9 @@ impl Expected {
         if several && self.block == Block::Single {
             self.block = Block::Implicit;
         }
+        // The portal the statement runs in; if it fails, a block keeps it.
+        self.portals
+            .insert("", Portal::done(act.clone(), self.savepoints.len()));
         if let Some(columns) = self.columns(act) {
             self.out.push(Expect::Description(columns));
         }
@@ -65,16 +67,11 @@ impl Expected {
         }
     }
 
-    pub(super) fn complete(
-        &mut self,
-        act: &Act,
-        rest: &VecDeque<Act>,
-        _several: bool,
-        tag: String,
-    ) {
-        if rest.is_empty() {
+    pub(super) fn complete(&mut self, act: &Act, rest: &VecDeque<Act>, several: bool, tag: String) {
+        self.portals.remove("");
+        if rest.is_empty() && several {
             self.end_segment();
-        } else if act.is_transaction_control() {
+        } else if rest.is_empty() || act.is_transaction_control() {
             self.end_statement();
         }
         self.out.push(Expect::Tag(tag));

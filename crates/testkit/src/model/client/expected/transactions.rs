@@ -54,7 +54,16 @@ impl Expected {
         self.portals.clear();
     }
 
-    pub(super) fn undo_innermost(&mut self) {
+    pub(super) fn fail_block(&mut self) {
+        self.undo_innermost();
+        self.block = Block::Failed;
+        let depth = self.savepoints.len();
+        for portal in self.portals.values_mut() {
+            portal.spoiled |= portal.depth >= depth;
+        }
+    }
+
+    fn undo_innermost(&mut self) {
         self.now = self
             .savepoints
             .last()

@@ -545,3 +545,15 @@ impl Pool {
 pub(crate) fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_that_nobody_uses_is_small() {
+        // Users times databases can be many thousands. Queue and idle list take memory only when used.
+        let size = size_of::<Option<Pool>>();
+        assert!(size <= 384, "{size} bytes");
+    }
+}

@@ -21,7 +21,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -40,6 +42,7 @@ public class Conformance {
 
   private static final Map<String, String> OPTIONS = new HashMap<>();
   private static final Map<String, Check> CHECKS = new LinkedHashMap<>();
+  private static final Set<Connection> OPEN = ConcurrentHashMap.newKeySet();
   private static boolean quick;
 
   public static void main(String[] words) throws Exception {
@@ -56,7 +59,9 @@ public class Conformance {
     int failures = 0;
     for (Map.Entry<String, Check> check : CHECKS.entrySet()) {
       if (check.getKey().contains(OPTIONS.getOrDefault("match", ""))) {
-        failures += report(threads, check.getKey(), check.getValue()) ? 0 : 1;
+        boolean passed = report(threads, check.getKey(), check.getValue());
+        failures += passed ? 0 : 1;
+        hangUp(passed);
       }
     }
     System.out.println("done");
@@ -86,6 +91,14 @@ public class Conformance {
     }
     System.out.println("FAIL " + name + ": " + reason.replaceAll("\\s+", " "));
     return false;
+  }
+
+  /** Ends what a failed check left open: it would hold backends and fail the next ones too. */
+  private static void hangUp(boolean passed) throws SQLException {
+    for (Connection c : passed ? Set.<Connection>of() : OPEN) {
+      c.abort(Runnable::run);
+    }
+    OPEN.clear();
   }
 
   private static void register() {
@@ -138,7 +151,9 @@ public class Conformance {
         p.setProperty(settings[i], settings[i + 1]);
       }
     }
-    return DriverManager.getConnection("jdbc:postgresql://" + OPTIONS.get("host") + ":" + port + "/" + OPTIONS.get("database"), p);
+    Connection c = DriverManager.getConnection("jdbc:postgresql://" + OPTIONS.get("host") + ":" + port + "/" + OPTIONS.get("database"), p);
+    OPEN.add(c);
+    return c;
   }
 
   private static String value(Connection c, String sql, Object... values) throws SQLException {

@@ -18,6 +18,8 @@ function target(words) {
 /** Runs named checks in order, each with a deadline, and ends the process. */
 async function run(checks, match, seconds = 30) {
   let failures = 0
+  process.on('unhandledRejection', () => {}) // Of checks that were given up.
+  process.on('uncaughtException', () => {})
   for (const check of checks) {
     if (match && !check.name.includes(match)) continue
     try {
@@ -26,10 +28,16 @@ async function run(checks, match, seconds = 30) {
     } catch (error) {
       failures++
       console.log(`FAIL ${check.name}: ${reason(error)}`)
+      hangUp()
     }
   }
   console.log('done')
   process.exit(failures ? 1 : 0)
+}
+
+/** Ends every connection: what a failed check left open would hold backends and fail the next ones too. */
+function hangUp() {
+  for (const handle of process._getActiveHandles()) if (handle.remotePort) handle.destroy()
 }
 
 /** Rejects when `promise` takes too long: a proxy's usual fault is to answer nothing. */

@@ -196,7 +196,8 @@ def a_wrong_password_is_28P01():
         except ServerError as error:
             equal(error.fields.get("S"), "FATAL", "severity")
             equal(error.code, "28P01", "SQLSTATE")
-            equal(error.fields.get("M"), f'password authentication failed for user "{user}"', "text")
+            text = error.fields.get("M", "")
+            true("password" in text and user in text, f"the text names the cause and the user, got {text!r}")
 
 
 @SUITE.check
@@ -354,8 +355,10 @@ def a_cancel_with_a_wrong_key_does_nothing():
         c.send(wire.query("select pg_sleep(1.5), 'wrong key'"))
         await_running(LOGIN, "wrong key")
         key = c.greeting.key
-        for wrong in (key[:-1] + bytes([key[-1] ^ 1]), key[:4], key[:4] + b"\0" * 4, key + b"\0" * 28, key[:4] + b"\0" * 300):
+        for wrong in (key[:-1] + bytes([key[-1] ^ 1]), key[:4] + b"\0" * (len(key) - 4)):
             equal(send_cancel(LOGIN, wrong), b"", "answer to the cancel request")
+        for malformed in (key[:4], key + b"\0" * 28, key[:4] + b"\0" * 300):
+            true(send_cancel(LOGIN, malformed)[:1] in (b"", b"E"), "no answer to a malformed request, or an error")
         equal([m.kind for m in c.messages_until("Z")], ["T", "D", "C", "Z"], "the query's answer")
 
 

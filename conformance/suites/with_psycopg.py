@@ -432,7 +432,7 @@ def a_wrong_password_is_28P01():
         connect(password="wrong")
         raise AssertionError("logged in")
     except psycopg.OperationalError as error:
-        true("password authentication failed" in str(error), f"the reason, got {error}")
+        true("FATAL" in str(error) and "password" in str(error), f"the reason, got {error}")
 
 
 @SUITE.check

@@ -317,6 +317,8 @@ impl ScriptedClient {
     /// The connection is gone in the middle of things.
     fn lose(&mut self) {
         self.losses += 1;
+        // What was still to be sent belongs to the connection that is gone.
+        self.orders.retain(|order| *order == Order::Close);
         self.account();
         self.end_episode();
     }
@@ -449,11 +451,17 @@ impl ScriptedClient {
     // Replies.
 
     fn read(&mut self) -> Result<(), String> {
-        if self.phase == Phase::Encryption && !self.inbox.is_empty() {
-            if self.inbox.remove(0) != b'N' {
-                return Err("SSLRequest was not declined".into());
+        if self.phase == Phase::Encryption {
+            match self.inbox.first() {
+                None => return Ok(()),
+                Some(b'N') => {
+                    self.inbox.remove(0);
+                    self.send_startup();
+                }
+                // A server may answer with an error that ends the connection.
+                Some(b'E') => self.phase = Phase::Login,
+                Some(byte) => return Err(format!("SSLRequest was answered with {byte}")),
             }
-            self.send_startup();
         }
         let inbox = std::mem::take(&mut self.inbox);
         let used = self.read_messages(&inbox)?;
@@ -570,8 +578,11 @@ impl ScriptedClient {
         match (expect, message) {
             (Expect::Sleep, _) => self.current.extend(self.expected.on_slept(false)),
             (Expect::Ready(status), Backend::ReadyForQuery(found)) => {
-                if status.is_none() {
-                    self.expected.on_status(found);
+                if status.is_none() && !self.expected.on_status(found) {
+                    return Err(format!(
+                        "after an error the status is {:?}",
+                        char::from(found)
+                    ));
                 }
                 self.check_settings()?;
             }
@@ -636,6 +647,10 @@ impl ScriptedClient {
         match self.expected.on_fault(&message, count) {
             Some(expects) => self.current = expects.into(),
             None => {
+                // From here on the session may have gone another way than predicted: any row may be in the log.
+                let rows: Vec<i64> = self.sent.iter().flat_map(|m| m.rows(&self.me)).collect();
+                self.ledger
+                    .doubt(rows.into_iter().chain(self.expected.pending_rows()));
                 self.orders.push_back(Order::Close);
                 self.lose();
             }

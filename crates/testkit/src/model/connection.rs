@@ -91,6 +91,13 @@ impl Connection {
         self.drain(shared, out)
     }
 
+    /// Makes the next statement fail.
+    pub(crate) fn inject(&mut self, error: PgError) {
+        if let Phase::Session(session) = &mut self.phase {
+            session.injected = Some(error);
+        }
+    }
+
     /// The connection is gone: what it held is released, what it had open is rolled back.
     pub(crate) fn end(self, shared: &mut Shared) {
         if let Phase::Session(mut session) = self.phase {

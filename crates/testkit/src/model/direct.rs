@@ -21,6 +21,13 @@ fn clients_that_share_a_server_do_not_disturb_each_other() {
 }
 
 #[test]
+fn faults_never_confuse_a_clients_account() {
+    for seed in 0..seeds(300) {
+        World::build(2_000_000 + seed, 3, &Style::default(), true).run();
+    }
+}
+
+#[test]
 fn equal_seeds_give_equal_runs() {
     let run = |seed| World::new(seed, 3, &Style::default()).run();
     assert_eq!(run(77), run(77));
@@ -63,14 +70,18 @@ fn server(seed: u64) -> Server {
     })
 }
 
-fn client(id: u32, program: Program) -> ScriptedClient {
+fn client(id: u32, program: Program, faults: bool) -> ScriptedClient {
     let config = ClientConfig {
         id,
         user: if id.is_multiple_of(2) { "app" } else { "free" }.into(),
         database: "db".into(),
         authenticator: Box::new(ClearText::new("secret")),
-        tolerated: Vec::new(),
-        tolerates_close: false,
+        tolerated: if faults {
+            vec!["57P01".into(), "XX001".into(), "57P03".into()]
+        } else {
+            Vec::new()
+        },
+        tolerates_close: faults,
         defaults: default_settings(),
     };
     ScriptedClient::new(config, program)
@@ -96,17 +107,22 @@ struct World {
     /// Lines whose client has gone, with bytes still on their way.
     orphans: Vec<Line>,
     liar: bool,
+    faults: bool,
 }
 
 impl World {
     fn new(seed: u64, clients: u32, style: &Style) -> Self {
+        Self::build(seed, clients, style, false)
+    }
+
+    fn build(seed: u64, clients: u32, style: &Style, faults: bool) -> Self {
         let style = Style {
             roles: ROLES.map(str::to_owned).to_vec(),
             ..style.clone()
         };
         let mut rng = SplitMix64::new(seed);
         let clients: Vec<ScriptedClient> = (1..=clients)
-            .map(|id| client(id, program(rng.next_u64(), id, &style)))
+            .map(|id| client(id, program(rng.next_u64(), id, &style), faults))
             .collect();
         let lines = clients.iter().map(|_| Line::default()).collect();
         Self {
@@ -117,6 +133,7 @@ impl World {
             lines,
             orphans: Vec::new(),
             liar: false,
+            faults,
         }
     }
 
@@ -159,6 +176,9 @@ impl World {
 
     /// Lets something happen around one client; false when nothing could.
     fn turn(&mut self, at: usize) -> Result<bool, String> {
+        if self.faults && self.rng.chance(1) {
+            self.fault(at);
+        }
         let mut moved = self.obey(at);
         moved |= self.end_waits();
         moved |= self.upwards(at);
@@ -170,6 +190,29 @@ impl World {
             moved = true;
         }
         Ok(moved | self.downwards(at)? | self.lines[at].thinking)
+    }
+
+    /// The connection is terminated, or breaks with bytes still on their way, or its next statement fails.
+    fn fault(&mut self, at: usize) {
+        let line = &mut self.lines[at];
+        let Some(id) = line.id.filter(|_| !line.closed) else {
+            return;
+        };
+        match self.rng.below(3) {
+            0 => {
+                self.server.terminate(id, &mut line.down);
+                line.closed = true;
+            }
+            1 => {
+                self.server.on_disconnect(id);
+                let kept = self.rng.below(line.down.len() as u64 + 1) as usize;
+                line.down.truncate(kept);
+                line.closed = true;
+            }
+            _ => self
+                .server
+                .inject_error(id, "XX001", "the disk has a bad day"),
+        }
     }
 
     fn obey(&mut self, at: usize) -> bool {

@@ -58,6 +58,7 @@ impl Session {
         statement: &Statement,
         params: &[Value],
     ) -> Result<Outcome, Halt> {
+        self.fail_as_injected(shared, statement)?;
         match statement {
             Statement::Query(query) => {
                 let rows = Evaluation {
@@ -89,6 +90,27 @@ impl Session {
             }
             other => Ok(Outcome::Done(self.command(shared, other)?)),
         }
+    }
+
+    /// A COMMIT that fails rolls back and leaves no transaction; a ROLLBACK does not fail.
+    fn fail_as_injected(
+        &mut self,
+        shared: &mut Shared,
+        statement: &Statement,
+    ) -> Result<(), PgError> {
+        if matches!(
+            statement,
+            Statement::Rollback { .. } | Statement::RollbackTo(_)
+        ) {
+            return Ok(());
+        }
+        let Some(error) = self.injected.take() else {
+            return Ok(());
+        };
+        if matches!(statement, Statement::Commit { .. }) {
+            self.rollback_now(shared);
+        }
+        Err(error)
     }
 
     /// Statements that answer with a tag alone.

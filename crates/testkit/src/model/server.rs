@@ -357,6 +357,13 @@ impl Server {
         self.on_disconnect(id);
     }
 
+    /// Makes the next statement of a logged-in connection fail, whatever it is: a serialization failure, a full disk.
+    pub fn inject_error(&mut self, id: ConnectionId, code: &str, message: &str) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.inject(PgError::error(code.to_owned(), message));
+        }
+    }
+
     /// Sends a notice that belongs to no statement; clients must bear it at any time.
     pub fn send_notice(&mut self, id: ConnectionId, message: &str, out: &mut Vec<u8>) {
         if let Some(connection) = self.connections.get_mut(&id) {

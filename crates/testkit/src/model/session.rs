@@ -133,6 +133,8 @@ pub(crate) struct Session {
     pub(crate) stop: Stop,
     /// The wait that just ended, so that the statement is run again and passes it.
     pub(crate) waited: bool,
+    /// What the next statement fails with, because a test wants it so.
+    pub(crate) injected: Option<PgError>,
     reported: BTreeMap<&'static str, String>,
     held: Vec<u8>,
     flushed: usize,
@@ -156,6 +158,7 @@ impl Session {
             work: Work::None,
             stop: Stop::No,
             waited: false,
+            injected: None,
             reported: BTreeMap::new(),
             held: Vec::new(),
             flushed: 0,

@@ -174,6 +174,12 @@ pub(super) struct Expected {
     locks: BTreeMap<i64, u32>,
     channels: BTreeSet<&'static str>,
     skipping: bool,
+    /// The last request was a Query or a FunctionCall: an error needs no Sync.
+    simple: bool,
+    /// A commit predicted for the last message changed what a session keeps.
+    committed_change: bool,
+    /// An error from outside is being skipped over: what the transaction has become, only the server knows.
+    faulted: bool,
     paused: Option<Paused>,
     copying: Option<Vec<i64>>,
     /// Rows of this client in the log, all sessions together, and those nobody can be sure of.
@@ -210,6 +216,9 @@ impl Expected {
             locks: BTreeMap::new(),
             channels: BTreeSet::new(),
             skipping: false,
+            simple: false,
+            committed_change: false,
+            faulted: false,
             paused: None,
             copying: None,
             committed,
@@ -283,55 +292,81 @@ impl Expected {
         self.doubtful += unconfirmed as i64;
         self.paused = None;
         self.copying = None;
-        let simple = matches!(message, Message::Query(_) | Message::FunctionCall { .. });
-        let certain = match message {
-            Message::Query(acts) => {
-                !acts.iter().any(Act::is_lasting) && (self.is_open() || !self.changed())
-            }
-            Message::Parse { .. } | Message::Close { .. } => false,
-            Message::Sync => !self.changed(),
-            Message::Execute { .. } => self.is_open() || !self.changed(),
-            _ => true,
-        };
-        if !certain {
+        if !self.survives_fault(message) {
             return None;
         }
-        self.skipping = !simple && *message != Message::Sync;
-        Some(if self.skipping {
-            Vec::new()
-        } else {
+        if let Message::Bind { portal, .. } = message {
+            self.portals.remove(portal);
+        }
+        let simple = self.simple || *message == Message::Sync;
+        self.skipping = !simple;
+        self.faulted = !simple;
+        Some(if simple {
             vec![Expect::Ready(None)]
+        } else {
+            Vec::new()
         })
     }
 
-    /// ReadyForQuery after such an error: the server's word on the transaction.
-    pub(super) fn on_status(&mut self, status: u8) {
-        match status {
-            b'E' => {
-                self.fail_block();
-            }
-            _ => self.roll_back(),
+    /// Whether the session's state is known although `message` may or may not have had its effect.
+    fn survives_fault(&self, message: &Message) -> bool {
+        let undone = self.block != Block::None;
+        match message {
+            Message::Query(acts) => match acts.as_slice() {
+                [Act::Commit { .. }] => !self.changed(),
+                [Act::Begin { .. } | Act::Rollback { .. }] => true,
+                acts => !acts.iter().any(Act::is_lasting) && (undone || !self.changed()),
+            },
+            Message::Execute { portal, .. } => match self.portals.get(portal).map(|p| &p.act) {
+                Some(Some(act)) if act.is_lasting() => false,
+                Some(_) => undone || !self.changed(),
+                None => !self.changed(),
+            },
+            Message::Parse { .. } | Message::Close { .. } => false,
+            _ => undone || !self.changed(),
         }
+    }
+
+    /// ReadyForQuery after such an error: the server's word on the transaction. False when it cannot be true.
+    pub(super) fn on_status(&mut self, status: u8) -> bool {
+        match status {
+            b'I' => self.roll_back(),
+            b'E' if self.block == Block::Failed => {}
+            b'E' if self.block == Block::Open => self.fail_block(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Rows written and not yet committed.
+    pub(super) fn pending_rows(&self) -> Vec<i64> {
+        self.now.rows.clone()
     }
 
     fn is_open(&self) -> bool {
         matches!(self.block, Block::Open | Block::Failed)
     }
 
+    /// Whether the transaction that is open, or was the last one, changed what a session keeps.
     fn changed(&self) -> bool {
         let rows = |r: &Revertible| Revertible {
             rows: Vec::new(),
             read_only: false,
             ..r.clone()
         };
-        rows(&self.now) != rows(&self.start)
+        self.committed_change || rows(&self.now) != rows(&self.start)
     }
 
     fn dispatch(&mut self, message: &Message) {
+        self.committed_change = false;
+        self.simple = matches!(message, Message::Query(_) | Message::FunctionCall { .. });
         match message {
             Message::Query(acts) => self.query(acts),
             Message::Sync => {
                 self.skipping = false;
+                if std::mem::take(&mut self.faulted) {
+                    return self.out.push(Expect::Ready(None));
+                }
                 self.end_segment();
                 self.ready();
             }

@@ -231,17 +231,19 @@ impl Act {
         )
     }
 
-    /// Changes something that no rollback undoes, so that an error without an answer leaves it open.
+    /// Changes something that no rollback undoes, or the transaction itself: after an error that is not its own,
+    /// nobody knows whether it did.
     pub(super) fn is_lasting(&self) -> bool {
-        matches!(
-            self,
-            Self::Lock(_)
-                | Self::Unlock(_)
-                | Self::UnlockAll
-                | Self::Prepare { .. }
-                | Self::Deallocate(_)
-                | Self::Discard(_)
-        )
+        self.is_transaction_control()
+            || matches!(
+                self,
+                Self::Lock(_)
+                    | Self::Unlock(_)
+                    | Self::UnlockAll
+                    | Self::Prepare { .. }
+                    | Self::Deallocate(_)
+                    | Self::Discard(_)
+            )
     }
 }
 
@@ -295,6 +297,29 @@ impl Message {
     /// Appends the message as the client `me` sends it.
     pub fn encode(&self, me: &str, out: &mut Vec<u8>) {
         self.to_frontend(me).encode(out);
+    }
+
+    /// Numbers of the log's rows that the client `me` writes with it, if it is executed.
+    pub(super) fn rows(&self, me: &str) -> Vec<i64> {
+        match self {
+            Self::Query(acts) => acts
+                .iter()
+                .filter_map(|act| match act {
+                    Act::Insert(number) => Some(*number),
+                    _ => None,
+                })
+                .collect(),
+            Self::Parse {
+                act: Some(Act::Insert(number)),
+                ..
+            } => vec![*number],
+            Self::Bind { params, .. } => match params.as_slice() {
+                [client, number] if client == me => number.parse().into_iter().collect(),
+                _ => Vec::new(),
+            },
+            Self::CopyData(numbers) => numbers.clone(),
+            _ => Vec::new(),
+        }
     }
 
     fn to_frontend(&self, me: &str) -> Frontend {

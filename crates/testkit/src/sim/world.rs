@@ -1,0 +1,577 @@
+//! Who acts next: the loop of a simulation, and what it holds.
+//!
+//! Either the network has a task due, or a worker turns, whichever is earlier. Everything random comes from the seed.
+
+use super::clients::Md5;
+use super::driver::{Driver, Waker};
+use super::network::{LinkId, Network, Task, Way};
+use super::scenario::{Scenario, random_limits};
+use super::{Failure, Report};
+use crate::model::client::{ClientConfig, default_settings, program};
+use crate::model::{ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User};
+use forebay_core::Instant;
+use forebay_core::event::{Event as Told, EventSink};
+use forebay_core::metrics::Registry;
+use forebay_core::snapshot::{
+    ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, Snapshot, Target,
+    TargetGroup, TargetRole, TargetTls, TlsMode,
+};
+use forebay_dataplane::NewEndpoint;
+use forebay_dataplane::driver::Driver as _;
+use forebay_dataplane::mailbox::{Letter, Mailbox};
+use forebay_dataplane::plan::{Plan, Planner};
+use forebay_dataplane::worker::{Crew, Worker};
+use forebay_postgres::Postgres;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+/// Who is at the far end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Far {
+    /// A client.
+    Client(usize),
+    /// A connection with a CancelRequest, since then.
+    Canceller(Instant),
+    /// The database.
+    Database(ConnectionId),
+    /// Nobody any more.
+    Gone,
+}
+
+/// The far end of a link.
+#[derive(Debug)]
+pub(super) struct FarEnd {
+    pub(super) peer: Far,
+    /// What it has to say and the network did not take yet.
+    pub(super) outbox: Vec<u8>,
+    /// It ends when that is said.
+    pub(super) closing: bool,
+}
+
+/// One client.
+pub(super) struct Peer {
+    pub(super) client: ScriptedClient,
+    pub(super) link: Option<LinkId>,
+    pub(super) is_slow: bool,
+    pub(super) is_thinking: bool,
+    /// When it last acted or heard something.
+    pub(super) since: Instant,
+}
+
+/// How the database fails to take connections.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Outage {
+    /// Connections are refused.
+    pub(super) refuses: bool,
+    /// Nobody answers.
+    pub(super) is_silent: bool,
+    /// Logins are refused.
+    pub(super) starts_up: bool,
+}
+
+/// What a run holds.
+pub struct World {
+    pub(super) scenario: Scenario,
+    pub(super) network: Rc<RefCell<Network>>,
+    pub(super) workers: Vec<Worker<Driver, Postgres>>,
+    wakers: Vec<Arc<Waker>>,
+    pub(super) mailboxes: Vec<Arc<Mailbox<Postgres>>>,
+    pub(super) registry: Arc<Registry>,
+    told: Receiver<Told>,
+    planner: Planner,
+    pub(super) plan: Arc<Plan>,
+    pub(super) server: Server,
+    pub(super) database_links: BTreeMap<ConnectionId, LinkId>,
+    pub(super) running: BTreeSet<ConnectionId>,
+    pub(super) outage: Outage,
+    pub(super) peers: Vec<Peer>,
+    pub(super) fars: Vec<FarEnd>,
+    pub(super) rng: SplitMix64,
+    /// Faults come no more.
+    pub(super) is_ending: bool,
+    /// Highest `connections_max` there was.
+    pub(super) limit_max: u32,
+    pub(super) report: Report,
+    hasher: DefaultHasher,
+    telling: usize,
+    last: VecDeque<String>,
+}
+
+/// Steps after which a run is taken to move in circles.
+const STEPS_MAX: u64 = 20_000_000;
+
+/// Bytes as a line of a trace.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(160)];
+    format!("{} bytes: {}", bytes.len(), cut.escape_ascii())
+}
+
+impl World {
+    /// The world of a scenario; `telling` is how many of the last events a failure tells.
+    pub fn new(scenario: &Scenario, telling: usize) -> World {
+        let mut rng = SplitMix64::new(scenario.seed ^ 0x5157_0000);
+        let network = Network::new(rng.fork(), scenario.habits, scenario.workers);
+        let network = Rc::new(RefCell::new(network));
+        let registry = Arc::new(Registry::default());
+        let (sink, told) = sync_channel(10_000);
+        let sink = EventSink::new(sink);
+        sink.set_details(telling > 0);
+        let mut planner = Planner::default();
+        let plan = planner
+            .plan(&snapshot(scenario, &scenario.limits))
+            .expect("no TLS, so nothing to fail");
+        let drivers: Vec<Driver> = (0..scenario.workers)
+            .map(|number| Driver::new(number, &network))
+            .collect();
+        let wakers = drivers.iter().map(Driver::wake_flag).collect();
+        let mailboxes: Vec<_> = drivers
+            .iter()
+            .map(|driver| Arc::new(Mailbox::new(driver.waker())))
+            .collect();
+        let (numbers, clients) = (Arc::default(), Arc::default());
+        let hasher = RandomState::new();
+        let mut secret = [0; 32];
+        secret.fill_with(|| rng.next_u64() as u8);
+        let workers = drivers.into_iter().enumerate().map(|(number, driver)| {
+            let mut random = rng.fork();
+            let crew = Crew {
+                number: number as u16,
+                mailboxes: mailboxes.clone(),
+                workshop: None,
+                registry: Arc::clone(&registry),
+                events: sink.clone(),
+                numbers: Arc::clone(&numbers),
+                clients: Arc::clone(&clients),
+                secret,
+                hasher: hasher.clone(),
+                random: Box::new(move |bytes| bytes.fill_with(|| random.next_u64() as u8)),
+            };
+            let mut worker = Worker::new(driver, crew);
+            worker.load(&plan, vec![new_endpoint()], &[]);
+            worker
+        });
+        let workers = workers.collect();
+        let server = server(scenario);
+        let peers = (1..=scenario.clients).map(|id| peer(scenario, id, &mut rng));
+        let peers = peers.collect();
+        World {
+            scenario: scenario.clone(),
+            network,
+            workers,
+            wakers,
+            mailboxes,
+            registry,
+            told,
+            planner,
+            plan,
+            server,
+            database_links: BTreeMap::new(),
+            running: BTreeSet::new(),
+            outage: Outage::default(),
+            peers,
+            fars: Vec::new(),
+            rng,
+            is_ending: false,
+            limit_max: scenario.limits.connections_max,
+            report: Report::default(),
+            hasher: DefaultHasher::new(),
+            telling,
+            last: VecDeque::new(),
+        }
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn run(mut self) -> Result<Report, Failure> {
+        match self.try_run() {
+            Ok(()) => {
+                self.report.trace = self.hasher.finish();
+                Ok(self.report)
+            }
+            Err(problem) => Err(Failure {
+                seed: self.scenario.seed,
+                problem,
+                last: self.last.into(),
+            }),
+        }
+    }
+
+    fn try_run(&mut self) -> Result<(), String> {
+        self.schedule_faults();
+        let mut network = self.network.borrow_mut();
+        network.schedule(Duration::from_secs(1), Task::Watch);
+        drop(network);
+        for at in 0..self.peers.len() {
+            self.obey_client(at);
+        }
+        while self.peers.iter().any(|peer| !peer.client.is_done()) {
+            self.step()?;
+        }
+        // Time for farewells, rollbacks and what was cut off.
+        self.is_ending = true;
+        self.outage = Outage::default();
+        let end = self.network.borrow().now + Duration::from_secs(40);
+        while self.network.borrow().now < end {
+            self.step()?;
+        }
+        let start = Instant::from_nanos(1_000_000_000);
+        self.report.milliseconds = self.network.borrow().now.micros_since(start) / 1000;
+        self.check_end()
+    }
+
+    /// Lets one thing happen.
+    fn step(&mut self) -> Result<(), String> {
+        self.report.steps += 1;
+        if self.report.steps > STEPS_MAX {
+            return Err("it moves in circles".into());
+        }
+        let (turn_at, worker) = self.next_turn();
+        let task_at = self.network.borrow().next_task_at();
+        if turn_at < task_at {
+            let mut network = self.network.borrow_mut();
+            network.now = network.now.max(turn_at);
+            drop(network);
+            self.turn(worker)?;
+        } else {
+            let task = self.network.borrow_mut().next_task();
+            if let Some(task) = task {
+                (self.network.borrow().now, task).hash(&mut self.hasher);
+                self.act(task)?;
+            }
+        }
+        self.after_step()
+    }
+
+    fn next_turn(&self) -> (Instant, usize) {
+        let network = self.network.borrow();
+        let turns = network.turns.iter().copied().zip(0..);
+        turns.min().unwrap_or((Instant::FAR_FUTURE, 0))
+    }
+
+    fn turn(&mut self, number: usize) -> Result<(), String> {
+        let now = self.network.borrow().now;
+        self.network.borrow_mut().turns[number] = Instant::FAR_FUTURE;
+        let worker = &mut self.workers[number];
+        worker
+            .turn(&mut Vec::new())
+            .map_err(|error| format!("worker {number}: {error}"))?;
+        let driver = worker.driver_mut();
+        let (restless, until) = (driver.wants_turn(), driver.until());
+        (now, number, restless, until).hash(&mut self.hasher);
+        if restless || until <= now {
+            self.network.borrow_mut().poke(number);
+            // Time passes, or a worker with a deadline that stays would stop it.
+            let mut network = self.network.borrow_mut();
+            network.turns[number] = network.turns[number].max(now + Duration::from_nanos(200));
+        } else {
+            let mut network = self.network.borrow_mut();
+            network.turns[number] = network.turns[number].min(until);
+        }
+        self.after_turn(number)
+    }
+
+    /// What the worker told, and what it left unchecked.
+    fn after_turn(&mut self, number: usize) -> Result<(), String> {
+        while let Ok(told) = self.told.try_recv() {
+            self.note(|| {
+                format!(
+                    "worker {}: {:?} {:?} {:?}",
+                    told.worker, told.client, told.backend, told.kind
+                )
+            });
+            self.check_told(&told)?;
+        }
+        self.check_turn(number)
+    }
+
+    fn after_step(&mut self) -> Result<(), String> {
+        for number in 0..self.wakers.len() {
+            let mut network = self.network.borrow_mut();
+            let soon = network.now + network.habits.lag_max;
+            // A second wake does not hurry it.
+            if self.wakers[number].is_set() && network.turns[number] > soon {
+                network.poke(number);
+            }
+        }
+        self.check_step()
+    }
+
+    fn act(&mut self, task: Task) -> Result<(), String> {
+        match task {
+            Task::Arrive(link, way) => {
+                let mut network = self.network.borrow_mut();
+                network.arrive(link, way);
+                match (way, network.link(link).near) {
+                    (Way::In, super::network::Near::Held(worker)) => network.poke(worker),
+                    (Way::In, _) => {}
+                    (Way::Out, _) => network.schedule(Duration::ZERO, Task::Read(link)),
+                }
+            }
+            Task::Dialed(link) => self.on_dialed(link),
+            Task::Connected(link) => self.on_peer_connected(link)?,
+            Task::Read(link) => self.far_reads(link)?,
+            Task::Write(link) => {
+                self.write_far(link);
+                if matches!(self.far(link).peer, Far::Database(_)) {
+                    self.database_wrote(link);
+                }
+            }
+            Task::Thought(at) => self.on_thought(at)?,
+            Task::WaitOver(id) => self.on_wait_over(id),
+            Task::Fault(kind) => self.on_fault(kind),
+            Task::Watch => {
+                self.check_watch()?;
+                let mut network = self.network.borrow_mut();
+                network.schedule(Duration::from_secs(1), Task::Watch);
+            }
+        }
+        Ok(())
+    }
+
+    // --- Far ends ---
+
+    /// The far end of a link.
+    pub(super) fn far(&mut self, link: LinkId) -> &mut FarEnd {
+        while self.fars.len() <= link as usize {
+            self.fars.push(FarEnd {
+                peer: Far::Gone,
+                outbox: Vec::new(),
+                closing: false,
+            });
+        }
+        &mut self.fars[link as usize]
+    }
+
+    fn far_reads(&mut self, link: LinkId) -> Result<(), String> {
+        match self.far(link).peer {
+            Far::Client(at) => return self.client_reads(link, at),
+            Far::Database(id) => {
+                if self.network.borrow_mut().link(link).reset {
+                    // Noticed at once only by one that reads; bytes that are not there end nothing else.
+                    self.far(link).outbox.clear();
+                }
+                self.database_reads(link, id);
+            }
+            Far::Canceller(_) => {
+                let mut network = self.network.borrow_mut();
+                network.read(link, Way::Out, usize::MAX);
+                let ended = network.has_ended(link, Way::Out);
+                drop(network);
+                if ended {
+                    self.far(link).peer = Far::Gone;
+                    self.far(link).closing = true;
+                    self.write_far(link);
+                }
+            }
+            Far::Gone => {
+                self.network.borrow_mut().read(link, Way::Out, usize::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the network what a far end has to say.
+    pub(super) fn write_far(&mut self, link: LinkId) {
+        self.far(link);
+        let far = &mut self.fars[link as usize];
+        let mut network = self.network.borrow_mut();
+        let sent = network.send(link, Way::In, &far.outbox);
+        far.outbox.drain(..sent);
+        if far.outbox.is_empty() && far.closing {
+            network.end(link, Way::In);
+        }
+    }
+
+    // --- Faults ---
+
+    fn schedule_faults(&mut self) {
+        for kind in 0..6 {
+            let mut network = self.network.borrow_mut();
+            let after = Duration::from_micros(network.rng.between(100, 2_000_000));
+            network.schedule(after, Task::Fault(kind));
+        }
+    }
+
+    fn on_fault(&mut self, kind: usize) {
+        let faults = self.scenario.faults;
+        if self.is_ending && !(kind == 2) {
+            return;
+        }
+        let on = [
+            faults.kills,
+            faults.resets,
+            faults.outages,
+            faults.notices,
+            faults.reloads,
+            faults.drain,
+        ];
+        if !on[kind] {
+            return;
+        }
+        self.report.faults += 1;
+        match kind {
+            0 => self.kill_backend(),
+            1 => self.reset_client(),
+            2 => self.toggle_outage(),
+            3 => self.send_notice(),
+            4 => self.reload(),
+            _ => return self.drain(),
+        }
+        let after = Duration::from_micros(self.rng.between(1_000, 1_500_000));
+        self.network.borrow_mut().schedule(after, Task::Fault(kind));
+    }
+
+    fn reload(&mut self) {
+        let mut limits = random_limits(&mut self.rng, &self.scenario.faults);
+        limits.borrow_timeout = self.scenario.limits.borrow_timeout;
+        self.note(|| format!("fault: reload with {limits:?}"));
+        self.limit_max = self.limit_max.max(limits.connections_max);
+        let snapshot = snapshot(&self.scenario, &limits);
+        self.plan = self
+            .planner
+            .plan(&snapshot)
+            .expect("no TLS, so nothing to fail");
+        for mailbox in &self.mailboxes {
+            mailbox.send(Letter::Load {
+                plan: Arc::clone(&self.plan),
+                listeners: Vec::new(),
+                gone: Vec::new(),
+            });
+        }
+    }
+
+    fn drain(&mut self) {
+        self.note(|| "fault: drain".into());
+        for mailbox in &self.mailboxes {
+            mailbox.send(Letter::Drain);
+        }
+    }
+
+    // --- The trace ---
+
+    /// Remembers what happened, if asked to.
+    pub(super) fn note(&mut self, text: impl FnOnce() -> String) {
+        if self.telling == 0 {
+            return;
+        }
+        if self.last.len() == self.telling {
+            self.last.pop_front();
+        }
+        let now = self
+            .network
+            .try_borrow()
+            .map_or(0, |network| network.now.as_nanos());
+        let line = format!("{:>12.6} {}", now as f64 / 1e9, text());
+        self.last.push_back(line);
+    }
+}
+
+/// An endpoint that listens nowhere: the simulated driver needs no socket, and the null device stands in for it.
+fn new_endpoint() -> NewEndpoint {
+    let null = std::fs::File::open("/dev/null").expect("every Unix has it");
+    NewEndpoint {
+        number: 0,
+        listener: TcpListener::from(std::os::fd::OwnedFd::from(null)),
+        proxy: "p".into(),
+        endpoint: "default".into(),
+    }
+}
+
+fn users(scenario: &Scenario) -> Vec<String> {
+    (0..scenario.users)
+        .map(|number| format!("user{number}"))
+        .collect()
+}
+
+fn snapshot(scenario: &Scenario, limits: &PoolLimits) -> Snapshot {
+    let credentials = users(scenario).into_iter().map(|username| {
+        Arc::new(Credential {
+            username,
+            password: "secret".into(),
+            client_auth: ClientAuth::Md5,
+        })
+    });
+    let target = Target {
+        host: "10.0.0.1".into(),
+        port: 5432,
+        tls: TargetTls {
+            mode: TlsMode::Disable,
+            ..TargetTls::default()
+        },
+    };
+    let proxy = Proxy {
+        name: "p".into(),
+        engine: EngineFamily::Postgres,
+        require_tls: false,
+        idle_client_timeout: Duration::from_secs(1800),
+        clients_max: u32::MAX,
+        connect_rate_max: u32::MAX,
+        login_timeout: Duration::from_secs(3600),
+        tls: None,
+        credentials: credentials.collect(),
+        endpoints: vec![Endpoint {
+            name: "default".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 5432)),
+            role: TargetRole::ReadWrite,
+        }],
+        target_group: TargetGroup {
+            limits: limits.clone(),
+            targets: vec![Arc::new(target)],
+        },
+    };
+    Snapshot {
+        generation: 1,
+        proxies: vec![Arc::new(proxy)],
+    }
+}
+
+fn server(scenario: &Scenario) -> Server {
+    let user = |name: String| User {
+        name,
+        password: None,
+        superuser: false,
+        member_of: scenario.style.roles.clone(),
+    };
+    let names = users(scenario)
+        .into_iter()
+        .chain(scenario.style.roles.clone());
+    Server::new(ServerConfig {
+        users: names.map(user).collect(),
+        max_connections: scenario.max_connections,
+        seed: scenario.seed,
+        ..ServerConfig::default()
+    })
+}
+
+fn peer(scenario: &Scenario, id: u32, rng: &mut SplitMix64) -> Peer {
+    let user = users(scenario).swap_remove(rng.below(scenario.users as u64) as usize);
+    let database = format!("db{}", rng.below(scenario.databases as u64));
+    let authenticator = Md5 {
+        user: user.clone(),
+        password: "secret".into(),
+    };
+    let config = ClientConfig {
+        id,
+        user,
+        database,
+        authenticator: Box::new(authenticator),
+        tolerated: scenario.tolerated(),
+        tolerates_close: scenario.tolerates_close(),
+        defaults: default_settings(),
+    };
+    Peer {
+        client: ScriptedClient::new(config, program(rng.next_u64(), id, &scenario.style)),
+        link: None,
+        is_slow: rng.chance(scenario.slow_percent),
+        is_thinking: false,
+        since: Instant::ZERO,
+    }
+}

@@ -247,8 +247,17 @@ impl Parser {
             "true" => return Ok(Expr::Bool(true)),
             "false" => return Ok(Expr::Bool(false)),
             "current_user" | "session_user" => return Ok(Expr::Call(word, Vec::new())),
+            // All functions are in this schema.
+            "pg_catalog" if self.symbol('.') => {
+                let name = self.name()?;
+                return self.call(name, depth);
+            }
             _ => {}
         }
+        self.call(word, depth)
+    }
+
+    fn call(&mut self, word: String, depth: usize) -> Result<Expr, PgError> {
         let open = self.symbol('(');
         self.expect(open)?;
         let mut args = Vec::new();
@@ -433,6 +442,16 @@ mod tests {
         assert!(
             matches!(&statements[..], [Statement::Query(Query::List(list))] if list.len() == 3)
         );
+    }
+
+    #[test]
+    fn functions_may_be_named_with_their_schema() {
+        let statements = parse("SELECT pg_catalog.set_config('a.b','c',false)").expect("valid");
+        assert_eq!(
+            statements,
+            parse("SELECT set_config('a.b', 'c', false)").expect("valid")
+        );
+        assert!(parse("SELECT public.f()").is_err());
     }
 
     #[test]

@@ -27,6 +27,8 @@ mod wire;
 mod xact;
 
 #[cfg(test)]
+mod conversations;
+#[cfg(test)]
 mod direct;
 
 pub use backend::{Backend, Column};

@@ -142,8 +142,11 @@ impl Connection {
                 if matches!(session.stop, Stop::Waiting(_)) {
                     return Ok(None);
                 }
-                let Some(frame) = split_frame(&self.inbox, shared.message_bytes_max())? else {
-                    return Ok(None);
+                let frame = match split_frame(&self.inbox, shared.message_bytes_max()) {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => return Ok(None),
+                    // As PostgreSQL: an impossible length is logged and not answered.
+                    Err(_) => return Ok(Some(Next::Close)),
                 };
                 let size = frame.size;
                 let next = session.on_frame(shared, frame.kind, frame.body);
@@ -190,8 +193,10 @@ impl Connection {
         let Phase::Password(startup) = &self.phase else {
             return Ok(None);
         };
-        let Some(frame) = split_frame(&self.inbox, AUTH_BYTES_MAX)? else {
-            return Ok(None);
+        let frame = match split_frame(&self.inbox, AUTH_BYTES_MAX) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(None),
+            Err(_) => return Ok(Some(Next::Close)),
         };
         if frame.kind != b'p' {
             let message = format!(

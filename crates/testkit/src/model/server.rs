@@ -95,7 +95,7 @@ pub struct ServerConfig {
     pub superuser_reserved_connections: u32,
     /// Settings that differ from PostgreSQL's defaults, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
-    /// Largest message body in bytes; longer ones end the connection with 08P01.
+    /// Largest message body in bytes; longer ones end the connection without an answer, as in PostgreSQL.
     pub message_bytes_max: usize,
     /// Where cancel keys come from.
     pub seed: u64,

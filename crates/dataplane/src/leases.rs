@@ -18,12 +18,20 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Does what the pools ordered, until they have nothing more to say.
     pub(crate) fn settle(&mut self) {
         self.finish_releases();
-        while let Some(order) = self
-            .pool_orders
-            .pop_front()
-            .or_else(|| self.pools.next_order())
-        {
-            self.obey_pools(order);
+        loop {
+            let order = self
+                .pool_orders
+                .pop_front()
+                .or_else(|| self.pools.next_order());
+            if let Some(order) = order {
+                self.obey_pools(order);
+            } else if let Some(ticket) = self.refeed.pop() {
+                if self.clients.holds(ticket) {
+                    self.feed_client_inbox(ticket.index);
+                }
+            } else {
+                return;
+            }
             self.finish_releases();
         }
     }
@@ -229,6 +237,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         client.lease = None;
         client.asked_at = None;
+        if !client.inbox.bytes.is_empty() {
+            self.refeed.push(client.ticket);
+        }
         if client.pin.take().is_some() {
             block.database_connections_currently_session_pinned.sub(1);
         }

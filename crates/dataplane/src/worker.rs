@@ -10,7 +10,7 @@
 
 use crate::connection::{Backend, Client, Places, Whose, listener_token, whose};
 use crate::driver::{Driver, Event};
-use crate::mailbox::{Letter, Mailbox};
+use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::plan::Plan;
 use crate::plane::NewEndpoint;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
@@ -75,6 +75,8 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) pool_orders: VecDeque<PoolOrder>,
     /// Backends released by the engine and not yet given to the pools.
     pub(crate) releasing: Vec<u32>,
+    /// Clients that kept input while they held a backend and have none now.
+    pub(crate) refeed: Vec<Ticket>,
     /// What dials are for, until they are connected.
     pub(crate) cancel_purposes: HashMap<u32, Purpose>,
     /// Startup parameters of dedicated backends, until they are connected.
@@ -111,6 +113,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             orders: Orders::default(),
             pool_orders: VecDeque::new(),
             releasing: Vec::new(),
+            refeed: Vec::new(),
             cancel_purposes: HashMap::new(),
             dedicated_parameters: HashMap::new(),
             announced_limits: HashMap::new(),

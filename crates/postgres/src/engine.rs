@@ -7,12 +7,13 @@ use crate::client_login::ClientLogin;
 use crate::errors;
 use crate::exchange::{Exchange, Expect};
 use crate::from_backend::{FromBackend, tell_reports};
-use crate::from_client::{FromClient, without_backend};
+use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::reports::{ReportInterner, Reports};
 use crate::session::{Admitting, Prepared, Session, Stage};
 use crate::statements::Statements;
 use crate::tracking::{self, Tracker};
+use crate::unleased;
 use crate::wire::{self, write};
 use forebay_core::engine::{BackendFacts, ClientFacts, Engine, Farewell, Purpose, TlsFacts};
 use forebay_core::orders::{Order, Orders};
@@ -163,7 +164,7 @@ impl Engine for Postgres {
             (Stage::Login(login), _) => login.on_bytes(&mut shared.logins, input, orders),
             // Nothing is due from the client before it was told that it may begin.
             (Stage::Admission(_), _) => orders.push(Order::Pause),
-            (Stage::Ready, None) => without_backend(session, input, orders),
+            (Stage::Ready, None) => unleased::on_bytes(&shared.statements, session, input, orders),
             (Stage::Ready, Some(backend)) => {
                 FromClient::new(shared, session, backend, now, orders).run(input)
             }

@@ -26,10 +26,10 @@ pub enum Expect {
     ReparseUnnamed,
     /// An error that says that this name is taken; ours must be replaced by the client's.
     DuplicateName(Box<[u8]>),
-    /// BindComplete.
-    Bind,
-    /// ParameterDescription, if it is about a statement, and RowDescription or NoData.
-    Describe,
+    /// BindComplete. Holds the client's name of a statement that we renamed and whose Parse an earlier segment may yet fail.
+    Bind(Option<Box<[u8]>>),
+    /// ParameterDescription, if it is about a statement, and RowDescription or NoData. Holds a name as `Bind` does.
+    Describe(Option<Box<[u8]>>),
     /// Whatever an Execute returns, up to CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Option<Arc<Statement>>),
     /// CloseComplete.
@@ -298,10 +298,10 @@ mod tests {
     fn an_error_skips_to_the_next_sync_and_no_further() {
         let mut exchange = Exchange::new();
         for expect in [
-            Expect::Bind,
+            Expect::Bind(None),
             Expect::Execute(None),
             sync(),
-            Expect::Bind,
+            Expect::Bind(None),
             sync(),
         ] {
             exchange.push(expect);
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn without_a_sync_the_skipping_goes_on_until_one_is_sent() {
         let mut exchange = Exchange::new();
-        exchange.push(Expect::Bind);
+        exchange.push(Expect::Bind(None));
         exchange.open_segment = true;
         exchange.skip_to_sync(|_| {});
         assert!(exchange.skipping && !exchange.is_clean());
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_query_behind_an_extended_error_is_skipped_like_the_rest() {
         let mut exchange = Exchange::new();
-        for expect in [Expect::Bind, Expect::PlainQuery(Instant::ZERO)] {
+        for expect in [Expect::Bind(None), Expect::PlainQuery(Instant::ZERO)] {
             exchange.push(expect);
         }
         exchange.skip_to_sync(|_| {});

@@ -48,7 +48,13 @@ impl<'a> FromBackend<'a> {
         session: Option<&'a mut Session>,
         orders: &'a mut Orders<Work>,
     ) -> FromBackend<'a> {
-        FromBackend { shared, backend, session, orders, released: false }
+        FromBackend {
+            shared,
+            backend,
+            session,
+            orders,
+            released: false,
+        }
     }
 }
 
@@ -205,8 +211,11 @@ impl FromBackend<'_> {
             );
         }
         tell_reports(session, self.backend, self.orders);
+        // What the client asked meanwhile may be ours to answer.
+        answer_locals(session, self.backend, self.orders);
         if held {
-            self.orders.push(Order::Resume);
+            // The lease was taken for what the client has asked and not been able to send yet.
+            return self.orders.push(Order::Resume);
         }
         self.release_if_clean();
     }
@@ -242,13 +251,16 @@ impl FromBackend<'_> {
     fn reply(&mut self, kind: u8, header: Header, rest: &[u8]) -> Step {
         let exchange = &mut self.backend.exchange;
         let (pop, show) = match (kind, exchange.front()) {
-            (b'1', Some(Expect::Parse(parse))) => (true, parse.client_name.is_some()),
+            (b'1', Some(Expect::Parse(parse))) => {
+                parse.statement.prove();
+                (true, parse.client_name.is_some())
+            }
             (b'1', Some(Expect::ParseUnnamed)) => (true, true),
             (b'1', Some(Expect::ReparseUnnamed)) => (true, false),
-            (b'2', Some(Expect::Bind)) => (true, true),
+            (b'2', Some(Expect::Bind(_))) => (true, true),
             (b'3', Some(Expect::Close { swallow })) => (true, !swallow),
-            (b't', Some(Expect::Describe)) => (false, true),
-            (b'T' | b'n', Some(Expect::Describe)) => (true, true),
+            (b't', Some(Expect::Describe(_))) => (false, true),
+            (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
             (b's' | b'I', Some(Expect::Execute(_))) => (true, true),
             (b'V', Some(Expect::Function(_))) => (false, true),
             (b'T' | b'I' | b'H' | b'G' | b'c', Some(Expect::PlainQuery(_) | Expect::Query(_))) => {
@@ -390,17 +402,30 @@ impl FromBackend<'_> {
         self.backend.exchange.failed = true;
         let (replaced, extended) = match self.backend.exchange.front() {
             Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
-            Some(Expect::DuplicateName(name)) => (Some(name.clone()), true),
+            Some(Expect::DuplicateName(name)) => (Some((name.clone(), "already exists")), true),
+            Some(Expect::Bind(Some(name)) | Expect::Describe(Some(name)))
+                if ErrorFields::read(body).code == b"26000" =>
+            {
+                (Some((name.clone(), "does not exist")), true)
+            }
             Some(Expect::Sync(_)) | None => (None, false),
             Some(_) => (None, true),
         };
         self.backend.exchange.copying_in = false;
         let step = match replaced {
-            Some(name) if header.len <= rest.len() => {
-                let name = String::from_utf8_lossy(&name).into_owned();
-                let text = format!("prepared statement \"{name}\" already exists");
+            Some((name, what)) if header.len <= rest.len() => {
+                // The name that the server speaks of is ours.
+                let text = format!(
+                    "prepared statement \"{}\" {what}",
+                    String::from_utf8_lossy(&name)
+                );
+                let code = if what == "already exists" {
+                    "42P05"
+                } else {
+                    "26000"
+                };
                 self.orders
-                    .to_client(|out| write::error(out, "ERROR", "42P05", &text));
+                    .to_client(|out| write::error(out, "ERROR", code, &text));
                 self.orders.swallow(header.len);
                 Step::Took(header.len)
             }
@@ -460,7 +485,15 @@ impl FromBackend<'_> {
         let Some(session) = self.session.as_deref_mut() else {
             return self.hide(header, rest);
         };
-        session.reports = Arc::clone(&self.backend.reports);
+        let name = Fields(body).string().unwrap_or_default();
+        if session.tracker.restores(name) {
+            // Not what the session has: the client's own value is set again right away.
+            return self.hide(header, rest);
+        }
+        session.reports = self
+            .shared
+            .reports
+            .only(&session.reports, &self.backend.reports, name);
         let exchange = &self.backend.exchange;
         if news && !exchange.tracked {
             // A setting changed and no statement that is tracked explains it.

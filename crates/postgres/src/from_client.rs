@@ -47,49 +47,6 @@ pub struct FromClient<'a> {
     requests: u32,
 }
 
-/// Bytes of a client that has no backend: a few messages need none. Returns whether all of `input` was consumed.
-pub fn without_backend(session: &mut Session, mut input: &[u8], orders: &mut Orders<Work>) {
-    while !input.is_empty() {
-        let header = match wire::header(input) {
-            Ok(Some(header)) => header,
-            Ok(None) => return orders.push(Order::Need(HEADER_BYTES)),
-            Err(error) => return orders.refuse(Refusal::ProtocolViolation(error.as_str())),
-        };
-        let small = matches!(header.kind, b'S' | b'H' | b'C') && header.len <= NAMES_BYTES_MAX;
-        if small && header.len > input.len() {
-            return orders.push(Order::Need(header.len));
-        }
-        match header.kind {
-            b'X' => return orders.push(Order::Close(CloseReason::ClientQuit)),
-            b'S' => orders.to_client(|out| write::ready_for_query(out, b'I')),
-            b'H' => {}
-            b'C' if small && closes_own(session, &input[HEADER_BYTES..header.len]) => {
-                orders.to_client(|out| out.extend_from_slice(write::CLOSE_COMPLETE));
-            }
-            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'd' | b'c' | b'f' => {
-                return orders.push(Order::Lease);
-            }
-            _ => return orders.refuse(Refusal::ProtocolViolation("invalid frontend message type")),
-        }
-        orders.swallow(header.len);
-        input = &input[header.len..];
-    }
-}
-
-/// Whether a Close is about one of the client's own names, or about nothing that a backend could still have.
-fn closes_own(session: &mut Session, body: &[u8]) -> bool {
-    match body {
-        [b'S', 0] => {
-            session.unnamed = None;
-            true
-        }
-        [b'S', name @ .., 0] => session.prepared.remove(name) || session.pin.is_none(),
-        // Portals end with their transaction.
-        [b'P', .., 0] => true,
-        _ => false,
-    }
-}
-
 impl<'a> FromClient<'a> {
     /// Ready to look.
     pub fn new(
@@ -148,7 +105,10 @@ impl<'a> FromClient<'a> {
         let exchange = &mut self.backend.exchange;
         match header.kind {
             b'X' => {
-                self.orders.push(Order::Close(CloseReason::ClientQuit));
+                // What was asked before is still answered.
+                if exchange.is_empty() || exchange.skipping {
+                    self.orders.push(Order::Close(CloseReason::ClientQuit));
+                }
                 return Step::Stop;
             }
             b'S' => return self.sync(header, rest),
@@ -491,6 +451,11 @@ impl<'a> FromClient<'a> {
         }
     }
 
+    /// The client's name of a statement, if a segment under way may yet fail its Parse: the server would then speak of our name.
+    fn in_doubt(&self, name: &[u8]) -> Option<Box<[u8]>> {
+        (self.backend.exchange.segments() > 0).then(|| name.into())
+    }
+
     fn bind(&mut self, header: Header, rest: &[u8]) -> Step {
         let seen = &rest[HEADER_BYTES..header.len.min(rest.len())];
         let mut fields = Fields(seen);
@@ -507,17 +472,18 @@ impl<'a> FromClient<'a> {
             self.backend
                 .exchange
                 .bind_portal(portal, self.session.unnamed.as_ref());
-            self.backend.exchange.push(Expect::Bind);
+            self.backend.exchange.push(Expect::Bind(None));
             return Step::Took(self.pass(header.len, rest));
         }
         let Some(statement) = self.session.prepared.get(name).cloned() else {
             // The server says that there is no such statement.
-            self.backend.exchange.push(Expect::Bind);
+            self.backend.exchange.push(Expect::Bind(None));
             return Step::Took(self.pass(header.len, rest));
         };
         self.ensure_prepared(&statement);
         self.backend.exchange.bind_portal(portal, Some(&statement));
-        self.backend.exchange.push(Expect::Bind);
+        let doubtful = self.in_doubt(name);
+        self.backend.exchange.push(Expect::Bind(doubtful));
         let head = HEADER_BYTES + portal.len() + 1 + name.len() + 1;
         self.orders.to_backend(|out| {
             let renamed = statement.name.as_bytes();
@@ -542,7 +508,8 @@ impl<'a> FromClient<'a> {
             [b'S', name @ .., 0] => {
                 if let Some(statement) = self.session.prepared.get(name).cloned() {
                     self.ensure_prepared(&statement);
-                    self.backend.exchange.push(Expect::Describe);
+                    let doubtful = self.in_doubt(name);
+                    self.backend.exchange.push(Expect::Describe(doubtful));
                     self.orders.to_backend(|out| {
                         write::message(out, b'D', |out| {
                             out.push(b'S');
@@ -556,7 +523,7 @@ impl<'a> FromClient<'a> {
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
         }
-        self.backend.exchange.push(Expect::Describe);
+        self.backend.exchange.push(Expect::Describe(None));
         Step::Took(self.pass(header.len, rest))
     }
 

@@ -27,6 +27,7 @@ pub mod session;
 pub mod sql;
 pub mod statements;
 pub mod tracking;
+pub mod unleased;
 pub mod wire;
 
 pub use engine::Postgres;

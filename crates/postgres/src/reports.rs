@@ -60,6 +60,22 @@ impl ReportInterner {
             }
         }
     }
+
+    /// `from` with one value changed to what `to` says.
+    pub fn only(&mut self, from: &Arc<Reports>, to: &Arc<Reports>, name: &[u8]) -> Arc<Reports> {
+        match to.binary_search_by(|(known, _)| (**known).cmp(name)) {
+            Ok(at) => {
+                let changed = self.with(from, name, &to[at].1);
+                // Mostly they are the same now, and then one value is enough for both.
+                if *changed == **to {
+                    Arc::clone(to)
+                } else {
+                    changed
+                }
+            }
+            Err(_) => Arc::clone(from),
+        }
+    }
 }
 
 /// What `to` says that `from` does not.

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_core::settings::Value;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Longest statement text that is kept for being prepared again; longer ones pin.
@@ -41,6 +42,8 @@ pub struct Statement {
     pub types: Box<[u8]>,
     /// What executing it does.
     pub effect: Effect,
+    /// Whether some backend has prepared it.
+    proven: AtomicBool,
     /// What CommandComplete shall say, where `text` is a stand-in for what the client wrote.
     pub tag: Option<&'static [u8]>,
 }
@@ -94,6 +97,15 @@ impl Statements {
         statement
     }
 
+    /// The statement with this text and these types, if a backend is known to have prepared it.
+    pub fn proven(&self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Option<Arc<Statement>> {
+        let known = self
+            .table
+            .get(&self.name(tracker, text, types))
+            .and_then(Weak::upgrade)?;
+        known.is_proven().then_some(known)
+    }
+
     fn name(&self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Name {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut part = |bytes: &[u8]| {
@@ -130,8 +142,19 @@ impl Statement {
             text: text.into(),
             types: types.into(),
             effect,
+            proven: AtomicBool::new(false),
             tag: None,
         }
+    }
+
+    /// Whether some backend has prepared it: then a client that prepares it too need not wait for one to be told so.
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// A backend has prepared it.
+    pub fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
     }
 
     /// This statement with a text that does nothing.
@@ -148,6 +171,7 @@ impl Statement {
             text: STAND_IN.into(),
             types,
             effect,
+            proven: AtomicBool::new(self.is_proven()),
             tag: Some(tag),
         })
     }

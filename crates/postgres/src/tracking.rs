@@ -232,6 +232,15 @@ impl Tracker {
         (!sql.is_empty()).then_some(sql)
     }
 
+    /// Whether the backend lost this setting of the baseline to a RESET and is about to be given it again.
+    pub fn restores(&self, name: &[u8]) -> bool {
+        let pending = self.pending.as_ref();
+        pending.is_some_and(|pending| {
+            let known = |restored: &str| restored.as_bytes().eq_ignore_ascii_case(name);
+            pending.restore.iter().any(|restored| known(restored))
+        })
+    }
+
     /// What decides the meaning of a statement's text at the time it is parsed, for naming it.
     pub fn meaning(&self, mut visit: impl FnMut(&str, &Value)) {
         let map = self.current_map();

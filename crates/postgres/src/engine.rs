@@ -60,6 +60,7 @@ fn welcome(session: &mut Session, reports: &Arc<Reports>, orders: &mut Orders<Wo
     };
     let admitted = admitting.admitted;
     session.reports = Arc::clone(reports);
+    session.welcome = Arc::clone(reports);
     session.secret = admitted.secret;
     orders.to_client(|out| {
         out.extend_from_slice(write::AUTHENTICATION_OK);
@@ -140,6 +141,7 @@ impl Engine for Postgres {
             secret: Box::default(),
             tracker: Tracker::new(shared.settings.empty()),
             reports: shared.reports.intern(Vec::new()),
+            welcome: shared.reports.intern(Vec::new()),
             prepared: Prepared::default(),
             unnamed: None,
             pin: None,

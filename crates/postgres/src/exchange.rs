@@ -95,6 +95,17 @@ pub struct LocalClose {
     pub statement: Arc<Statement>,
 }
 
+/// How far a RESET has come that takes away values which the client began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restoring {
+    /// There is none.
+    No,
+    /// It was sent: what comes behind its segment waits until the values are set again.
+    Sent,
+    /// Something waits.
+    Awaited,
+}
+
 impl Expect {
     /// Whether ReadyForQuery ends it.
     pub fn ends_segment(&self) -> bool {
@@ -136,6 +147,8 @@ pub struct Exchange {
     pub tracked: bool,
     /// The segment that is being answered did things that only the server knows.
     pub opaque: bool,
+    /// What becomes of a RESET that takes away values which the client began with.
+    pub restoring: Restoring,
     /// Portals whose execution matters.
     pub portals: Vec<(Box<[u8]>, Arc<Statement>)>,
 }
@@ -159,6 +172,7 @@ impl Exchange {
             discarding: false,
             tracked: false,
             opaque: false,
+            restoring: Restoring::No,
             portals: Vec::new(),
         }
     }
@@ -179,6 +193,12 @@ impl Exchange {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.expects.is_empty()
+    }
+
+    /// Whether nothing of the client's is due.
+    pub fn expects_only_replay(&self) -> bool {
+        let mut expects = self.expects.iter();
+        expects.all(|expect| matches!(expect, Expect::Replay))
     }
 
     /// Number of entries.

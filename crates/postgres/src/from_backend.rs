@@ -4,7 +4,7 @@
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{Expect, LocalClose};
+use crate::exchange::{Expect, LocalClose, Restoring};
 use crate::from_client::answer_locals;
 use crate::login_cache::Work;
 use crate::pinning;
@@ -534,7 +534,6 @@ impl FromBackend<'_> {
         if status == b'I' && !exchange.portals.is_empty() {
             exchange.portals.clear();
         }
-        let restore = session.tracker.take_restore().filter(|_| !failed);
         if session.tracker.is_pending() {
             session
                 .tracker
@@ -543,16 +542,66 @@ impl FromBackend<'_> {
         if !Arc::ptr_eq(&self.backend.label, session.tracker.committed()) {
             self.backend.label = Arc::clone(session.tracker.committed());
         }
+        // In a failed transaction nothing can be set.
+        let restore = if status == b'E' {
+            None
+        } else {
+            session.tracker.take_restore()
+        };
+        if let Some(restore) = &restore {
+            self.tell_restored(&restore.names);
+        }
         let step = self.pass(header, rest);
         self.orders.push(Order::Answered { since });
-        if let Some(sql) = restore {
+        if let Some(restore) = restore.filter(|restore| !restore.sql.is_empty()) {
             self.orders
-                .to_backend(|out| write::query(out, sql.as_bytes()));
+                .to_backend(|out| write::query(out, restore.sql.as_bytes()));
             self.backend.exchange.push(Expect::Replay);
         }
         self.answer_locals();
+        if self.end_restoring() {
+            return step;
+        }
         self.release_if_clean();
         step
+    }
+
+    /// What was reset has the client's values again, or will have them before anything else is done.
+    fn tell_restored(&mut self, names: &[Box<str>]) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let welcome = Arc::clone(&session.welcome);
+        for (name, value) in welcome.iter() {
+            let restored = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+            let Some(known) = names.iter().find(|known| restored(known)) else {
+                continue;
+            };
+            if !session.tracker.is_at_baseline(known) {
+                continue;
+            }
+            let reports = self.shared.reports.with(&session.reports, name, value);
+            if !Arc::ptr_eq(&reports, &session.reports) {
+                session.reports = reports;
+                self.orders
+                    .to_client(|out| write::parameter_status(out, name, value));
+            }
+        }
+    }
+
+    /// The client may go on; true when it waits to do so, with this lease.
+    fn end_restoring(&mut self) -> bool {
+        let exchange = &mut self.backend.exchange;
+        let only_ours = exchange.expects_only_replay();
+        if exchange.restoring == Restoring::No || !only_ours || exchange.open_segment {
+            return false;
+        }
+        let awaited = exchange.restoring == Restoring::Awaited;
+        exchange.restoring = Restoring::No;
+        if awaited {
+            self.orders.push(Order::Resume);
+        }
+        awaited
     }
 
     fn release_if_clean(&mut self) {

@@ -4,7 +4,7 @@
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse};
+use crate::exchange::{Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse, Restoring};
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::session::{PREPARED_MAX, Session};
@@ -95,10 +95,24 @@ impl<'a> FromClient<'a> {
             return Step::Stop;
         }
         match wire::header(rest) {
+            Ok(Some(header)) if self.must_wait(header) => {
+                self.backend.exchange.restoring = Restoring::Awaited;
+                self.orders.push(Order::Pause);
+                Step::Stop
+            }
             Ok(Some(header)) => self.message(header, rest),
             Ok(None) => Step::Need(HEADER_BYTES),
             Err(error) => self.violation(error.as_str()),
         }
+    }
+
+    /// Whether a message would be understood by the backend before it has the client's values again.
+    fn must_wait(&self, header: Header) -> bool {
+        let exchange = &self.backend.exchange;
+        exchange.restoring != Restoring::No
+            && !exchange.open_segment
+            // COPY data belong to what was sent.
+            && !matches!(header.kind, b'd' | b'c' | b'f')
     }
 
     fn message(&mut self, header: Header, rest: &[u8]) -> Step {
@@ -199,6 +213,9 @@ impl<'a> FromClient<'a> {
 
     /// What a statement does the moment it is sent, whatever becomes of it.
     fn note(&mut self, effect: &Effect) {
+        if self.session.tracker.loses_baseline(effect) {
+            self.backend.exchange.restoring = Restoring::Sent;
+        }
         match effect {
             Effect::Pure => return,
             Effect::Opaque => {}

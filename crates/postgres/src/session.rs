@@ -21,6 +21,8 @@ pub struct Session {
     pub tracker: Tracker,
     /// The reported settings as it knows them.
     pub reports: Arc<Reports>,
+    /// The reported settings as it was welcomed with them.
+    pub welcome: Arc<Reports>,
     /// Its named statements.
     pub prepared: Prepared,
     /// Its unnamed statement, if it has one that a later Bind may use.

@@ -22,14 +22,25 @@ pub struct Tracker {
     baseline: Arc<Settings>,
     /// Only while the open transaction has set something or has savepoints.
     pending: Option<Box<Pending>>,
+    /// What a committed RESET took away on the backend and must be set again there.
+    restore: Vec<Box<str>>,
 }
 
 /// The open transaction's own values: one frame for it, one for each savepoint.
 #[derive(Debug)]
 struct Pending {
     frames: Vec<Frame>,
-    /// Baseline values that a RESET took away on the backend and that must be set again there.
+    /// Settings of the baseline that a RESET took away on the backend.
     restore: Vec<Box<str>>,
+}
+
+/// What must be set again on the backend because a RESET brought back its default instead of the client's baseline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// Statements, each ended by a semicolon.
+    pub sql: String,
+    /// The settings.
+    pub names: Vec<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +57,7 @@ impl Tracker {
             committed: Arc::clone(&baseline),
             baseline,
             pending: None,
+            restore: Vec::new(),
         }
     }
 
@@ -144,7 +156,9 @@ impl Tracker {
         if commit && self.current_map() != self.committed.map() {
             self.committed = interner.intern(self.current_map().clone());
         }
-        self.pending = None;
+        if let Some(mut pending) = self.pending.take().filter(|_| commit) {
+            self.restore.append(&mut pending.restore);
+        }
     }
 
     fn rollback_to(&mut self, name: &str) {
@@ -217,28 +231,49 @@ impl Tracker {
             .extend(baseline.map().keys().cloned());
     }
 
-    /// What must be set again on the backend because a RESET brought back the backend's default instead of the client's baseline.
-    pub fn take_restore(&mut self) -> Option<String> {
-        let pending = self.pending.as_mut()?;
-        if pending.restore.is_empty() {
+    /// Whether this takes values of the baseline away on the backend.
+    pub fn loses_baseline(&self, effect: &Effect) -> bool {
+        let has = |name: &str| self.baseline.map().contains_key(name);
+        match effect {
+            Effect::Reset(name) => has(name),
+            Effect::Set { name, value } => *value == SetValue::Default && has(name),
+            Effect::SetMany(values) => values
+                .iter()
+                .any(|(name, value)| *value == SetValue::Default && has(name)),
+            Effect::ResetAll | Effect::DiscardAll => !self.baseline.map().is_empty(),
+            _ => false,
+        }
+    }
+
+    /// What must be set again on the backend now, after the boundary was noted.
+    pub fn take_restore(&mut self) -> Option<Restore> {
+        let mut names = std::mem::take(&mut self.restore);
+        if let Some(pending) = self.pending.as_mut() {
+            names.append(&mut pending.restore);
+        }
+        if names.is_empty() {
             return None;
         }
         let mut sql = String::new();
-        for name in std::mem::take(&mut pending.restore) {
-            if let Some(value) = self.baseline.map().get(&name) {
-                push_set(&mut sql, &name, value);
+        for name in &names {
+            // As the session sees it now: a rollback to a savepoint may have undone the RESET.
+            if let Some(value) = self.current(name) {
+                push_set(&mut sql, name, value);
             }
         }
-        (!sql.is_empty()).then_some(sql)
+        Some(Restore { sql, names })
+    }
+
+    /// Whether a setting has the value that the session began with.
+    pub fn is_at_baseline(&self, name: &str) -> bool {
+        self.current(name) == self.baseline.map().get(name)
     }
 
     /// Whether the backend lost this setting of the baseline to a RESET and is about to be given it again.
     pub fn restores(&self, name: &[u8]) -> bool {
-        let pending = self.pending.as_ref();
-        pending.is_some_and(|pending| {
-            let known = |restored: &str| restored.as_bytes().eq_ignore_ascii_case(name);
-            pending.restore.iter().any(|restored| known(restored))
-        })
+        let pending = self.pending.iter().flat_map(|pending| &pending.restore);
+        let mut names = pending.chain(&self.restore);
+        names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
     }
 
     /// What decides the meaning of a statement's text at the time it is parsed, for naming it.

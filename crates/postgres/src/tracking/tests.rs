@@ -156,8 +156,10 @@ fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
     let mut world = World::new(&[("a", "base"), ("b", "base")]);
     world.complete(set("a", "1"), "SET").ready(b'I', false);
     world.complete(Effect::Reset("a".into()), "RESET");
+    assert!(world.tracker.restores(b"A") && !world.tracker.restores(b"b"));
+    let restored = world.tracker.take_restore().map(|restore| restore.sql);
     assert_eq!(
-        world.tracker.take_restore().as_deref(),
+        restored.as_deref(),
         Some("SELECT pg_catalog.set_config('a','base',false);")
     );
     assert_eq!(world.tracker.take_restore(), None);
@@ -240,4 +242,32 @@ fn a_backend_in_doubt_is_reset_whatever_it_is_thought_to_hold() {
 #[test]
 fn the_list_of_infallible_settings_is_sorted_for_its_search() {
     assert!(INFALLIBLE.is_sorted());
+}
+
+#[test]
+fn what_a_reset_took_is_restored_although_its_transaction_ended_in_the_same_segment() {
+    let mut world = World::new(&[("a", "base")]);
+    world.complete(Effect::Begin, "BEGIN");
+    world.complete(Effect::ResetAll, "RESET");
+    world.complete(Effect::Commit { chain: false }, "COMMIT");
+    world.ready(b'I', false);
+    let restored = world.tracker.take_restore().expect("committed");
+    assert_eq!(
+        restored.sql,
+        "SELECT pg_catalog.set_config('a','base',false);"
+    );
+    world.complete(Effect::ResetAll, "RESET");
+    world.complete(Effect::Rollback { chain: false }, "ROLLBACK");
+    assert_eq!(world.ready(b'I', false).tracker.take_restore(), None);
+}
+
+#[test]
+fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
+    let mut world = World::new(&[("a", "base")]);
+    world.complete(set("a", "1"), "SET");
+    world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
+    world.complete(Effect::Reset("a".into()), "RESET");
+    world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
+    let restored = world.ready(b'T', false).tracker.take_restore();
+    assert_eq!(restored.expect("in doubt").sql, "SET a TO 1;");
 }

@@ -319,7 +319,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Phase::Login | Phase::Cancelling => block.client_connections_in_setup.sub(1),
             Phase::Ready => {}
         }
-        self.driver.close(client.handle, after_sending);
+        // One that said goodbye behind its last request still reads the answer.
+        let unread = reason == CloseReason::ClientQuit && self.driver.unsent(client.handle) > 0;
+        self.driver.close(client.handle, after_sending || unread);
         if let Some(backend) = client.lease {
             self.part_from_vanished(backend, client.pin.is_some());
         }

@@ -26,10 +26,10 @@ pub enum Expect {
     ReparseUnnamed,
     /// An error that says that this name is taken; ours must be replaced by the client's.
     DuplicateName(Box<[u8]>),
-    /// BindComplete. Holds the client's name of a statement that we renamed and whose Parse an earlier segment may yet fail.
-    Bind(Option<Box<[u8]>>),
-    /// ParameterDescription, if it is about a statement, and RowDescription or NoData. Holds a name as `Bind` does.
-    Describe(Option<Box<[u8]>>),
+    /// BindComplete.
+    Bind(About),
+    /// ParameterDescription, if it is about a statement, and RowDescription or NoData.
+    Describe(About),
     /// Whatever an Execute returns, up to CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Option<Arc<Statement>>),
     /// CloseComplete.
@@ -55,6 +55,15 @@ pub enum Expect {
     Cleaning,
     /// No reply: where the client ended its COPY data.
     CopyEnd,
+}
+
+/// Which statement a Bind or Describe is about, as far as an error would have to know.
+#[derive(Debug, Default)]
+pub struct About {
+    /// A statement with a name of ours.
+    pub statement: Option<Arc<Statement>>,
+    /// The client's name for it, when a segment under way may yet fail its Parse: the server would then speak of our name.
+    pub client_name: Option<Box<[u8]>>,
 }
 
 /// A Parse under a name of ours.
@@ -318,10 +327,10 @@ mod tests {
     fn an_error_skips_to_the_next_sync_and_no_further() {
         let mut exchange = Exchange::new();
         for expect in [
-            Expect::Bind(None),
+            Expect::Bind(About::default()),
             Expect::Execute(None),
             sync(),
-            Expect::Bind(None),
+            Expect::Bind(About::default()),
             sync(),
         ] {
             exchange.push(expect);
@@ -336,7 +345,7 @@ mod tests {
     #[test]
     fn without_a_sync_the_skipping_goes_on_until_one_is_sent() {
         let mut exchange = Exchange::new();
-        exchange.push(Expect::Bind(None));
+        exchange.push(Expect::Bind(About::default()));
         exchange.open_segment = true;
         exchange.skip_to_sync(|_| {});
         assert!(exchange.skipping && !exchange.is_clean());
@@ -347,7 +356,10 @@ mod tests {
     #[test]
     fn a_query_behind_an_extended_error_is_skipped_like_the_rest() {
         let mut exchange = Exchange::new();
-        for expect in [Expect::Bind(None), Expect::PlainQuery(Instant::ZERO)] {
+        for expect in [
+            Expect::Bind(About::default()),
+            Expect::PlainQuery(Instant::ZERO),
+        ] {
             exchange.push(expect);
         }
         exchange.skip_to_sync(|_| {});

@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Longest message that is read whole; errors beyond are counted through.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
+/// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
+const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
+
 /// What became of the message at the front of the input.
 enum Step {
     Took(usize),
@@ -403,10 +406,15 @@ impl FromBackend<'_> {
         let (replaced, extended) = match self.backend.exchange.front() {
             Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
             Some(Expect::DuplicateName(name)) => (Some((name.clone(), "already exists")), true),
-            Some(Expect::Bind(Some(name)) | Expect::Describe(Some(name)))
-                if ErrorFields::read(body).code == b"26000" =>
-            {
-                (Some((name.clone(), "does not exist")), true)
+            Some(Expect::Bind(about) | Expect::Describe(about)) => {
+                let code = ErrorFields::read(body).code;
+                if code == CACHED_PLAN_CHANGED
+                    && let Some(statement) = &about.statement
+                {
+                    self.shared.statements.renew(statement);
+                }
+                let name = about.client_name.clone().filter(|_| code == b"26000");
+                (name.map(|name| (name, "does not exist")), true)
             }
             Some(Expect::Sync(_)) | None => (None, false),
             Some(_) => (None, true),

@@ -4,7 +4,7 @@
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse, Restoring};
+use crate::exchange::{About, Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse, Restoring};
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::session::{PREPARED_MAX, Session};
@@ -468,9 +468,11 @@ impl<'a> FromClient<'a> {
         }
     }
 
-    /// The client's name of a statement, if a segment under way may yet fail its Parse: the server would then speak of our name.
-    fn in_doubt(&self, name: &[u8]) -> Option<Box<[u8]>> {
-        (self.backend.exchange.segments() > 0).then(|| name.into())
+    fn about(&self, name: &[u8], statement: &Arc<Statement>) -> About {
+        About {
+            statement: Some(Arc::clone(statement)),
+            client_name: (self.backend.exchange.segments() > 0).then(|| name.into()),
+        }
     }
 
     fn bind(&mut self, header: Header, rest: &[u8]) -> Step {
@@ -489,18 +491,18 @@ impl<'a> FromClient<'a> {
             self.backend
                 .exchange
                 .bind_portal(portal, self.session.unnamed.as_ref());
-            self.backend.exchange.push(Expect::Bind(None));
+            self.backend.exchange.push(Expect::Bind(About::default()));
             return Step::Took(self.pass(header.len, rest));
         }
         let Some(statement) = self.session.prepared.get(name).cloned() else {
             // The server says that there is no such statement.
-            self.backend.exchange.push(Expect::Bind(None));
+            self.backend.exchange.push(Expect::Bind(About::default()));
             return Step::Took(self.pass(header.len, rest));
         };
         self.ensure_prepared(&statement);
         self.backend.exchange.bind_portal(portal, Some(&statement));
-        let doubtful = self.in_doubt(name);
-        self.backend.exchange.push(Expect::Bind(doubtful));
+        let about = self.about(name, &statement);
+        self.backend.exchange.push(Expect::Bind(about));
         let head = HEADER_BYTES + portal.len() + 1 + name.len() + 1;
         self.orders.to_backend(|out| {
             let renamed = statement.name.as_bytes();
@@ -525,8 +527,8 @@ impl<'a> FromClient<'a> {
             [b'S', name @ .., 0] => {
                 if let Some(statement) = self.session.prepared.get(name).cloned() {
                     self.ensure_prepared(&statement);
-                    let doubtful = self.in_doubt(name);
-                    self.backend.exchange.push(Expect::Describe(doubtful));
+                    let about = self.about(name, &statement);
+                    self.backend.exchange.push(Expect::Describe(about));
                     self.orders.to_backend(|out| {
                         write::message(out, b'D', |out| {
                             out.push(b'S');
@@ -540,7 +542,9 @@ impl<'a> FromClient<'a> {
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
         }
-        self.backend.exchange.push(Expect::Describe(None));
+        self.backend
+            .exchange
+            .push(Expect::Describe(About::default()));
         Step::Took(self.pass(header.len, rest))
     }
 

@@ -65,8 +65,13 @@ pub fn stand_in_tag(effect: &Effect) -> Option<&'static [u8]> {
 pub struct Statements {
     secret: [u8; 32],
     table: HashMap<Name, Weak<Statement>>,
+    /// Names that are no longer given, with those that took their place.
+    renewed: HashMap<Name, Name>,
     sweep_at: usize,
 }
+
+/// Most names that are remembered as no longer given.
+const RENEWED_MAX: usize = 1024;
 
 /// Dead entries are swept when the table has doubled, and never below this size.
 const SWEEP_MIN: usize = 256;
@@ -77,6 +82,7 @@ impl Statements {
         Statements {
             secret,
             table: HashMap::new(),
+            renewed: HashMap::new(),
             sweep_at: SWEEP_MIN,
         }
     }
@@ -124,14 +130,36 @@ impl Statements {
             part(kind);
             part(text.as_bytes());
         });
-        let hash = hash.finish();
-        let mut name = [0; NAME_BYTES];
-        name[..3].copy_from_slice(NAME_PREFIX);
-        URL_SAFE_NO_PAD
-            .encode_slice(&hash.as_ref()[..16], &mut name[3..])
-            .expect("128 bits take 22 characters");
-        Name(name)
+        let mut name = name_of(hash.finish().as_ref());
+        while let Some(newer) = self.renewed.get(&name) {
+            name = *newer;
+        }
+        name
     }
+
+    /// The server refuses to go on with a statement because a table was changed. Whoever prepares the same again gets a new
+    /// name, so that it is prepared anew on every backend; who goes on with the old one is refused again, as without a proxy.
+    pub fn renew(&mut self, statement: &Statement) {
+        if self.renewed.len() >= RENEWED_MAX {
+            // Old names come back; at worst somebody is refused once more.
+            self.renewed.clear();
+        }
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&self.secret);
+        hash.update(&statement.name.0);
+        self.renewed
+            .insert(statement.name, name_of(hash.finish().as_ref()));
+    }
+}
+
+/// The name made of a hash.
+fn name_of(hash: &[u8]) -> Name {
+    let mut name = [0; NAME_BYTES];
+    name[..3].copy_from_slice(NAME_PREFIX);
+    URL_SAFE_NO_PAD
+        .encode_slice(&hash[..16], &mut name[3..])
+        .expect("128 bits take 22 characters");
+    Name(name)
 }
 
 impl Statement {

@@ -15,6 +15,9 @@ const ROLE: &str = "role";
 /// The session user; not a setting that RESET ALL touches.
 const AUTHORIZATION: &str = "session_authorization";
 
+/// A setting of two parts; a value that names only one leaves the other as it is (`check_datestyle`).
+const DATESTYLE: &str = "datestyle";
+
 /// What one session has set.
 #[derive(Debug)]
 pub struct Tracker {
@@ -394,6 +397,9 @@ pub fn difference(from: &Settings, to: &Settings, reset: bool) -> Option<Differe
     let mut wait = false;
     for (name, value) in to.iter().filter(|(name, _)| !is_identity(name)) {
         if reset || from.get(name) != Some(value) {
+            if **name == *DATESTYLE && !reset && from.contains_key(name) {
+                sql.push_str("RESET datestyle;");
+            }
             wait |= INFALLIBLE.binary_search(&&**name).is_err();
             push_set(&mut sql, name, value);
         }

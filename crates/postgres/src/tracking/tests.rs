@@ -271,3 +271,11 @@ fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
     let restored = world.ready(b'T', false).tracker.take_restore();
     assert_eq!(restored.expect("in doubt").sql, "SET a TO 1;");
 }
+
+#[test]
+fn a_date_style_does_not_mix_with_the_one_before() {
+    let mut interner = Interner::new(RandomState::new());
+    let mut style = |text: &str| interner.intern(Map::from([(DATESTYLE.into(), sql(text))]));
+    let found = difference(&style("ISO, YMD"), &style("ISO"), false).expect("they differ");
+    assert_eq!(found.sql, "RESET datestyle;SET datestyle TO ISO;");
+}

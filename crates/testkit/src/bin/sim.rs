@@ -15,6 +15,7 @@ struct Arguments {
     seed: u64,
     seeds: Option<u64>,
     last: usize,
+    keep_going: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -23,9 +24,14 @@ fn arguments() -> Result<Arguments, String> {
         seed: 1,
         seeds: None,
         last: LAST,
+        keep_going: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--keep-going" {
+            found.keep_going = true;
+            continue;
+        }
         let value = words
             .next()
             .ok_or_else(|| format!("{word} needs a number"))?;
@@ -51,7 +57,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!(
-                "sim: {problem}\nusage: sim [--seconds N] [--seed S] [--seeds COUNT] [--last EVENTS]"
+                "sim: {problem}\nusage: sim [--seconds N] [--seed S] [--seeds COUNT] [--last EVENTS] [--keep-going]"
             );
             return ExitCode::from(2);
         }
@@ -71,6 +77,10 @@ fn main() -> ExitCode {
         runs += 1;
         match attempt(seed, arguments.last) {
             Ok(report) => add(&mut total, &report),
+            Err(failure) if arguments.keep_going => {
+                println!("VIOLATION in seed {}: {}", failure.seed, failure.problem);
+                failed = true;
+            }
             Err(failure) => {
                 tell(&failure);
                 failed = true;

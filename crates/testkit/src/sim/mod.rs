@@ -6,6 +6,7 @@
 //! | `network.rs`, `driver.rs` | how bytes get from one to another; the `Driver` of a worker |
 //! | `world.rs` | who acts next: workers, clients, database, faults |
 //! | `database.rs`, `clients.rs` | the model server and the scripted clients on the network |
+//! | `known.rs` | what the proxy is known not to do, and programs therefore avoid |
 //! | `check.rs` | what must always be true, and what must be true at the end |
 //!
 //! One thread runs everything, turn by turn. Equal seeds give equal runs, in another process, too: [`Report::trace`] tells.
@@ -19,6 +20,7 @@ mod check;
 mod clients;
 mod database;
 mod driver;
+mod known;
 mod network;
 mod scenario;
 mod world;

@@ -6,9 +6,11 @@ use super::clients::Md5;
 use super::driver::{Driver, Waker};
 use super::network::{LinkId, Network, Task, Way};
 use super::scenario::{Scenario, random_limits};
-use super::{Failure, Report};
+use super::{Failure, Report, known};
 use crate::model::client::{ClientConfig, default_settings, program};
-use crate::model::{ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User};
+use crate::model::{
+    Availability, ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User,
+};
 use forebay_core::Instant;
 use forebay_core::event::{Event as Told, EventSink};
 use forebay_core::metrics::Registry;
@@ -215,16 +217,28 @@ impl World {
         while self.peers.iter().any(|peer| !peer.client.is_done()) {
             self.step()?;
         }
-        // Time for farewells, rollbacks and what was cut off.
+        // Time for farewells, rollbacks and what was cut off; then backends must not come and go while they are counted.
         self.is_ending = true;
         self.outage = Outage::default();
-        let end = self.network.borrow().now + Duration::from_secs(40);
-        while self.network.borrow().now < end {
-            self.step()?;
-        }
+        self.server.set_availability(Availability::Up);
+        self.pass(Duration::from_secs(35))?;
+        self.load(&PoolLimits {
+            pool_size_min: 0,
+            lifetime_max: Duration::from_secs(1 << 20),
+            ..self.scenario.limits.clone()
+        });
+        self.pass(Duration::from_secs(10))?;
         let start = Instant::from_nanos(1_000_000_000);
         self.report.milliseconds = self.network.borrow().now.micros_since(start) / 1000;
         self.check_end()
+    }
+
+    fn pass(&mut self, time: Duration) -> Result<(), String> {
+        let end = self.network.borrow().now + time;
+        while self.network.borrow().now < end {
+            self.step()?;
+        }
+        Ok(())
     }
 
     /// Lets one thing happen.
@@ -433,8 +447,12 @@ impl World {
         let mut limits = random_limits(&mut self.rng, &self.scenario.faults);
         limits.borrow_timeout = self.scenario.limits.borrow_timeout;
         self.note(|| format!("fault: reload with {limits:?}"));
+        self.load(&limits);
+    }
+
+    fn load(&mut self, limits: &PoolLimits) {
         self.limit_max = self.limit_max.max(limits.connections_max);
-        let snapshot = snapshot(&self.scenario, &limits);
+        let snapshot = snapshot(&self.scenario, limits);
         self.plan = self
             .planner
             .plan(&snapshot)
@@ -567,8 +585,10 @@ fn peer(scenario: &Scenario, id: u32, rng: &mut SplitMix64) -> Peer {
         tolerates_close: scenario.tolerates_close(),
         defaults: default_settings(),
     };
+    let mut program = program(rng.next_u64(), id, &scenario.style);
+    known::avoid(&mut program);
     Peer {
-        client: ScriptedClient::new(config, program(rng.next_u64(), id, &scenario.style)),
+        client: ScriptedClient::new(config, program),
         link: None,
         is_slow: rng.chance(scenario.slow_percent),
         is_thinking: false,

@@ -9,6 +9,7 @@ use crate::snapshot::{Credential, Proxy, TlsMode};
 use crate::{Instant, Refusal, orders::Orders};
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// A protocol family.
 pub trait Engine: Sized + 'static {
@@ -23,9 +24,8 @@ pub trait Engine: Sized + 'static {
     /// The result of that work.
     type Done: Send + 'static;
 
-    /// What a worker needs before its first connection; `secret` and `hasher` are random and the same for all workers of a
-    /// process.
-    fn shared(secret: [u8; 32], hasher: RandomState) -> Self::Shared;
+    /// What a worker needs before its first connection.
+    fn shared(common: Common) -> Self::Shared;
 
     /// A client connected.
     fn session(shared: &mut Self::Shared, facts: ClientFacts) -> Self::Session;
@@ -149,6 +149,17 @@ pub trait Engine: Sized + 'static {
 
     /// A backend leaves for another worker: whatever refers to this worker's `Shared` is made whole again.
     fn on_backend_moved_in(shared: &mut Self::Shared, backend: &mut Self::Backend);
+}
+
+/// What all workers of a process have in common, as far as engines are concerned.
+#[derive(Debug, Clone)]
+pub struct Common {
+    /// Random.
+    pub secret: [u8; 32],
+    /// Random.
+    pub hasher: RandomState,
+    /// Grows whenever a client was seen to change a schema.
+    pub schema_version: Arc<AtomicU64>,
 }
 
 /// What is known of a client when it connects.

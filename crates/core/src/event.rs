@@ -128,13 +128,19 @@ impl EventSink {
     /// A sink that feeds `sender` and counts what does not fit.
     pub fn new(sender: SyncSender<Event>) -> EventSink {
         EventSink {
-            sender: Some(sender), dropped: Arc::default(), details: Arc::default() }
+            sender: Some(sender),
+            dropped: Arc::default(),
+            details: Arc::default(),
+        }
     }
 
     /// A sink that forgets everything (tests).
     pub fn null() -> EventSink {
         EventSink {
-            sender: None, dropped: Arc::default(), details: Arc::default() }
+            sender: None,
+            dropped: Arc::default(),
+            details: Arc::default(),
+        }
     }
 
     /// Reports an event; never waits.

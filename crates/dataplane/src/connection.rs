@@ -219,7 +219,7 @@ impl<T> Places<T> {
     }
 
     /// How many are there.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.len
     }
 

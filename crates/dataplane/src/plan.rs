@@ -90,10 +90,13 @@ pub struct PlanError {
     pub error: TlsError,
 }
 
+/// A proxy's name and `host:port`.
+type TargetName = (Arc<str>, Arc<str>);
+
 /// What outlives one plan: numbers and budgets of targets, gates of proxies.
 #[derive(Default)]
 pub struct Planner {
-    targets: HashMap<(Arc<str>, Arc<str>), (TargetId, Arc<Budget>)>,
+    targets: HashMap<TargetName, (TargetId, Arc<Budget>)>,
     gates: HashMap<Arc<str>, Arc<Gate>>,
 }
 

@@ -11,6 +11,7 @@ use crate::socket;
 use crate::worker::{Crew, Worker};
 use crate::workshop::Workshop;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use forebay_core::engine::Common;
 use forebay_core::event::{EventKind, EventSink};
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::Snapshot;
@@ -186,8 +187,11 @@ impl DataPlane {
             events: options.events,
             numbers: Arc::new(AtomicU64::new(1)),
             clients: Arc::clone(&clients),
-            secret: random_secret().map_err(StartError::System)?,
-            hasher: RandomState::new(),
+            common: Common {
+                secret: random_secret().map_err(StartError::System)?,
+                hasher: RandomState::new(),
+                schema_version: Arc::default(),
+            },
             failed: Arc::default(),
         };
         // Workers need each other's mailboxes, whose wakers their drivers make: each tells its own first.
@@ -448,8 +452,7 @@ struct Household {
     events: EventSink,
     numbers: Arc<AtomicU64>,
     clients: Arc<AtomicUsize>,
-    secret: [u8; 32],
-    hasher: RandomState,
+    common: Common,
     failed: Arc<Mutex<Option<String>>>,
 }
 
@@ -464,8 +467,7 @@ impl Clone for Household {
             events: self.events.clone(),
             numbers: Arc::clone(&self.numbers),
             clients: Arc::clone(&self.clients),
-            secret: self.secret,
-            hasher: self.hasher.clone(),
+            common: self.common.clone(),
             failed: Arc::clone(&self.failed),
         }
     }
@@ -528,8 +530,7 @@ fn work_on<D: Driver>(
         events: household.events.clone(),
         numbers: Arc::clone(&household.numbers),
         clients: Arc::clone(&household.clients),
-        secret: household.secret,
-        hasher: household.hasher.clone(),
+        common: household.common.clone(),
         random: Box::new(move |bytes| {
             random
                 .fill(bytes)

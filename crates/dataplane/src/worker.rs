@@ -15,14 +15,13 @@ use crate::plan::Plan;
 use crate::plane::NewEndpoint;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
 use crate::workshop::{Job, Workshop};
-use forebay_core::engine::{Engine, Purpose};
+use forebay_core::engine::{Common, Engine, Purpose};
 use forebay_core::event::{Event as Report, EventKind, EventSink};
 use forebay_core::metrics::{Registry, WorkerBlock, WorkerLabels};
 use forebay_core::orders::Orders;
 use forebay_core::{CloseReason, Instant, Refusal};
 use forebay_pool::{Order as PoolOrder, PoolId, PoolKey, Pools, TargetId};
 use std::collections::{HashMap, VecDeque};
-use std::hash::RandomState;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -32,6 +31,9 @@ use std::time::Duration;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// The same while draining.
 const SWEEP_EVERY_DRAINING: Duration = Duration::from_millis(50);
+
+/// Fills a buffer with random bytes.
+pub type Random = Box<dyn FnMut(&mut [u8])>;
 
 /// What all workers of a process have in common.
 pub struct Crew<E: Engine> {
@@ -49,12 +51,10 @@ pub struct Crew<E: Engine> {
     pub numbers: Arc<AtomicU64>,
     /// Clients of all workers.
     pub clients: Arc<AtomicUsize>,
-    /// Random, the same for all workers of the process.
-    pub secret: [u8; 32],
-    /// Random, the same for all workers of the process.
-    pub hasher: RandomState,
+    /// What engines of all workers have in common.
+    pub common: Common,
     /// Fills a buffer with randomness.
-    pub random: Box<dyn FnMut(&mut [u8])>,
+    pub random: Random,
 }
 
 /// A worker.
@@ -102,7 +102,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let now = driver.now();
         Worker {
-            shared: E::shared(crew.secret, crew.hasher.clone()),
+            shared: E::shared(crew.common.clone()),
             pools: Pools::new(crew.number),
             clients: Places::default(),
             backends: Places::default(),
@@ -392,7 +392,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 .max_database_connections_allowed
                 .set(u64::from(max));
         }
-        if self.draining && self.clients.len() == 0 && !self.drained_told {
+        if self.draining && self.clients.count() == 0 && !self.drained_told {
             self.drained_told = true;
             self.report(None, None, None, EventKind::Drained);
         }
@@ -478,6 +478,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// How many clients there are.
     pub fn client_count(&self) -> usize {
-        self.clients.len()
+        self.clients.count()
     }
 }

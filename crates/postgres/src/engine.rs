@@ -15,12 +15,13 @@ use crate::statements::Statements;
 use crate::tracking::{self, Tracker};
 use crate::unleased;
 use crate::wire::{self, write};
-use forebay_core::engine::{BackendFacts, ClientFacts, Engine, Farewell, Purpose, TlsFacts};
+use forebay_core::engine::{
+    BackendFacts, ClientFacts, Common, Engine, Farewell, Purpose, TlsFacts,
+};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::{Interner, Map, Value};
 use forebay_core::{Instant, PinReason, Refusal};
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -124,11 +125,16 @@ impl Engine for Postgres {
     type Work = Work;
     type Done = Done;
 
-    fn shared(secret: [u8; 32], hasher: RandomState) -> Shared {
+    fn shared(common: Common) -> Shared {
+        let Common {
+            secret,
+            hasher,
+            schema_version,
+        } = common;
         Shared {
             settings: Interner::new(hasher),
             reports: ReportInterner::default(),
-            statements: Statements::new(secret),
+            statements: Statements::new(secret, schema_version),
             logins: LoginCache::new(secret),
             welcomes: HashMap::new(),
         }

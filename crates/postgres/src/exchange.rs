@@ -158,12 +158,20 @@ pub struct Exchange {
     pub opaque: bool,
     /// What becomes of a RESET that takes away values which the client began with.
     pub restoring: Restoring,
+    /// The open transaction changed a schema.
+    pub schema_changed: bool,
     /// Portals whose execution matters.
     pub portals: Vec<(Box<[u8]>, Arc<Statement>)>,
 }
 
 /// Entries kept in memory while idle.
 const EXPECTS_KEPT: usize = 64;
+
+impl Default for Exchange {
+    fn default() -> Exchange {
+        Exchange::new()
+    }
+}
 
 impl Exchange {
     /// An exchange in which nothing was asked yet.
@@ -181,6 +189,7 @@ impl Exchange {
             discarding: false,
             tracked: false,
             opaque: false,
+            schema_changed: false,
             restoring: Restoring::No,
             portals: Vec::new(),
         }

@@ -325,6 +325,10 @@ impl FromBackend<'_> {
             }
             _ => return self.broken("checked above"),
         };
+        if effect != Effect::Pure && changes_schema(tag) {
+            self.backend.exchange.schema_changed = true;
+            self.shared.statements.on_schema_changed();
+        }
         self.apply(&effect, tag);
         if let Some(Expect::Execute(_)) = self.backend.exchange.front() {
             self.backend.exchange.pop();
@@ -539,8 +543,12 @@ impl FromBackend<'_> {
         exchange.copying_in = false;
         let failed = std::mem::take(&mut exchange.failed);
         (exchange.tracked, exchange.opaque) = (false, false);
-        if status == b'I' && !exchange.portals.is_empty() {
+        if status == b'I' {
             exchange.portals.clear();
+            if std::mem::take(&mut exchange.schema_changed) {
+                // Others see the change only now, and may have prepared in between.
+                self.shared.statements.on_schema_changed();
+            }
         }
         if session.tracker.is_pending() {
             session
@@ -622,6 +630,13 @@ impl FromBackend<'_> {
             self.released = true;
         }
     }
+}
+
+/// Whether a command's tag is that of a change to tables, types or functions.
+fn changes_schema(tag: &[u8]) -> bool {
+    [&b"ALTER "[..], b"CREATE ", b"DROP "]
+        .iter()
+        .any(|word| tag.starts_with(word))
 }
 
 /// What a statement that was not looked into did, by its tag.

@@ -377,7 +377,7 @@ impl<'a> FromClient<'a> {
             self.orders.swallow(header.len);
             return Step::Took(header.len);
         }
-        if self.session.prepared.len() >= PREPARED_MAX {
+        if self.session.prepared.count() >= PREPARED_MAX {
             return self.violation("too many prepared statements");
         }
         let mut statement = self

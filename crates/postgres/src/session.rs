@@ -53,7 +53,9 @@ pub struct Admitting {
 
 /// Named statements of one client; no memory while there are none.
 #[derive(Debug, Default)]
-pub struct Prepared(Option<Box<HashMap<Box<[u8]>, Arc<Statement>>>>);
+pub struct Prepared(Option<Box<Names>>);
+
+type Names = HashMap<Box<[u8]>, Arc<Statement>>;
 
 /// Most statements that one client may have by name; the next one is refused with an error of the protocol.
 pub const PREPARED_MAX: usize = 100_000;
@@ -83,7 +85,7 @@ impl Prepared {
     }
 
     /// Number of names.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.as_ref().map_or(0, |map| map.len())
     }
 }

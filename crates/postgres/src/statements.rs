@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_core::settings::Value;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Longest statement text that is kept for being prepared again; longer ones pin.
@@ -65,6 +65,8 @@ pub fn stand_in_tag(effect: &Effect) -> Option<&'static [u8]> {
 pub struct Statements {
     secret: [u8; 32],
     table: HashMap<Name, Weak<Statement>>,
+    /// Grows whenever a client of any worker was seen to change a schema.
+    schema_version: Arc<AtomicU64>,
     /// Names that are no longer given, with those that took their place.
     renewed: HashMap<Name, Name>,
     sweep_at: usize,
@@ -78,10 +80,11 @@ const SWEEP_MIN: usize = 256;
 
 impl Statements {
     /// An empty table. Names are made with `secret`, so that no client can guess another's.
-    pub fn new(secret: [u8; 32]) -> Statements {
+    pub fn new(secret: [u8; 32], schema_version: Arc<AtomicU64>) -> Statements {
         Statements {
             secret,
             table: HashMap::new(),
+            schema_version,
             renewed: HashMap::new(),
             sweep_at: SWEEP_MIN,
         }
@@ -121,6 +124,8 @@ impl Statements {
         part(&self.secret);
         part(text);
         part(types);
+        // Who prepares after a table was changed must not meet a plan from before.
+        part(&self.schema_version.load(Ordering::Relaxed).to_le_bytes());
         tracker.meaning(|name, value| {
             let (kind, text): (&[u8], _) = match value {
                 Value::Sql(text) => (b"s", text),
@@ -135,6 +140,11 @@ impl Statements {
             name = *newer;
         }
         name
+    }
+
+    /// A client was seen to change a schema: whoever prepares from now on gets new names.
+    pub fn on_schema_changed(&self) {
+        self.schema_version.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The server refuses to go on with a statement because a table was changed. Whoever prepares the same again gets a new

@@ -97,7 +97,7 @@ fn prepares_known(statements: &Statements, session: &mut Session, body: &[u8]) -
         return false;
     };
     if name.is_empty()
-        || session.prepared.len() >= PREPARED_MAX
+        || session.prepared.count() >= PREPARED_MAX
         || session.prepared.get(name).is_some()
     {
         return false;

@@ -144,6 +144,10 @@ pub struct Uring {
     starved: Vec<Handle>,
     /// Connections on their way out, oldest first.
     closing: VecDeque<(Instant, Handle)>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a description must not move when more are added"
+    )]
     pieces: Vec<Box<Pieces>>,
     pieces_used: usize,
     spare: Spare,

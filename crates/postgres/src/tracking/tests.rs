@@ -232,7 +232,7 @@ fn roles_are_left_before_and_taken_after_everything_else_and_waited_for() {
 
 #[test]
 fn a_backend_in_doubt_is_reset_whatever_it_is_thought_to_hold() {
-    let mut interner = Interner::new(RandomState::new());
+    let interner = Interner::new(RandomState::new());
     let empty = interner.empty();
     let difference = difference(&empty, &empty, true).expect("a reset");
     assert_eq!(difference.sql, RESET);

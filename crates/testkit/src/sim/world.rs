@@ -12,6 +12,7 @@ use crate::model::{
     Availability, ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User,
 };
 use forebay_core::Instant;
+use forebay_core::engine::Common;
 use forebay_core::event::{Event as Told, EventSink};
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::{
@@ -110,7 +111,7 @@ const STEPS_MAX: u64 = 20_000_000;
 
 /// Bytes as a line of a trace.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    let cut = &bytes[..bytes.len().min(160)];
+    let cut = &bytes[..bytes.len().min(600)];
     format!("{} bytes: {}", bytes.len(), cut.escape_ascii())
 }
 
@@ -137,9 +138,13 @@ impl World {
             .map(|driver| Arc::new(Mailbox::new(driver.waker())))
             .collect();
         let (numbers, clients) = (Arc::default(), Arc::default());
-        let hasher = RandomState::new();
         let mut secret = [0; 32];
         secret.fill_with(|| rng.next_u64() as u8);
+        let common = Common {
+            secret,
+            hasher: RandomState::new(),
+            schema_version: Arc::default(),
+        };
         let workers = drivers.into_iter().enumerate().map(|(number, driver)| {
             let mut random = rng.fork();
             let crew = Crew {
@@ -150,8 +155,7 @@ impl World {
                 events: sink.clone(),
                 numbers: Arc::clone(&numbers),
                 clients: Arc::clone(&clients),
-                secret,
-                hasher: hasher.clone(),
+                common: common.clone(),
                 random: Box::new(move |bytes| bytes.fill_with(|| random.next_u64() as u8)),
             };
             let mut worker = Worker::new(driver, crew);

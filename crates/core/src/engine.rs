@@ -25,7 +25,7 @@ pub trait Engine: Sized + 'static {
     type Done: Send + 'static;
 
     /// What a worker needs before its first connection.
-    fn shared(common: Common) -> Self::Shared;
+    fn shared(household: Household) -> Self::Shared;
 
     /// A client connected.
     fn session(shared: &mut Self::Shared, facts: ClientFacts) -> Self::Session;
@@ -153,7 +153,7 @@ pub trait Engine: Sized + 'static {
 
 /// What all workers of a process have in common, as far as engines are concerned.
 #[derive(Debug, Clone)]
-pub struct Common {
+pub struct Household {
     /// Random.
     pub secret: [u8; 32],
     /// Random.

@@ -11,7 +11,7 @@ use crate::socket;
 use crate::worker::{Crew, Worker};
 use crate::workshop::Workshop;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use forebay_core::engine::Common;
+use forebay_core::engine::Household;
 use forebay_core::event::{EventKind, EventSink};
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::Snapshot;
@@ -178,7 +178,7 @@ impl DataPlane {
         let mut listeners = state.bind(&plan, workers)?;
         let (workshop, _) = Workshop::<Postgres>::start().map_err(StartError::System)?;
         let clients = Arc::new(AtomicUsize::new(0));
-        let household = Household {
+        let kit = Kit {
             driver: driver.0,
             why: Arc::clone(&driver.1),
             clock,
@@ -187,7 +187,7 @@ impl DataPlane {
             events: options.events,
             numbers: Arc::new(AtomicU64::new(1)),
             clients: Arc::clone(&clients),
-            common: Common {
+            household: Household {
                 secret: random_secret().map_err(StartError::System)?,
                 hasher: RandomState::new(),
                 schema_version: Arc::default(),
@@ -201,9 +201,9 @@ impl DataPlane {
         for number in 0..workers {
             let (door, entry) = channel::<Start>();
             doors.push(door);
-            let (household, tell) = (household.clone(), tell.clone());
+            let (kit, tell) = (kit.clone(), tell.clone());
             let builder = std::thread::Builder::new().name(format!("forebay-{number}"));
-            let run = move || work(&household, number as u16, &tell, &entry);
+            let run = move || work(&kit, number as u16, &tell, &entry);
             threads.push(builder.spawn(run).map_err(StartError::System)?);
         }
         drop(tell);
@@ -229,7 +229,7 @@ impl DataPlane {
             // A worker that died is noticed by `ready`.
             let _ = door.send(start);
         }
-        let failed = Arc::clone(&household.failed);
+        let failed = Arc::clone(&kit.failed);
         let state = Mutex::new(state);
         Ok(DataPlane {
             driver,
@@ -443,7 +443,7 @@ fn choose(choice: DriverChoice, clock: Clock) -> Result<(&'static str, Arc<str>)
 }
 
 /// What every worker thread is given.
-struct Household {
+struct Kit {
     driver: &'static str,
     why: Arc<str>,
     clock: Clock,
@@ -452,13 +452,13 @@ struct Household {
     events: EventSink,
     numbers: Arc<AtomicU64>,
     clients: Arc<AtomicUsize>,
-    common: Common,
+    household: Household,
     failed: Arc<Mutex<Option<String>>>,
 }
 
-impl Clone for Household {
-    fn clone(&self) -> Household {
-        Household {
+impl Clone for Kit {
+    fn clone(&self) -> Kit {
+        Kit {
             driver: self.driver,
             why: Arc::clone(&self.why),
             clock: self.clock,
@@ -467,7 +467,7 @@ impl Clone for Household {
             events: self.events.clone(),
             numbers: Arc::clone(&self.numbers),
             clients: Arc::clone(&self.clients),
-            common: self.common.clone(),
+            household: self.household.clone(),
             failed: Arc::clone(&self.failed),
         }
     }
@@ -483,28 +483,23 @@ struct Start {
 type Told = io::Result<(u16, Arc<Mailbox<Postgres>>)>;
 
 /// A worker's thread.
-fn work(
-    household: &Household,
-    number: u16,
-    tell: &Sender<Told>,
-    entry: &std::sync::mpsc::Receiver<Start>,
-) {
+fn work(kit: &Kit, number: u16, tell: &Sender<Told>, entry: &std::sync::mpsc::Receiver<Start>) {
     #[cfg(target_os = "linux")]
-    if household.driver == "io_uring" {
-        return match Uring::new(household.clock) {
-            Ok(driver) => work_on(driver, household, number, tell, entry),
+    if kit.driver == "io_uring" {
+        return match Uring::new(kit.clock) {
+            Ok(driver) => work_on(driver, kit, number, tell, entry),
             Err(error) => drop(tell.send(Err(error))),
         };
     }
-    match Epoll::new(household.clock) {
-        Ok(driver) => work_on(driver, household, number, tell, entry),
+    match Epoll::new(kit.clock) {
+        Ok(driver) => work_on(driver, kit, number, tell, entry),
         Err(error) => drop(tell.send(Err(error))),
     }
 }
 
 fn work_on<D: Driver>(
     driver: D,
-    household: &Household,
+    kit: &Kit,
     number: u16,
     tell: &Sender<Told>,
     entry: &std::sync::mpsc::Receiver<Start>,
@@ -525,12 +520,12 @@ fn work_on<D: Driver>(
     let crew = Crew {
         number,
         mailboxes,
-        workshop: Some(household.workshop.clone()),
-        registry: Arc::clone(&household.registry),
-        events: household.events.clone(),
-        numbers: Arc::clone(&household.numbers),
-        clients: Arc::clone(&household.clients),
-        common: household.common.clone(),
+        workshop: Some(kit.workshop.clone()),
+        registry: Arc::clone(&kit.registry),
+        events: kit.events.clone(),
+        numbers: Arc::clone(&kit.numbers),
+        clients: Arc::clone(&kit.clients),
+        household: kit.household.clone(),
         random: Box::new(move |bytes| {
             random
                 .fill(bytes)
@@ -543,8 +538,8 @@ fn work_on<D: Driver>(
         None,
         None,
         EventKind::WorkerStarted {
-            driver: household.driver,
-            why: Arc::clone(&household.why),
+            driver: kit.driver,
+            why: Arc::clone(&kit.why),
         },
     );
     worker.load(&plan, listeners, &[]);
@@ -554,8 +549,5 @@ fn work_on<D: Driver>(
         Ok(Err(error)) => format!("worker {number} failed: {error}"),
         Err(_) => format!("worker {number} panicked"),
     };
-    *household
-        .failed
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(why);
+    *kit.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
 }

@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::plane::NewEndpoint;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
 use crate::workshop::{Job, Workshop};
-use forebay_core::engine::{Common, Engine, Purpose};
+use forebay_core::engine::{Engine, Household, Purpose};
 use forebay_core::event::{Event as Report, EventKind, EventSink};
 use forebay_core::metrics::{Registry, WorkerBlock, WorkerLabels};
 use forebay_core::orders::Orders;
@@ -52,7 +52,7 @@ pub struct Crew<E: Engine> {
     /// Clients of all workers.
     pub clients: Arc<AtomicUsize>,
     /// What engines of all workers have in common.
-    pub common: Common,
+    pub household: Household,
     /// Fills a buffer with randomness.
     pub random: Random,
 }
@@ -102,7 +102,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let now = driver.now();
         Worker {
-            shared: E::shared(crew.common.clone()),
+            shared: E::shared(crew.household.clone()),
             pools: Pools::new(crew.number),
             clients: Places::default(),
             backends: Places::default(),

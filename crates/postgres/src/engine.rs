@@ -16,7 +16,7 @@ use crate::tracking::{self, Tracker};
 use crate::unleased;
 use crate::wire::{self, write};
 use forebay_core::engine::{
-    BackendFacts, ClientFacts, Common, Engine, Farewell, Purpose, TlsFacts,
+    BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
 };
 use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::{Interner, Map, Value};
@@ -125,12 +125,12 @@ impl Engine for Postgres {
     type Work = Work;
     type Done = Done;
 
-    fn shared(common: Common) -> Shared {
-        let Common {
+    fn shared(household: Household) -> Shared {
+        let Household {
             secret,
             hasher,
             schema_version,
-        } = common;
+        } = household;
         Shared {
             settings: Interner::new(hasher),
             reports: ReportInterner::default(),

@@ -13,7 +13,7 @@ use crate::buffer::{BufferPool, Chunk};
 use crate::clock::Clock;
 use crate::socket;
 use forebay_core::Instant;
-use io_uring::types::{BufRingEntry, Fd, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
@@ -38,6 +38,8 @@ const GROUP: u16 = 0;
 const PIECES_MAX: usize = 16;
 /// A closing connection gets this long to take what it is still sent, and to close its side.
 const CLOSING_MAX: Duration = Duration::from_secs(3);
+/// How long a listener rests when the process has no descriptor or memory left for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a completion belongs to; the upper bits of its user data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +78,10 @@ enum Life {
     Open,
     /// Waits for receives to end, then leaves for another driver.
     Detaching,
-    /// Waits for its unsent bytes to leave, then for the peer to close.
+    /// Closed by its owner; waits for its unsent bytes to leave.
     Lingering,
+    /// All is sent and the end was told; waits for the peer's.
+    Leaving,
     /// Waits for what is in flight to end.
     Closing,
 }
@@ -91,7 +95,12 @@ struct Connection {
     wants_receive: bool,
     receive_armed: bool,
     receive_cancelled: bool,
-    peer_ended: bool,
+    /// Nothing more will be received.
+    ended: bool,
+    /// Nothing can be sent any more.
+    broken: bool,
+    /// Why sending failed; told when what the peer had said before is received.
+    failure: Option<io::Error>,
     connecting: Option<Box<socket::Address>>,
     outbox: Outbox,
     in_flight: InFlight,
@@ -115,6 +124,7 @@ struct Listener {
     token: Token,
     generation: u32,
     armed: bool,
+    paused_until: Instant,
 }
 
 /// A vectored send's description; must stay where it is until the next enter.
@@ -142,6 +152,8 @@ pub struct Uring {
     dirty: Vec<u32>,
     /// Connections whose receive found no buffer.
     starved: Vec<Handle>,
+    /// Connections that may be able to leave for another driver at once.
+    leaving: Vec<Handle>,
     /// Connections on their way out, oldest first.
     closing: VecDeque<(Instant, Handle)>,
     #[expect(
@@ -198,6 +210,7 @@ impl Uring {
             listeners: Vec::new(),
             dirty: Vec::new(),
             starved: Vec::new(),
+            leaving: Vec::new(),
             closing: VecDeque::new(),
             pieces: Vec::new(),
             pieces_used: 0,
@@ -231,6 +244,11 @@ impl Uring {
             .filter(|connection| connection.generation == handle.generation && connection.fd >= 0)
     }
 
+    /// A connection that its owner has not closed.
+    fn owned(&mut self, handle: Handle) -> Option<&mut Connection> {
+        self.get(handle).filter(|connection| connection.is_owned())
+    }
+
     /// Queues an entry, submitting first if the queue is full.
     fn submit(&mut self, entry: &squeue::Entry) {
         // SAFETY: every entry names memory that lives until its completion: chunks and addresses are kept in their connection,
@@ -246,7 +264,7 @@ impl Uring {
         let Some(connection) = self.get(handle) else {
             return;
         };
-        if connection.receive_armed || connection.peer_ended || connection.connecting.is_some() {
+        if connection.receive_armed || connection.ended || connection.connecting.is_some() {
             return;
         }
         connection.receive_armed = true;
@@ -380,19 +398,14 @@ impl Uring {
             return;
         }
         let flight = std::mem::take(&mut connection.in_flight);
+        if connection.life == Life::Closing {
+            // Cancelled, perhaps half-way: the rest is not wanted any more.
+            return self.settle(handle, events);
+        }
         let blocked = result == -libc::EAGAIN || result == -libc::EINTR;
         if result < 0 && !blocked {
             drop(flight);
-            connection.outbox = Outbox::default();
-            connection.peer_ended = true;
-            if connection.life == Life::Open {
-                let error = Some(io::Error::from_raw_os_error(-result));
-                events.push(Event::Ended {
-                    token: connection.token,
-                    error,
-                });
-            }
-            return self.settle(handle, events);
+            return self.on_send_failed(handle, io::Error::from_raw_os_error(-result), events);
         }
         let sent = usize::try_from(result).unwrap_or(0);
         let whole = sent == flight.bytes;
@@ -414,6 +427,29 @@ impl Uring {
         self.start_send(handle, !whole);
     }
 
+    /// Sending has failed. What the peer said before may still wait to be received, often the reason: it is told first.
+    fn on_send_failed(&mut self, handle: Handle, error: io::Error, events: &mut Vec<Event>) {
+        let Some(connection) = self.get(handle) else {
+            return;
+        };
+        let told = connection.broken || connection.life != Life::Open;
+        connection.on_broken();
+        if !told && connection.wants_receive && !connection.ended {
+            connection.failure = Some(error);
+            // So that the receive ends, whatever it was that failed.
+            // SAFETY: a plain system call on a descriptor that the slot owns.
+            unsafe { libc::shutdown(connection.fd, libc::SHUT_RDWR) };
+            return self.arm_receive(handle);
+        }
+        if !told {
+            events.push(Event::Ended {
+                token: connection.token,
+                error: Some(error),
+            });
+        }
+        self.settle(handle, events);
+    }
+
     fn on_received(&mut self, handle: Handle, entry: &cqueue::Entry, events: &mut Vec<Event>) {
         let flags = entry.flags();
         let filled = cqueue::buffer_select(flags).map(|id| {
@@ -431,35 +467,41 @@ impl Uring {
             connection.receive_armed = false;
             connection.receive_cancelled = false;
         }
-        let live = matches!(connection.life, Life::Open | Life::Detaching);
+        let rearm = !connection.receive_armed && connection.may_receive();
         match entry.result() {
             len if len > 0 => {
-                if let (Some(bytes), true) = (filled, live) {
+                if let (Some(bytes), true) = (filled, connection.is_owned()) {
                     events.push(Event::Received {
                         token: connection.token,
                         bytes,
                     });
                 }
-                if !connection.receive_armed && connection.wants_receive && live {
+                if rearm {
                     return self.arm_receive(handle);
                 }
             }
             error if error == -libc::ENOBUFS => {
                 self.counters.buffers_exhausted += 1;
-                self.starved.push(handle);
+                if rearm {
+                    return self.starved.push(handle);
+                }
             }
             error if error == -libc::ECANCELED || error == -libc::EINTR => {
-                if connection.wants_receive && live && !connection.receive_armed {
+                if rearm {
                     return self.arm_receive(handle);
                 }
             }
             end => {
-                connection.peer_ended = true;
-                if live {
-                    let error = (end < 0).then(|| io::Error::from_raw_os_error(-end));
+                connection.ended = true;
+                let failure = connection.failure.take();
+                let error = (end < 0).then(|| io::Error::from_raw_os_error(-end));
+                if end < 0 {
+                    connection.on_broken();
+                }
+                if connection.is_owned() {
                     events.push(Event::Ended {
                         token: connection.token,
-                        error,
+                        error: failure.or(error),
                     });
                 }
             }
@@ -484,12 +526,19 @@ impl Uring {
                 let socket = Socket::Os(unsafe { OwnedFd::from_raw_fd(fd) });
                 events.push(Event::Detached { token, socket });
             }
-            Life::Lingering if connection.outbox.is_empty() && !connection.in_flight.active => {
-                if connection.peer_ended {
+            Life::Lingering | Life::Leaving if connection.ended || connection.broken => {
+                if connection.outbox.is_empty() && !connection.in_flight.active {
                     connection.life = Life::Closing;
-                    return self.settle(handle, events);
+                    self.cancel_all(handle);
+                    self.settle(handle, events);
                 }
-                connection.life = Life::Closing;
+            }
+            Life::Lingering
+                if connection.outbox.is_empty()
+                    && !connection.in_flight.active
+                    && connection.connecting.is_none() =>
+            {
+                connection.life = Life::Leaving;
                 // Not by the ring: the kernel leaves that operation to a thread, which looks the descriptor up later, when it
                 // may belong to another connection.
                 socket::end_writing(connection.fd);
@@ -518,7 +567,7 @@ impl Uring {
     /// Cuts off connections that were given long enough to end.
     fn sweep_closing(&mut self) {
         while let Some(&(since, handle)) = self.closing.front() {
-            if self.now < since + CLOSING_MAX {
+            if self.get(handle).is_some() && self.now < since + CLOSING_MAX {
                 break;
             }
             self.closing.pop_front();
@@ -542,10 +591,8 @@ impl Uring {
         }
         if self.buffer_ring.lent > 0 {
             for handle in std::mem::take(&mut self.starved) {
-                let wants = self
-                    .get(handle)
-                    .is_some_and(|connection| connection.wants_receive);
-                if wants {
+                let wants = self.get(handle).map(|connection| connection.may_receive());
+                if wants == Some(true) {
                     self.arm_receive(handle);
                 }
             }
@@ -557,7 +604,7 @@ impl Uring {
             let Some(listener) = &mut self.listeners[index] else {
                 continue;
             };
-            if !listener.armed {
+            if !listener.armed && listener.paused_until <= self.now {
                 listener.armed = true;
                 let handle = Handle {
                     index: index as u32,
@@ -591,6 +638,9 @@ impl Uring {
             .filter(|listener| listener.generation == handle.generation)
             .map(|listener| {
                 listener.armed &= more;
+                if result < 0 && !concerns_one_connection(-result) {
+                    listener.paused_until = self.now + ACCEPT_PAUSE;
+                }
                 listener.token
             });
         if result < 0 {
@@ -613,25 +663,24 @@ impl Uring {
             return;
         };
         connection.connecting = None;
+        let result = if result < 0 {
+            connection.ended = true;
+            connection.on_broken();
+            Err(io::Error::from_raw_os_error(-result))
+        } else {
+            Ok(())
+        };
         if connection.life == Life::Open {
-            let result = if result < 0 {
-                Err(io::Error::from_raw_os_error(-result))
-            } else {
-                Ok(())
-            };
-            let (failed, wants) = (result.is_err(), connection.wants_receive);
             events.push(Event::Connected {
                 token: connection.token,
                 result,
             });
-            connection.peer_ended = failed;
-            if wants && !failed {
-                self.arm_receive(handle);
-            }
-            self.mark_dirty(handle);
-        } else {
-            self.settle(handle, events);
         }
+        if connection.may_receive() {
+            self.arm_receive(handle);
+        }
+        self.mark_dirty(handle);
+        self.settle(handle, events);
     }
 
     fn on_completion(&mut self, entry: &cqueue::Entry, events: &mut Vec<Event>) {
@@ -657,7 +706,12 @@ impl Uring {
 
     fn enter(&mut self, until: Option<Instant>) -> io::Result<()> {
         let closing = self.closing.front().map(|(since, _)| *since + CLOSING_MAX);
-        let until = [until, closing].into_iter().flatten().min();
+        let resting = self.listeners.iter().flatten();
+        let resting = resting
+            .filter(|listener| !listener.armed)
+            .map(|listener| listener.paused_until)
+            .min();
+        let until = [until, closing, resting].into_iter().flatten().min();
         self.counters.system_calls += 1;
         let result = match until {
             None => self.ring.submitter().submit_and_wait(1),
@@ -684,6 +738,14 @@ impl Uring {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether an accept failed for a reason of that connection's own: it went away, a firewall says no, or its listener is gone.
+fn concerns_one_connection(error: i32) -> bool {
+    matches!(
+        error,
+        libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM | libc::ECANCELED
+    )
 }
 
 /// After a send of `sent` bytes: what is left goes back to the front, in order.
@@ -721,7 +783,9 @@ impl Connection {
             wants_receive: false,
             receive_armed: false,
             receive_cancelled: false,
-            peer_ended: false,
+            ended: false,
+            broken: false,
+            failure: None,
             connecting: None,
             outbox: Outbox::default(),
             in_flight: InFlight::default(),
@@ -732,6 +796,32 @@ impl Connection {
 
     fn unsent(&self) -> usize {
         self.outbox.bytes() + self.in_flight.bytes
+    }
+
+    /// Whether its owner has not closed it.
+    fn is_owned(&self) -> bool {
+        self.fd >= 0 && matches!(self.life, Life::Open | Life::Detaching)
+    }
+
+    /// Whether a receive is wanted: what comes after `close` is received only to see the peer's end.
+    fn may_receive(&self) -> bool {
+        let wanted = match self.life {
+            Life::Open => self.wants_receive || self.failure.is_some(),
+            Life::Detaching | Life::Closing => false,
+            Life::Lingering | Life::Leaving => true,
+        };
+        wanted && !self.ended
+    }
+
+    /// Whether this is the handle of a connection that takes more to send.
+    fn takes(&self, handle: Handle) -> bool {
+        self.generation == handle.generation && self.is_owned() && !self.broken
+    }
+
+    /// Nothing can be sent any more.
+    fn on_broken(&mut self) {
+        self.broken = true;
+        self.outbox = Outbox::default();
     }
 }
 
@@ -797,6 +887,20 @@ impl Drop for BufferRing {
 
 impl Drop for Uring {
     fn drop(&mut self) {
+        // What was asked for reaches the kernel, above all the closing of sockets whose places are free already.
+        let _ = self.ring.submit();
+        // What is in flight ends before its memory goes, and listeners' addresses are free when we return.
+        let patience = Timespec::new().sec(1);
+        let _ = self
+            .ring
+            .submitter()
+            .register_sync_cancel(Some(patience), CancelBuilder::any());
+        for entry in self.ring.completion() {
+            if Op::from_bits(entry.user_data() >> 60) == Op::Accept && entry.result() >= 0 {
+                // SAFETY: the kernel gave us this descriptor and nobody has heard of it.
+                drop(unsafe { OwnedFd::from_raw_fd(entry.result()) });
+            }
+        }
         for connection in &self.connections {
             if connection.fd >= 0 {
                 // SAFETY: the slot owns its descriptor.
@@ -822,6 +926,7 @@ impl Driver for Uring {
             token,
             generation,
             armed: false,
+            paused_until: Instant::ZERO,
         }));
         Ok(())
     }
@@ -868,27 +973,23 @@ impl Driver for Uring {
     }
 
     fn detach(&mut self, handle: Handle) {
-        let Some(connection) = self.get(handle) else {
+        let Some(connection) = self.owned(handle) else {
             return;
         };
         connection.life = Life::Detaching;
         connection.wants_receive = false;
-        if connection.receive_armed {
-            self.cancel_receive(handle);
-        } else {
-            // `settle` reports it at the next turn: a wakeup to ourselves costs nothing to speak of here.
-            self.closing.push_back((Instant::ZERO, handle));
-        }
+        self.cancel_receive(handle);
+        self.leaving.push(handle);
     }
 
     fn set_token(&mut self, handle: Handle, token: Token) {
-        if let Some(connection) = self.get(handle) {
+        if let Some(connection) = self.owned(handle) {
             connection.token = token;
         }
     }
 
     fn receive(&mut self, handle: Handle, on: bool) {
-        let Some(connection) = self.get(handle) else {
+        let Some(connection) = self.owned(handle) else {
             return;
         };
         if connection.wants_receive == on {
@@ -909,12 +1010,16 @@ impl Driver for Uring {
         let Some(connection) = connections.get_mut(handle.index as usize) else {
             return;
         };
-        if connection.generation != handle.generation || connection.peer_ended {
+        if !connection.takes(handle) {
             return;
         }
         let chunk = match chunk {
             // Behind a slow send the pool's buffers must not wait.
-            Chunk::Received(slice) if connection.in_flight.patient => Chunk::owned(slice.to_vec()),
+            Chunk::Received(slice)
+                if connection.in_flight.patient || connection.connecting.is_some() =>
+            {
+                Chunk::owned(slice.to_vec())
+            }
             chunk => chunk,
         };
         connection.outbox.push(chunk, spare);
@@ -929,7 +1034,7 @@ impl Driver for Uring {
         let Some(connection) = connections.get_mut(handle.index as usize) else {
             return;
         };
-        if connection.generation != handle.generation || connection.peer_ended {
+        if !connection.takes(handle) {
             return;
         }
         connection.outbox.push_copy(bytes, spare);
@@ -940,19 +1045,22 @@ impl Driver for Uring {
     fn unsent(&self, handle: Handle) -> usize {
         let connection = self.connections.get(handle.index as usize);
         connection
-            .filter(|connection| connection.generation == handle.generation)
+            .filter(|connection| {
+                connection.generation == handle.generation && connection.is_owned()
+            })
             .map_or(0, Connection::unsent)
     }
 
     fn close(&mut self, handle: Handle, after_sending: bool) {
         let now = self.now;
-        let Some(connection) = self.get(handle) else {
+        let Some(connection) = self.owned(handle) else {
             return;
         };
         connection.wants_receive = false;
-        if after_sending && !connection.peer_ended {
+        if after_sending && !connection.broken {
             connection.life = Life::Lingering;
             self.closing.push_back((now, handle));
+            self.arm_receive(handle);
             self.settle(handle, &mut Vec::new());
             return;
         }
@@ -980,11 +1088,11 @@ impl Driver for Uring {
     }
 
     fn turn(&mut self, until: Option<Instant>, events: &mut Vec<Event>) -> io::Result<()> {
-        while let Some((Instant::ZERO, handle)) = self.closing.front().copied() {
-            self.closing.pop_front();
+        let told_before = events.len();
+        for handle in std::mem::take(&mut self.leaving) {
             self.settle(handle, events);
         }
-        let until = if events.is_empty() {
+        let until = if events.len() == told_before {
             until
         } else {
             Some(self.now)

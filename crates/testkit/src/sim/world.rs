@@ -12,7 +12,7 @@ use crate::model::{
     Availability, ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User,
 };
 use forebay_core::Instant;
-use forebay_core::engine::Common;
+use forebay_core::engine::Household;
 use forebay_core::event::{Event as Told, EventSink};
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::{
@@ -140,7 +140,7 @@ impl World {
         let (numbers, clients) = (Arc::default(), Arc::default());
         let mut secret = [0; 32];
         secret.fill_with(|| rng.next_u64() as u8);
-        let common = Common {
+        let household = Household {
             secret,
             hasher: RandomState::new(),
             schema_version: Arc::default(),
@@ -155,7 +155,7 @@ impl World {
                 events: sink.clone(),
                 numbers: Arc::clone(&numbers),
                 clients: Arc::clone(&clients),
-                common: common.clone(),
+                household: household.clone(),
                 random: Box::new(move |bytes| bytes.fill_with(|| random.next_u64() as u8)),
             };
             let mut worker = Worker::new(driver, crew);

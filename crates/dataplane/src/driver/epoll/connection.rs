@@ -119,7 +119,7 @@ impl Connection {
     /// Whether to receive now: what comes after `close` is read only to see the peer's end.
     pub fn may_receive(&self) -> bool {
         let wanted = match self.life {
-            Life::Open => self.wants_receive,
+            Life::Open => self.wants_receive || self.failure.is_some(),
             Life::Detaching => false,
             Life::Lingering | Life::Leaving => true,
         };

@@ -333,7 +333,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// A waiting client is told that it was cancelled.
     pub(crate) fn cancel_waiting(&mut self, index: u32) {
-        if self.pools.withdraw(self.now, ClientKey(index)) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        // Half a request is not cancelled, as the database would not: asked beforehand, because withdrawing cannot be undone.
+        let (session, input) = (&mut client.session, &client.inbox.bytes);
+        let whole = E::on_lease_refused(session, &Refusal::Cancelled, input, &mut self.orders);
+        let (list, made) = self.orders.take();
+        self.orders.reuse(list, made);
+        if whole && self.pools.withdraw(self.now, ClientKey(index)) {
             self.refuse_lease(index, &Refusal::Cancelled);
         }
     }

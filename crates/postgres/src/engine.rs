@@ -150,6 +150,7 @@ impl Engine for Postgres {
             welcome: shared.reports.intern(Vec::new()),
             prepared: Prepared::default(),
             unnamed: None,
+            midway: false,
             pin: None,
         }
     }
@@ -272,8 +273,11 @@ impl Engine for Postgres {
         Farewell::Cleaning
     }
 
-    fn on_refused(_session: &mut Session, refusal: &Refusal, orders: &mut Orders<Work>) {
-        orders.to_client(|out| errors::write(refusal, out));
+    fn on_refused(session: &mut Session, refusal: &Refusal, orders: &mut Orders<Work>) {
+        // An error inside of a message would be taken for its rest.
+        if !session.midway {
+            orders.to_client(|out| errors::write(refusal, out));
+        }
     }
 
     fn on_lease_refused(

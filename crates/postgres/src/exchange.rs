@@ -104,12 +104,13 @@ pub struct LocalClose {
     pub statement: Arc<Statement>,
 }
 
-/// How far a RESET has come that takes away values which the client began with.
+/// How far a statement has come that changes what the messages behind it mean: a RESET that takes away values which the client began
+/// with, or one that drops prepared statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restoring {
+pub enum Settling {
     /// There is none.
     No,
-    /// It was sent: what comes behind its segment waits until the values are set again.
+    /// It was sent: what comes behind its segment waits until it is done and the values are set again.
     Sent,
     /// Something waits.
     Awaited,
@@ -156,10 +157,10 @@ pub struct Exchange {
     pub tracked: bool,
     /// The segment that is being answered did things that only the server knows.
     pub opaque: bool,
-    /// What becomes of a RESET that takes away values which the client began with.
-    pub restoring: Restoring,
     /// The open transaction changed a schema.
     pub schema_changed: bool,
+    /// Whether a statement is under way that changes what the messages behind it mean.
+    pub settling: Settling,
     /// Portals whose execution matters.
     pub portals: Vec<(Box<[u8]>, Arc<Statement>)>,
 }
@@ -190,7 +191,7 @@ impl Exchange {
             tracked: false,
             opaque: false,
             schema_changed: false,
-            restoring: Restoring::No,
+            settling: Settling::No,
             portals: Vec::new(),
         }
     }

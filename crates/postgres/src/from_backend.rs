@@ -4,7 +4,7 @@
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{Expect, LocalClose, Restoring};
+use crate::exchange::{Expect, LocalClose, Settling};
 use crate::from_client::answer_locals;
 use crate::login_cache::Work;
 use crate::pinning;
@@ -64,6 +64,15 @@ impl<'a> FromBackend<'a> {
 impl FromBackend<'_> {
     /// Looks at all of `input`.
     pub fn run(mut self, input: &[u8]) {
+        self.look(input);
+        let exchange = &self.backend.exchange;
+        let midway = exchange.from_backend_left > 0 && !exchange.discarding;
+        if let Some(session) = self.session.as_deref_mut() {
+            session.midway = midway;
+        }
+    }
+
+    fn look(&mut self, input: &[u8]) {
         let mut rest = input;
         while !rest.is_empty() {
             match self.step(rest) {
@@ -206,12 +215,10 @@ impl FromBackend<'_> {
             };
         }
         if let Stage::Admission(_) = session.stage {
-            return crate::engine::finish_admission(
-                self.shared,
-                session,
-                self.backend,
-                self.orders,
-            );
+            crate::engine::finish_admission(self.shared, session, self.backend, self.orders);
+            // Released with it, if it is clean.
+            self.released = self.backend.exchange.is_clean();
+            return;
         }
         tell_reports(session, self.backend, self.orders);
         // What the client asked meanwhile may be ours to answer.
@@ -409,7 +416,9 @@ impl FromBackend<'_> {
         self.backend.exchange.failed = true;
         let (replaced, extended) = match self.backend.exchange.front() {
             Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
-            Some(Expect::DuplicateName(name)) => (Some((name.clone(), "already exists")), true),
+            Some(Expect::DuplicateName(name)) if ErrorFields::read(body).code == b"42P05" => {
+                (Some((name.clone(), "already exists")), true)
+            }
             Some(Expect::Bind(about) | Expect::Describe(about)) => {
                 let code = ErrorFields::read(body).code;
                 if code == CACHED_PLAN_CHANGED
@@ -456,7 +465,10 @@ impl FromBackend<'_> {
         };
         let backend = &mut *self.backend;
         let (prepared, unnamed) = (&mut backend.prepared, &mut backend.unnamed);
-        backend.exchange.skip_to_sync(|dropped| match dropped {
+        let mut skipped = Vec::new();
+        backend.exchange.skip_to_sync(|expect| skipped.push(expect));
+        // Undone from the end: one name may have been given and taken away.
+        skipped.into_iter().rev().for_each(|expect| match expect {
             Expect::Parse(parse) => {
                 prepared.remove(&parse.statement.name);
                 if let Some(name) = &parse.client_name {
@@ -575,7 +587,7 @@ impl FromBackend<'_> {
             self.backend.exchange.push(Expect::Replay);
         }
         self.answer_locals();
-        if self.end_restoring() {
+        if self.end_settling() {
             return step;
         }
         self.release_if_clean();
@@ -606,14 +618,14 @@ impl FromBackend<'_> {
     }
 
     /// The client may go on; true when it waits to do so, with this lease.
-    fn end_restoring(&mut self) -> bool {
+    fn end_settling(&mut self) -> bool {
         let exchange = &mut self.backend.exchange;
         let only_ours = exchange.expects_only_replay();
-        if exchange.restoring == Restoring::No || !only_ours || exchange.open_segment {
+        if exchange.settling == Settling::No || !only_ours || exchange.open_segment {
             return false;
         }
-        let awaited = exchange.restoring == Restoring::Awaited;
-        exchange.restoring = Restoring::No;
+        let awaited = exchange.settling == Settling::Awaited;
+        exchange.settling = Settling::No;
         if awaited {
             self.orders.push(Order::Resume);
         }

@@ -4,7 +4,7 @@
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{About, Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse, Restoring};
+use crate::exchange::{About, Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse, Settling};
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::session::{PREPARED_MAX, Session};
@@ -96,7 +96,7 @@ impl<'a> FromClient<'a> {
         }
         match wire::header(rest) {
             Ok(Some(header)) if self.must_wait(header) => {
-                self.backend.exchange.restoring = Restoring::Awaited;
+                self.backend.exchange.settling = Settling::Awaited;
                 self.orders.push(Order::Pause);
                 Step::Stop
             }
@@ -106,10 +106,10 @@ impl<'a> FromClient<'a> {
         }
     }
 
-    /// Whether a message would be understood by the backend before it has the client's values again.
+    /// Whether a message must not be understood yet: what is under way changes its meaning.
     fn must_wait(&self, header: Header) -> bool {
         let exchange = &self.backend.exchange;
-        exchange.restoring != Restoring::No
+        exchange.settling != Settling::No
             && !exchange.open_segment
             // COPY data belong to what was sent.
             && !matches!(header.kind, b'd' | b'c' | b'f')
@@ -213,8 +213,12 @@ impl<'a> FromClient<'a> {
 
     /// What a statement does the moment it is sent, whatever becomes of it.
     fn note(&mut self, effect: &Effect) {
-        if self.session.tracker.loses_baseline(effect) {
-            self.backend.exchange.restoring = Restoring::Sent;
+        let drops = matches!(
+            effect,
+            Effect::DiscardAll | Effect::DeallocateAll | Effect::Deallocate(_)
+        );
+        if drops || self.session.tracker.loses_baseline(effect) {
+            self.backend.exchange.settling = Settling::Sent;
         }
         match effect {
             Effect::Pure => return,

@@ -27,6 +27,8 @@ pub struct Session {
     pub prepared: Prepared,
     /// Its unnamed statement, if it has one that a later Bind may use.
     pub unnamed: Option<Arc<Statement>>,
+    /// It was sent the first part of a message.
+    pub midway: bool,
     /// Why it keeps its backend.
     pub pin: Option<PinReason>,
 }

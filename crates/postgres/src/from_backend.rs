@@ -91,7 +91,9 @@ impl FromBackend<'_> {
         let left = self.backend.exchange.from_backend_left;
         if left > 0 {
             let discarding = self.backend.exchange.discarding;
-            return Step::Took(self.count_through(left, rest, discarding));
+            let took = self.count_through(left, rest, discarding);
+            self.answer_locals();
+            return Step::Took(took);
         }
         let header = match wire::header(rest) {
             Ok(Some(header)) => header,

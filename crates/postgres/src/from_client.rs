@@ -606,10 +606,10 @@ impl<'a> FromClient<'a> {
     }
 }
 
-/// Says whatever is ours to say and whose turn it is.
+/// Says whatever is ours to say and whose turn it is; not while the client has read half a message of the backend's.
 pub fn answer_locals(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     let _ = session;
-    loop {
+    while backend.exchange.from_backend_left == 0 {
         let reply = match backend.exchange.front() {
             Some(Expect::LocalParse(_)) => write::PARSE_COMPLETE,
             Some(Expect::LocalClose(_)) => write::CLOSE_COMPLETE,

@@ -13,7 +13,7 @@ use crate::buffer::{BufferPool, Chunk};
 use crate::clock::Clock;
 use crate::socket;
 use forebay_core::Instant;
-use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
@@ -51,6 +51,7 @@ enum Op {
     Send,
     Connect,
     Wake,
+    Timer,
 }
 
 impl Op {
@@ -62,7 +63,8 @@ impl Op {
             Op::Send,
             Op::Connect,
             Op::Wake,
-        ][(bits as usize).min(5)]
+            Op::Timer,
+        ][(bits as usize).min(6)]
     }
 }
 
@@ -166,6 +168,10 @@ pub struct Uring {
     waker: Arc<EventFd>,
     wake_buffer: Box<u64>,
     wake_armed: bool,
+    /// When the timers that run in the ring complete.
+    timers: Vec<Instant>,
+    /// The next timer's time, at a place that does not move.
+    pause: Box<Timespec>,
     clock: Clock,
     now: Instant,
     counters: Counters,
@@ -218,6 +224,8 @@ impl Uring {
             waker: Arc::new(EventFd(event)),
             wake_buffer: Box::new(0),
             wake_armed: false,
+            timers: Vec::new(),
+            pause: Box::new(Timespec::new()),
             clock,
             now,
             counters: Counters::default(),
@@ -690,7 +698,7 @@ impl Uring {
             generation: (data >> 32) as u32 & ((1 << GENERATION_BITS) - 1),
         };
         match Op::from_bits(data >> 60) {
-            Op::Ignored => {}
+            Op::Ignored | Op::Timer => {}
             Op::Receive => self.on_received(handle, entry, events),
             Op::Send => self.on_sent(handle, entry.result(), events),
             Op::Accept => {
@@ -704,6 +712,28 @@ impl Uring {
         }
     }
 
+    /// Sees to it that the ring completes something at `until`, if it does not before. Deadlines are rarely new: a timer that runs
+    /// already costs nothing, unlike a timeout given to every wait.
+    fn arm_timer(&mut self, now: Instant, until: Instant) {
+        self.timers.retain(|timer| *timer > now);
+        if self.timers.iter().any(|timer| *timer <= until) {
+            return;
+        }
+        self.timers.push(until);
+        let wait = until.since(now);
+        let pause = Timespec::new()
+            .sec(wait.as_secs())
+            .nsec(wait.subsec_nanos());
+        // The kernel copies it when the entry is submitted, which is before anybody changes it.
+        *self.pause = pause;
+        let entry = opcode::Timeout::new(&raw const *self.pause).build();
+        let handle = Handle {
+            index: 0,
+            generation: 0,
+        };
+        self.submit(&entry.user_data(user_data(Op::Timer, handle)));
+    }
+
     fn enter(&mut self, until: Option<Instant>) -> io::Result<()> {
         let closing = self.closing.front().map(|(since, _)| *since + CLOSING_MAX);
         let resting = self.listeners.iter().flatten();
@@ -712,19 +742,17 @@ impl Uring {
             .map(|listener| listener.paused_until)
             .min();
         let until = [until, closing, resting].into_iter().flatten().min();
-        self.counters.system_calls += 1;
-        let result = match until {
-            None => self.ring.submitter().submit_and_wait(1),
-            Some(until) => {
-                let wait = until.since(self.clock.now());
-                let timeout = Timespec::new()
-                    .sec(wait.as_secs())
-                    .nsec(wait.subsec_nanos());
-                self.ring
-                    .submitter()
-                    .submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+        let mut want = 1;
+        if let Some(until) = until {
+            let now = self.clock.now();
+            if until <= now {
+                want = 0;
+            } else {
+                self.arm_timer(now, until);
             }
-        };
+        }
+        self.counters.system_calls += 1;
+        let result = self.ring.submitter().submit_and_wait(want);
         match result {
             Ok(_) => Ok(()),
             Err(error)

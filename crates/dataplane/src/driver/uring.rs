@@ -525,27 +525,23 @@ impl Uring {
         let idle = !connection.receive_armed
             && !connection.in_flight.active
             && connection.connecting.is_none();
+        let sent = connection.outbox.is_empty() && !connection.in_flight.active;
+        let over = connection.ended || connection.broken;
         match connection.life {
             Life::Open => {}
-            Life::Detaching if idle && connection.outbox.is_empty() => {
+            Life::Detaching if idle && sent => {
                 let (fd, token) = (connection.fd, connection.token);
                 self.release(handle);
                 // SAFETY: the slot gave the descriptor up; nothing of it is in flight.
                 let socket = Socket::Os(unsafe { OwnedFd::from_raw_fd(fd) });
                 events.push(Event::Detached { token, socket });
             }
-            Life::Lingering | Life::Leaving if connection.ended || connection.broken => {
-                if connection.outbox.is_empty() && !connection.in_flight.active {
-                    connection.life = Life::Closing;
-                    self.cancel_all(handle);
-                    self.settle(handle, events);
-                }
+            Life::Lingering | Life::Leaving if over && sent => {
+                connection.life = Life::Closing;
+                self.cancel_all(handle);
+                self.settle(handle, events);
             }
-            Life::Lingering
-                if connection.outbox.is_empty()
-                    && !connection.in_flight.active
-                    && connection.connecting.is_none() =>
-            {
+            Life::Lingering if !over && sent && connection.connecting.is_none() => {
                 connection.life = Life::Leaving;
                 // Not by the ring: the kernel leaves that operation to a thread, which looks the descriptor up later, when it
                 // may belong to another connection.

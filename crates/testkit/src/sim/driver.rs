@@ -1,4 +1,4 @@
-//! The driver of a simulation: the interface of the real ones over the [`Network`](super::network::Network), without waiting.
+//! The driver of a simulation: the interface of the real ones over the [`Network`], without waiting.
 //!
 //! A turn sends what fits, takes what has come, and returns at once; [`Driver::wants_turn`] and [`Driver::until`] tell the world
 //! when the next one is due. It behaves like the io_uring driver where that is a choice: several events of one connection in one

@@ -121,15 +121,15 @@ def an_error_in_a_pipeline_spares_the_next_segment():
         with c.pipeline() as p:
             before = c.execute("select 'before'")
             p.sync()
-            c.execute("select 1/0")
-            skipped = c.execute("select 'skipped'")
             try:
+                c.execute("select 1/0")
+                c.execute("select 'skipped'")
                 p.sync()
                 raise AssertionError("the error was not raised")
             except psycopg.errors.DivisionByZero:
-                pass
+                pass  # At whichever call its answer was read.
+            p.sync()
             equal(before.fetchone(), ("before",), "what came before")
-            equal(code_of(skipped.fetchone), None, "SQLSTATE of a skipped statement: psycopg has its own error")
             equal(c.execute("select 'after'").fetchone(), ("after",), "what comes after")
         equal(c.execute("select 'outside'").fetchone(), ("outside",), "outside the pipeline")
 

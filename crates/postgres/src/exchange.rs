@@ -10,7 +10,7 @@
 //! ```
 
 use crate::sql::Effect;
-use crate::statements::Statement;
+use crate::statements::{Name, Statement};
 use forebay_core::Instant;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub enum Expect {
     Close {
         /// Ours: not shown.
         swallow: bool,
+        /// The statement with a name of ours that it takes off the backend.
+        of: Option<Name>,
     },
     /// Not due from the backend: we say ParseComplete when it is its turn.
     LocalParse(Box<LocalParse>),

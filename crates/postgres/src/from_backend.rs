@@ -11,6 +11,7 @@ use crate::pinning;
 use crate::reports;
 use crate::session::{Session, Stage};
 use crate::sql::Effect;
+use crate::statements::Statement;
 use crate::wire::read::{ErrorFields, Fields};
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
@@ -165,6 +166,7 @@ impl FromBackend<'_> {
                     self.note_report(body);
                     self.hide(header, rest)
                 }
+                Err(Step::Stop) => self.broken("a ParameterStatus is impossibly long"),
                 Err(step) => step,
             },
             b'E' => match self.body(header, rest) {
@@ -183,7 +185,7 @@ impl FromBackend<'_> {
                     self.end_hidden(status);
                     Step::Took(header.len)
                 }
-                Ok(_) => self.broken("a ReadyForQuery has no status"),
+                Ok(_) | Err(Step::Stop) => self.broken("a ReadyForQuery has no status"),
                 Err(step) => step,
             },
             b'C' | b'T' | b'I' | b'N' | b'A' => self.hide(header, rest),
@@ -270,7 +272,7 @@ impl FromBackend<'_> {
             (b'1', Some(Expect::ParseUnnamed)) => (true, true),
             (b'1', Some(Expect::ReparseUnnamed)) => (true, false),
             (b'2', Some(Expect::Bind(_))) => (true, true),
-            (b'3', Some(Expect::Close { swallow })) => (true, !swallow),
+            (b'3', Some(Expect::Close { swallow, .. })) => (true, !swallow),
             (b't', Some(Expect::Describe(_))) => (false, true),
             (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
             (b's' | b'I', Some(Expect::Execute(_))) => (true, true),
@@ -338,7 +340,7 @@ impl FromBackend<'_> {
             self.backend.exchange.schema_changed = true;
             self.shared.statements.on_schema_changed();
         }
-        self.apply(&effect, tag);
+        self.apply(&effect, tag, shown.is_some());
         if let Some(Expect::Execute(_)) = self.backend.exchange.front() {
             self.backend.exchange.pop();
         }
@@ -355,8 +357,8 @@ impl FromBackend<'_> {
         step
     }
 
-    /// A statement was completed.
-    fn apply(&mut self, effect: &Effect, tag: &[u8]) {
+    /// A statement was completed, or one that stands in for it.
+    fn apply(&mut self, effect: &Effect, tag: &[u8], stood_in: bool) {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };
@@ -379,7 +381,7 @@ impl FromBackend<'_> {
             }
             Effect::DeallocateAll => {
                 session.prepared.clear();
-                if session.pin == Some(PinReason::SqlPrepare) {
+                if !stood_in {
                     // It was the real one: names of ours are gone as well.
                     self.backend.prepared.clear();
                 }
@@ -469,19 +471,29 @@ impl FromBackend<'_> {
         let (prepared, unnamed) = (&mut backend.prepared, &mut backend.unnamed);
         let mut skipped = Vec::new();
         backend.exchange.skip_to_sync(|expect| skipped.push(expect));
-        // Undone from the end: one name may have been given and taken away.
-        skipped.into_iter().rev().for_each(|expect| match expect {
+        // Undone from the end: one name may have been given and taken away. The first is the one that failed.
+        let skipped = skipped.into_iter().enumerate().rev();
+        skipped.for_each(|(index, expect)| match expect {
             Expect::Parse(parse) => {
                 prepared.remove(&parse.statement.name);
                 if let Some(name) = &parse.client_name {
                     session.prepared.remove(name);
                 }
             }
-            Expect::ParseUnnamed => {
+            Expect::Close { of: Some(name), .. } => drop(prepared.insert(name)),
+            Expect::ParseUnnamed if index == 0 => {
                 session.unnamed = None;
                 *unnamed = None;
             }
-            Expect::ReparseUnnamed => *unnamed = None,
+            Expect::ReparseUnnamed if index == 0 => *unnamed = None,
+            // The backend has the one that it had before, whosever that is.
+            Expect::ParseUnnamed => {
+                session.unnamed = None;
+                *unnamed = Some(Statement::unnamed(&session.tracker, b"", b""));
+            }
+            Expect::ReparseUnnamed | Expect::Close { of: None, .. } => {
+                *unnamed = Some(Statement::unnamed(&session.tracker, b"", b""));
+            }
             Expect::LocalParse(parse) => drop(session.prepared.remove(&parse.client_name)),
             Expect::LocalClose(close) => {
                 let LocalClose {
@@ -539,7 +551,7 @@ impl FromBackend<'_> {
     fn ready(&mut self, header: Header, rest: &[u8]) -> Step {
         let status = match self.body(header, rest) {
             Ok(&[status]) => status,
-            Ok(_) => return self.broken("a ReadyForQuery has no status"),
+            Ok(_) | Err(Step::Stop) => return self.broken("a ReadyForQuery has no status"),
             Err(step) => return step,
         };
         let since = match self.backend.exchange.pop() {
@@ -657,7 +669,12 @@ fn changes_schema(tag: &[u8]) -> bool {
 fn effect_of_tag(tag: &[u8]) -> Effect {
     match tag {
         b"COMMIT" => Effect::Commit { chain: false },
-        b"SET" | b"RESET" => Effect::Pin(PinReason::UntrackedSetting),
+        b"DISCARD ALL" => Effect::DiscardAll,
+        b"DEALLOCATE ALL" => Effect::DeallocateAll,
+        // ROLLBACK is also the tag of ROLLBACK TO: what it undid is not known, and neither is where savepoints are.
+        b"SET" | b"RESET" | b"ROLLBACK" | b"SAVEPOINT" | b"RELEASE" => {
+            Effect::Pin(PinReason::UntrackedSetting)
+        }
         b"DISCARD TEMP" | b"CREATE TABLE" | b"CREATE VIEW" | b"CREATE SEQUENCE" => {
             Effect::Pin(PinReason::TemporaryObject)
         }

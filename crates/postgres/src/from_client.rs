@@ -72,7 +72,13 @@ impl<'a> FromClient<'a> {
         while !rest.is_empty() {
             let step = self.step(rest);
             match step {
-                Step::Took(len) => rest = &rest[len..],
+                Step::Took(len) => {
+                    rest = &rest[len..];
+                    if self.was_ignored() {
+                        self.orders.push(Order::Release);
+                        break;
+                    }
+                }
                 Step::Need(len) => {
                     self.orders.push(Order::Need(len));
                     break;
@@ -104,6 +110,12 @@ impl<'a> FromClient<'a> {
             Ok(None) => Step::Need(HEADER_BYTES),
             Err(error) => self.violation(error.as_str()),
         }
+    }
+
+    /// Whether what was sent last earns no reply and leaves the backend as clean as it was: data of a COPY that has failed. No
+    /// ReadyForQuery will come to end this lease.
+    fn was_ignored(&self) -> bool {
+        self.backend.exchange.is_clean() && self.session.pin.is_none()
     }
 
     /// Whether a message must not be understood yet: what is under way changes its meaning.
@@ -158,7 +170,8 @@ impl<'a> FromClient<'a> {
                 self.backend.exchange.push(Expect::Function(self.now));
                 Step::Took(self.pass(header.len, rest))
             }
-            b'H' => Step::Took(self.pass(header.len, rest)),
+            b'H' if header.len == HEADER_BYTES => Step::Took(self.pass(header.len, rest)),
+            b'H' => self.violation("invalid message length"),
             _ => self.violation("invalid frontend message type"),
         }
     }
@@ -318,12 +331,25 @@ impl<'a> FromClient<'a> {
             return self.violation("invalid message format");
         };
         let types = fields.0;
+        if self.is_in_doubt(name) {
+            self.backend.exchange.settling = Settling::Awaited;
+            self.orders.push(Order::Pause);
+            return Step::Stop;
+        }
         self.backend.exchange.open_segment = true;
         if name.is_empty() {
             self.parse_unnamed(header, rest, text, types)
         } else {
             self.parse_named(header, name, text, types)
         }
+    }
+
+    /// Whether it depends on a segment under way if this name is taken.
+    fn is_in_doubt(&self, name: &[u8]) -> bool {
+        let exchange = &self.backend.exchange;
+        exchange.segments() > 0
+            && !exchange.open_segment
+            && self.session.prepared.get(name).is_some()
     }
 
     /// A statement too long to be kept: it lives on this backend alone, so the session keeps the backend.
@@ -409,7 +435,8 @@ impl<'a> FromClient<'a> {
             // Whether the transaction will have failed by then is not known: the server decides.
             self.orders
                 .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
-            exchange.push(Expect::Close { swallow: true });
+            let of = Some(statement.name);
+            exchange.push(Expect::Close { swallow: true, of });
             self.backend.prepared.remove(&statement.name);
         }
         self.send_parse(&statement, Some(name.into()));
@@ -422,7 +449,10 @@ impl<'a> FromClient<'a> {
         if let Some(oldest) = self.backend.prepared.insert(statement.name) {
             self.orders
                 .to_backend(|out| write::close(out, b'S', oldest.as_bytes()));
-            self.backend.exchange.push(Expect::Close { swallow: true });
+            let of = Some(oldest);
+            self.backend
+                .exchange
+                .push(Expect::Close { swallow: true, of });
         }
         self.orders.to_backend(|out| {
             write::parse(
@@ -465,7 +495,10 @@ impl<'a> FromClient<'a> {
             (None, Some(_)) => {
                 // Another session's: it must not be found.
                 self.orders.to_backend(|out| write::close(out, b'S', b""));
-                self.backend.exchange.push(Expect::Close { swallow: true });
+                self.backend.exchange.push(Expect::Close {
+                    swallow: true,
+                    of: None,
+                });
                 self.backend.unnamed = None;
             }
             (None, None) => {}
@@ -601,7 +634,10 @@ impl<'a> FromClient<'a> {
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
         }
-        self.backend.exchange.push(Expect::Close { swallow: false });
+        self.backend.exchange.push(Expect::Close {
+            swallow: false,
+            of: None,
+        });
         Step::Took(self.pass(header.len, rest))
     }
 }

@@ -29,6 +29,9 @@ pub fn on_bytes(
         };
         match header.kind {
             b'X' => return orders.push(Order::Close(CloseReason::ClientQuit)),
+            b'S' | b'H' if header.len != HEADER_BYTES => {
+                return orders.refuse(Refusal::ProtocolViolation("invalid message length"));
+            }
             b'S' | b'H' | b'C' | b'P' | b'd' | b'c' | b'f' if header.len <= SMALL_BYTES_MAX => {
                 if header.len > input.len() {
                     return orders.push(Order::Need(header.len));

@@ -17,8 +17,8 @@ use crate::table::{Table, number};
 
 /// The server's limit, as PostgreSQL ships it.
 const SERVER_CONNECTIONS_MAX: u32 = 100;
-/// Three of them are kept for superusers, two we use ourselves to ask.
-const DIRECT_CLIENTS_MAX: u32 = 90;
+/// What is left when superusers, our own questions and the proxy's connections have theirs.
+const DIRECT_CLIENTS_MAX: u32 = 70;
 /// More than the server would ever accept.
 const MANY_CLIENTS: u32 = 200;
 /// Applications that connect for each query.

@@ -1,11 +1,12 @@
 //! `cargo xtask check`: everything that can be said of the sources without running them.
 //!
 //! The usual tools, then our own rules: `edges` (which crate may know which), `deciders` (what pure crates never touch),
-//! `words` (one word per thing), and a report of long files. The rules are also unit tests of this package, so that a plain
+//! `words` (one word per thing), `paths` (what the architecture speaks of exists), and a report of long files. The rules are also unit tests of this package, so that a plain
 //! `cargo test --workspace` holds them.
 
 mod deciders;
 mod edges;
+mod paths;
 mod sizes;
 mod words;
 
@@ -95,6 +96,7 @@ fn faults() -> Result<Vec<String>> {
     let mut faults = edges::faults(&workspace::metadata()?);
     faults.extend(deciders::faults()?);
     faults.extend(words::faults()?);
+    faults.extend(paths::faults()?);
     Ok(faults)
 }
 

@@ -124,6 +124,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 client.pool = Some(Rc::clone(&pool));
             }
         }
+        self.join_queue(index, &pool);
+    }
+
+    /// Asks the pool for a backend.
+    fn join_queue(&mut self, index: u32, pool: &Rc<PoolScope>) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
@@ -140,7 +145,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             };
             self.pools_by_id.remove(&pool.id.get());
             pool.id.set(id);
-            self.pools_by_id.insert(id, Rc::clone(&pool));
+            self.pools_by_id.insert(id, Rc::clone(pool));
             let asked = self.pools.request(self.now, id, ClientKey(index), label);
             debug_assert!(asked.is_ok(), "the pool was just made");
         }
@@ -174,8 +179,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// The client has the backend from now on.
     pub(crate) fn attach(&mut self, client_index: u32, backend_index: u32, waited_since: Instant) {
         let now = self.now;
-        let Some(backend) = self.backends.get_mut(backend_index) else {
-            return;
+        let usable = self.backends.get(backend_index).is_some_and(|backend| {
+            matches!(backend.role, Role::Pooled | Role::Dedicated) && backend.client.is_none()
+        });
+        let Some(backend) = self.backends.get_mut(backend_index).filter(|_| usable) else {
+            return self.wait_again(client_index);
         };
         let Some(client) = self.clients.get_mut(client_index) else {
             // Its client went while the order was under way.
@@ -217,6 +225,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         );
         self.obey(Side::Client(client_index), &Source::Bytes(&[]), 0);
         self.finish_releases();
+    }
+
+    /// The backend died between the pool's decision and now: its client, if it still waits, asks for another.
+    fn wait_again(&mut self, index: u32) {
+        let Some(client) = self.clients.get(index) else {
+            return;
+        };
+        if let (Phase::Waiting { .. }, Some(pool)) = (client.phase, client.pool.clone()) {
+            self.join_queue(index, &pool);
+        }
     }
 
     /// Session and backend part, whatever the reason.

@@ -1,6 +1,8 @@
 //! What must be true after each step, now and then, and at the end.
 
+use super::network::{LinkId, Near, Way};
 use super::world::World;
+use crate::model::ConnectionId;
 use forebay_core::event::{Event, EventKind};
 use forebay_pool::PoolStats;
 use std::time::Duration;
@@ -32,7 +34,29 @@ impl World {
         if let Some(mixed) = self.server.mixed().first() {
             return Err(format!("a transaction of several clients: {mixed:?}"));
         }
+        // Sessions whose farewell is still under way have given up their place already.
+        let sessions = self.server.connections();
+        if sessions > self.limit_max as usize {
+            let kept = self.kept_sessions();
+            if kept > self.limit_max as usize {
+                return Err(format!("{kept} sessions, allowed are {}", self.limit_max));
+            }
+        }
         Ok(())
+    }
+
+    /// Sessions of the database that the proxy has not closed.
+    fn kept_sessions(&self) -> usize {
+        let network = self.network.borrow();
+        let kept = |link: &LinkId| {
+            let link = &network.links[*link as usize];
+            link.near != Near::Closed && !link.leaving
+        };
+        let logged_in = |id: &ConnectionId| self.server.status(*id).is_some();
+        let links = self.database_links.iter();
+        links
+            .filter(|(id, link)| logged_in(id) && kept(link) && !network.is_ended(**link, Way::Out))
+            .count()
     }
 
     /// Once a second.

@@ -1,5 +1,6 @@
 //! The scripted clients on the network: what they want done, how fast they read, how their connections are cut.
 
+use super::Answer;
 use super::network::{LinkId, Task, Way};
 use super::world::{Far, World};
 use crate::model::client::{Authenticator, Order};
@@ -117,6 +118,7 @@ impl World {
     pub(super) fn on_thought(&mut self, at: usize) -> Result<(), String> {
         let peer = &mut self.peers[at];
         peer.since = self.network.borrow().now;
+        peer.asked.get_or_insert(peer.since);
         let result = match peer.link {
             Some(_) => peer.client.on_thought(),
             None => peer.client.on_closed(),
@@ -139,7 +141,19 @@ impl World {
             let bytes = network.read(link, Way::Out, max);
             (bytes, network.has_ended(link, Way::Out))
         };
-        self.peers[at].since = self.network.borrow().now;
+        let now = self.network.borrow().now;
+        self.peers[at].since = now;
+        if let Some(asked) = self.peers[at]
+            .asked
+            .filter(|_| !self.peers[at].was_answered)
+        {
+            self.peers[at].was_answered = true;
+            self.answers.push(Answer {
+                client: at,
+                asked,
+                answered: now,
+            });
+        }
         if !bytes.is_empty() {
             self.note(|| format!("c{} reads {}", at + 1, super::world::shown(&bytes)));
             let result = self.peers[at].client.on_bytes(&bytes);

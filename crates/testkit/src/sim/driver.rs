@@ -469,6 +469,7 @@ impl driver::Driver for Driver {
         let (link, index) = (place.link, connection.parts().0 as usize);
         if after_sending && !place.peer_ended && !place.connecting {
             place.life = Life::Lingering(until);
+            self.network.borrow_mut().link(link).leaving = true;
             return;
         }
         self.network.borrow_mut().close_near(link);

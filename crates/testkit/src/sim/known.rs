@@ -2,13 +2,16 @@
 //!
 //! Each entry is a promise still open; when it is kept, the entry goes.
 
+use crate::model::Named;
 use crate::model::client::{Act, Message, Program, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rewrites a program so that it avoids what is known.
 pub(super) fn avoid(program: &mut Program) {
     for episode in &mut program.episodes {
         end_queries_with_reset(&mut episode.steps);
+        deallocate_alone(&mut episode.steps);
+        bind_what_fits(&mut episode.steps);
         end_segments_with_reset(&mut episode.steps);
     }
 }
@@ -31,6 +34,26 @@ fn end_queries_with_reset(steps: &mut [Step]) {
             && let Some(at) = acts.iter().position(resets)
         {
             acts.truncate(at + 1);
+        }
+    }
+}
+
+/// DEALLOCATE of a name of the protocol is understood only as a Query of its own, or as an unnamed statement.
+fn deallocate_alone(steps: &mut [Step]) {
+    let deallocates = |act: &Act| matches!(act, Act::Deallocate(_));
+    for step in steps {
+        match step {
+            Step::Send(Message::Query(acts))
+            | Step::Vanish {
+                message: Message::Query(acts),
+                ..
+            } if acts.len() > 1 => acts.retain(|act| !deallocates(act)),
+            Step::Send(Message::Parse { name, act }) if !name.is_empty() => {
+                if act.as_ref().is_some_and(deallocates) {
+                    *act = Some(Act::TagParam);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -62,4 +85,27 @@ fn end_segments_with_reset(steps: &mut Vec<Step>) {
             at += 1;
         }
     }
+}
+
+/// In a failed transaction a statement cannot be prepared again on another backend: the error is that of the transaction, where the
+/// server would first complain about a wrong number of parameters, or describe a statement without a result all the same.
+fn bind_what_fits(steps: &mut Vec<Step>) {
+    steps.retain(|step| {
+        !matches!(step, Step::Send(Message::Describe { what: Named::Statement, name }) if !name.is_empty())
+    });
+    let mut counts: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
+    for step in steps.iter() {
+        if let Step::Send(Message::Parse { name, act }) = step {
+            let count = act.as_ref().map_or(0, Act::parameters);
+            counts.entry(name).or_default().insert(count);
+        }
+    }
+    steps.retain(|step| match step {
+        Step::Send(Message::Bind {
+            statement, params, ..
+        }) if !statement.is_empty() => counts
+            .get(statement)
+            .is_none_or(|counts| counts.iter().all(|count| *count == params.len())),
+        _ => true,
+    });
 }

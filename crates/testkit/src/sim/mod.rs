@@ -6,6 +6,7 @@
 //! | `network.rs`, `driver.rs` | how bytes get from one to another; the `Driver` of a worker |
 //! | `world.rs` | who acts next: workers, clients, database, faults |
 //! | `database.rs`, `clients.rs` | the model server and the scripted clients on the network |
+//! | `arrivals.rs` | who is served when |
 //! | `known.rs` | what the proxy is known not to do, and programs therefore avoid |
 //! | `check.rs` | what must always be true, and what must be true at the end |
 //!
@@ -16,6 +17,7 @@
 //! every wait ends; the pools' own checks (builds with debug assertions); no incident; at the end gauges and pools agree with the
 //! database.
 
+mod arrivals;
 mod check;
 mod clients;
 mod database;
@@ -25,6 +27,7 @@ mod network;
 mod scenario;
 mod world;
 
+pub use arrivals::{Answer, JITTER, RELEASE_MAX, arrivals_and_answers};
 pub use driver::Driver;
 pub use scenario::{Faults, Scenario};
 pub use world::World;

@@ -107,6 +107,8 @@ pub(super) struct Link {
     pub(super) near: Near,
     /// Cut, by either side.
     pub(super) reset: bool,
+    /// The proxy has closed its end, perhaps with bytes still to be taken.
+    pub(super) leaving: bool,
     /// What became of the proxy's dial.
     pub(super) dialed: Option<Result<(), io::ErrorKind>>,
     /// The link's own slowness.
@@ -218,6 +220,7 @@ impl Network {
             into,
             near,
             reset: false,
+            leaving: false,
             dialed: None,
             delay,
         });
@@ -330,6 +333,15 @@ impl Network {
             self.poke(worker);
         }
         self.schedule(Duration::ZERO, Task::Read(link));
+    }
+
+    /// Whether the writer of one direction has said that no more will come.
+    pub(super) fn is_ended(&self, link: LinkId, way: Way) -> bool {
+        let link = &self.links[link as usize];
+        match way {
+            Way::Out => link.out.closed,
+            Way::In => link.into.closed,
+        }
     }
 
     /// How many bytes can be read.

@@ -6,8 +6,8 @@ use super::clients::Md5;
 use super::driver::{Driver, Waker};
 use super::network::{LinkId, Network, Task, Way};
 use super::scenario::{Scenario, random_limits};
-use super::{Failure, Report, known};
-use crate::model::client::{ClientConfig, default_settings, program};
+use super::{Answer, Failure, Report, known};
+use crate::model::client::{ClientConfig, Program, default_settings, program};
 use crate::model::{
     Availability, ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User,
 };
@@ -63,6 +63,9 @@ pub(super) struct Peer {
     pub(super) link: Option<LinkId>,
     pub(super) is_slow: bool,
     pub(super) is_thinking: bool,
+    /// When it asked after its first thought; answered once.
+    pub(super) asked: Option<Instant>,
+    pub(super) was_answered: bool,
     /// When it last acted or heard something.
     pub(super) since: Instant,
 }
@@ -101,6 +104,8 @@ pub struct World {
     /// Highest `connections_max` there was.
     pub(super) limit_max: u32,
     pub(super) report: Report,
+    /// First answers after a thought, in order.
+    pub(super) answers: Vec<Answer>,
     hasher: DefaultHasher,
     telling: usize,
     last: VecDeque<String>,
@@ -118,6 +123,20 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 impl World {
     /// The world of a scenario; `telling` is how many of the last events a failure tells.
     pub fn new(scenario: &Scenario, telling: usize) -> World {
+        let mut rng = SplitMix64::new(scenario.seed ^ 0x5eed);
+        World::with_programs(scenario, telling, |id| {
+            let mut program = program(rng.next_u64(), id, &scenario.style);
+            known::avoid(&mut program);
+            program
+        })
+    }
+
+    /// The same with programs of one's own, by the clients' numbers from 1.
+    pub(super) fn with_programs(
+        scenario: &Scenario,
+        telling: usize,
+        mut program: impl FnMut(u32) -> Program,
+    ) -> World {
         let mut rng = SplitMix64::new(scenario.seed ^ 0x5157_0000);
         let network = Network::new(rng.fork(), scenario.habits, scenario.workers);
         let network = Rc::new(RefCell::new(network));
@@ -164,7 +183,7 @@ impl World {
         });
         let workers = workers.collect();
         let server = server(scenario);
-        let peers = (1..=scenario.clients).map(|id| peer(scenario, id, &mut rng));
+        let peers = (1..=scenario.clients).map(|id| peer(scenario, id, program(id), &mut rng));
         let peers = peers.collect();
         World {
             scenario: scenario.clone(),
@@ -186,6 +205,7 @@ impl World {
             is_ending: false,
             limit_max: scenario.limits.connections_max,
             report: Report::default(),
+            answers: Vec::new(),
             hasher: DefaultHasher::new(),
             telling,
             last: VecDeque::new(),
@@ -197,17 +217,21 @@ impl World {
     /// # Errors
     /// The first violation.
     pub fn run(mut self) -> Result<Report, Failure> {
-        match self.try_run() {
-            Ok(()) => {
-                self.report.trace = self.hasher.finish();
-                Ok(self.report)
-            }
-            Err(problem) => Err(Failure {
-                seed: self.scenario.seed,
-                problem,
-                last: self.last.into(),
-            }),
-        }
+        let mut report = Report::default();
+        self.play(&mut report)?;
+        Ok(report)
+    }
+
+    /// Runs to the end and says what it came to.
+    pub(super) fn play(&mut self, report: &mut Report) -> Result<(), Failure> {
+        let result = self.try_run();
+        self.report.trace = self.hasher.finish();
+        *report = self.report.clone();
+        result.map_err(|problem| Failure {
+            seed: self.scenario.seed,
+            problem,
+            last: std::mem::take(&mut self.last).into(),
+        })
     }
 
     fn try_run(&mut self) -> Result<(), String> {
@@ -573,7 +597,7 @@ fn server(scenario: &Scenario) -> Server {
     })
 }
 
-fn peer(scenario: &Scenario, id: u32, rng: &mut SplitMix64) -> Peer {
+fn peer(scenario: &Scenario, id: u32, program: Program, rng: &mut SplitMix64) -> Peer {
     let user = users(scenario).swap_remove(rng.below(scenario.users as u64) as usize);
     let database = format!("db{}", rng.below(scenario.databases as u64));
     let authenticator = Md5 {
@@ -589,13 +613,13 @@ fn peer(scenario: &Scenario, id: u32, rng: &mut SplitMix64) -> Peer {
         tolerates_close: scenario.tolerates_close(),
         defaults: default_settings(),
     };
-    let mut program = program(rng.next_u64(), id, &scenario.style);
-    known::avoid(&mut program);
     Peer {
         client: ScriptedClient::new(config, program),
         link: None,
         is_slow: rng.chance(scenario.slow_percent),
         is_thinking: false,
+        asked: None,
+        was_answered: false,
         since: Instant::ZERO,
     }
 }

@@ -1,0 +1,60 @@
+//! The data plane in simulation: fixed seeds, equal runs of equal seeds, and one backend that four workers share in order of arrival.
+
+use forebay_pool::{ASK_AFTER, MOVE_HANDICAP};
+use forebay_testkit::sim::{self, Scenario};
+
+fn run(seed: u64) -> sim::Report {
+    sim::run(seed, 30).unwrap_or_else(|failure| {
+        panic!(
+            "seed {seed}: {}\n{}\nrepeat: cargo run -q --profile quick -p forebay-testkit --bin sim -- --seed {seed}",
+            failure.problem,
+            failure.last.join("\n")
+        )
+    })
+}
+
+#[test]
+fn random_clients_faults_and_limits_break_no_promise() {
+    let reports: Vec<_> = (1..=25).map(run).collect();
+    let sum = |of: fn(&sim::Report) -> u64| reports.iter().map(of).sum::<u64>();
+    assert!(sum(|r| r.replies) > 10_000 && sum(|r| r.commits) > 100);
+    assert!(sum(|r| r.faults) > 10 && sum(|r| r.moves) > 100);
+}
+
+/// Seeds that once found something.
+#[test]
+fn what_was_found_is_not_found_again() {
+    for seed in [66, 179, 184, 250, 315, 345, 1197, 1430, 2268, 2401] {
+        run(seed);
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_runs() {
+    for seed in [3, 8] {
+        assert_eq!(run(seed), run(seed));
+    }
+    assert_ne!(run(3).trace, run(8).trace);
+}
+
+/// Clients of four workers share one backend. Each is overtaken only by clients that came less than the pool's bound after it
+/// (`forebay-pool`, "Order of arrival"), give or take what the simulated network and threads add.
+#[test]
+fn one_backend_serves_clients_of_four_workers_in_order_of_arrival() {
+    for seed in 0..5 {
+        let order = sim::arrivals_and_answers(&Scenario::one_backend(seed, 4, 40))
+            .unwrap_or_else(|failure| panic!("seed {seed}: {}", failure.problem));
+        assert_eq!(order.len(), 40);
+        let bound = MOVE_HANDICAP.max(ASK_AFTER + sim::RELEASE_MAX) + sim::JITTER;
+        for (at, first) in order.iter().enumerate() {
+            for later in &order[at + 1..] {
+                // `later` was answered later: if it had come earlier, then by little.
+                let ahead = first.asked.since(later.asked);
+                assert!(
+                    ahead <= bound,
+                    "seed {seed}: {first:?} overtook {later:?} by {ahead:?}"
+                );
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::socket;
 use forebay_core::Instant;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Timespec};
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -748,7 +748,14 @@ impl Uring {
             }
         }
         self.counters.system_calls += 1;
-        let result = self.ring.submitter().submit_and_wait(want);
+        let queued = self.ring.submission().len() as u32;
+        // Not `submit_and_wait`: it leaves deferred work undone when nothing is waited for, so that a caller in a hurry would
+        // never see a completion.
+        // SAFETY: the entries were described where they were queued; no further argument is passed.
+        let result = unsafe {
+            let submitter = self.ring.submitter();
+            submitter.enter::<libc::sigset_t>(queued, want, EnterFlags::GETEVENTS.bits(), None)
+        };
         match result {
             Ok(_) => Ok(()),
             Err(error)

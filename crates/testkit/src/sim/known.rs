@@ -48,10 +48,10 @@ fn deallocate_alone(steps: &mut [Step]) {
                 message: Message::Query(acts),
                 ..
             } if acts.len() > 1 => acts.retain(|act| !deallocates(act)),
-            Step::Send(Message::Parse { name, act }) if !name.is_empty() => {
-                if act.as_ref().is_some_and(deallocates) {
-                    *act = Some(Act::TagParam);
-                }
+            Step::Send(Message::Parse { name, act })
+                if !name.is_empty() && act.as_ref().is_some_and(deallocates) =>
+            {
+                *act = Some(Act::TagParam);
             }
             _ => {}
         }

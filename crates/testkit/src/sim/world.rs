@@ -444,7 +444,7 @@ impl World {
 
     fn on_fault(&mut self, kind: usize) {
         let faults = self.scenario.faults;
-        if self.is_ending && !(kind == 2) {
+        if self.is_ending && kind != 2 {
             return;
         }
         let on = [

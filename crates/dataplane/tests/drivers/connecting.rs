@@ -121,9 +121,7 @@ fn connect_result<K: Kind>(rig: &mut Rig<K>, token: u64) -> io::Result<()> {
 
 fn a_refused_connection_is_told<K: Kind>() {
     let mut rig = Rig::<K>::new();
-    let listener = free_listener();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let (_silent, address) = rig::nobody();
     let handle = rig.driver.connect(address, 9).unwrap();
     rig.driver.receive(handle, true);
     let error = connect_result(&mut rig, 9).expect_err("nobody listens");
@@ -165,12 +163,8 @@ fn what_is_sent_before_the_connection_is_made_leaves_after_it<K: Kind>() {
 
 /// A listener whose queue is full: connecting to it does not end.
 fn busy_listener() -> (socket2::Socket, Vec<TcpStream>) {
-    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let listener =
-        socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    listener.bind(&any.into()).unwrap();
+    let (listener, address) = rig::nobody();
     listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
     let mut waiting = Vec::new();
     while let Ok(peer) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
         waiting.push(peer);

@@ -8,11 +8,17 @@ use forebay_dataplane::driver::{Driver, Event, Handle, Token, epoll::Epoll};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long a test waits for what must come. Only a failing test waits that long.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Keeps others of this process who ask for it from opening anything.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes drivers of one kind.
 pub trait Kind {
@@ -59,6 +65,7 @@ impl Kind for UringKind {
     }
 
     fn works_here() -> bool {
+        let _alone = alone();
         match Self::make(Clock::new()) {
             Ok(_) => true,
             Err(error) => {
@@ -272,6 +279,15 @@ pub fn patient(peer: TcpStream) -> TcpStream {
 /// A plain connection to `address`.
 pub fn connect(address: SocketAddr) -> TcpStream {
     patient(TcpStream::connect(address).unwrap())
+}
+
+/// An address at which nobody listens, and nobody can while the socket lives.
+pub fn nobody() -> (socket2::Socket, SocketAddr) {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&any.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// A plain listener on a free port.

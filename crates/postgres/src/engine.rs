@@ -289,9 +289,13 @@ impl Engine for Postgres {
         let Stage::Ready = session.stage else {
             return false;
         };
-        let Some(len) = first_segment(input) else {
+        let Some((len, last)) = first_segment(input) else {
             return false;
         };
+        if last == b'Q' {
+            // A Query ends the unnamed statement, also one that fails before it is read (`exec_simple_query`).
+            session.unnamed = None;
+        }
         orders.swallow(len);
         orders.to_client(|out| {
             // The session goes on, whatever the refusal would say to one that ends.
@@ -410,8 +414,8 @@ impl Engine for Postgres {
     }
 }
 
-/// Length of the messages up to and with the first that ReadyForQuery answers; `None` when it is not whole.
-fn first_segment(input: &[u8]) -> Option<usize> {
+/// Length of the messages up to and with the first that ReadyForQuery answers, and its kind; `None` when it is not whole.
+fn first_segment(input: &[u8]) -> Option<(usize, u8)> {
     let mut len = 0;
     loop {
         let header = wire::header(&input[len..]).ok()??;
@@ -420,7 +424,7 @@ fn first_segment(input: &[u8]) -> Option<usize> {
             return None;
         }
         if matches!(header.kind, b'Q' | b'S' | b'F') {
-            return Some(len);
+            return Some((len, header.kind));
         }
     }
 }

@@ -5,7 +5,9 @@ names, types, error texts and positions included.
 """
 
 import functools
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from kit import conversations, target, wire
 from kit.connection import Connection, ServerError, rows
@@ -37,6 +39,15 @@ def byte_by_byte(data):
     return [data[i : i + 1] for i in range(len(data))]
 
 
+def at_random(dice, data):
+    """Pieces of one byte, some bytes, or much."""
+    at = 0
+    while at < len(data):
+        end = at + dice.choice((1, 1, 1, 5, 20, 200))
+        yield data[at:end]
+        at = end
+
+
 def stream(login, data, ready, cut):
     """All messages of a conversation; the closing query proves that nothing was left over."""
     with Connection(login, TimeZone="UTC") as c:
@@ -66,6 +77,28 @@ def register():
 
 
 register()
+
+
+@SUITE.check(deadline=90)
+def conversations_hold_while_others_are_held():
+    """All of them at once on the same backends, cut at random places, which finds what depends on when bytes arrive."""
+    prepare()
+    wrong = []
+
+    def client(seed):
+        dice = random.Random(seed)
+        for name in dice.sample(list(conversations.ALL), len(conversations.ALL)):
+            data, wanted = conversations.ALL[name]
+            try:
+                got = " ".join(conversations.word(m) for m in stream(TARGET.login, data, wanted.count("Z("), functools.partial(at_random, dice))[:-4])
+            except Exception as error:
+                got = repr(error)
+            if got != wanted:
+                wrong.append(f"{name} (seed {seed}): got {got}, wanted {wanted}")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(client, range(12 if TARGET.quick else 60)))
+    equal(wrong[:2], [], f"{len(wrong)} conversations that went wrong")
 
 
 @SUITE.check

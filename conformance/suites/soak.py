@@ -15,7 +15,7 @@ import struct
 import time
 
 from kit import soak_work, target, wire
-from kit.connection import Connection, ServerError, eventually
+from kit.connection import Connection, eventually
 from kit.conversations import word
 from kit.report import Skip, Suite, equal, true
 

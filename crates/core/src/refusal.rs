@@ -40,6 +40,8 @@ pub enum Refusal {
     },
     /// The proxy requires TLS and the client did not ask for it.
     TlsRequired,
+    /// The proxy requires a client certificate and the client showed none.
+    CertificateRequired,
     /// No secret is registered for this user.
     NoCredentials {
         /// The user's name as the client gave it.
@@ -113,6 +115,7 @@ impl Refusal {
             Refusal::TooManyClients { .. } => "too_many_clients",
             Refusal::ConnectRate { .. } => "connect_rate",
             Refusal::TlsRequired => "tls_required",
+            Refusal::CertificateRequired => "certificate_required",
             Refusal::NoCredentials { .. } => "no_credentials",
             Refusal::WrongPassword { .. } => "wrong_password",
             Refusal::MissingUser => "missing_user",
@@ -142,6 +145,7 @@ impl Refusal {
             | Refusal::NoCredentials { .. }
             | Refusal::ShuttingDown => Blame::Operator,
             Refusal::TlsRequired
+            | Refusal::CertificateRequired
             | Refusal::WrongPassword { .. }
             | Refusal::MissingUser
             | Refusal::UnsupportedAuth

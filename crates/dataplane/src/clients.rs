@@ -249,6 +249,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Refusal::WrongPassword { .. }
                 | Refusal::NoCredentials { .. }
                 | Refusal::TlsRequired
+                | Refusal::CertificateRequired
                 | Refusal::UnsupportedAuth
         ) {
             block.client_connections_setup_failed_auth.add(1);
@@ -451,10 +452,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             if quiet > proxy.login_timeout {
                 self.refuse_client(index, &Refusal::LoginTimeout);
             }
-        } else if self.is_idle(client) {
-            if self.draining {
+        } else if client.phase == Phase::Ready {
+            let idle = self.is_idle(client);
+            // Pauses inside a transaction count too: its last request was answered.
+            let pausing = idle || client.asked_at.is_none() && client.inbox.bytes.is_empty();
+            if self.draining && idle {
                 self.refuse_client(index, &Refusal::ShuttingDown);
-            } else if quiet > proxy.idle_client_timeout {
+            } else if pausing && quiet > proxy.idle_client_timeout {
                 self.refuse_client(index, &Refusal::IdleClientTimeout);
             }
         }

@@ -318,7 +318,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         client.endpoint.block.clients_waiting.sub(1);
-        client.endpoint.block.refusals.add(1);
         match refusal {
             Refusal::BorrowTimeout => client.endpoint.block.borrow_timeouts.add(1),
             Refusal::QueueFull { .. } => client.endpoint.block.throttled.add(1),
@@ -331,10 +330,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if !stays {
             return self.refuse_client(index, refusal);
         }
+        client.endpoint.block.refusals.add(1);
         let number = client.number;
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
+        let peer = self.driver.peer(client.handle);
+        let peer = peer.map_or_else(|| "".into(), |peer| peer.to_string().into());
         let outcome = self.obey(Side::Client(index), &Source::Bytes(&bytes), 0);
-        let (refusal, peer) = (refusal.clone(), Arc::from(""));
+        let refusal = refusal.clone();
         let detail = Arc::from("the session goes on");
         let told = EventKind::ClientRefused {
             refusal,

@@ -89,7 +89,10 @@ impl std::fmt::Debug for ClientLogin {
 /// What the bytes go through.
 enum Channel {
     Clear,
-    Tls { server_end_point: Option<Vec<u8>> },
+    Tls {
+        server_end_point: Option<Vec<u8>>,
+        client_certificate: bool,
+    },
 }
 
 enum State {
@@ -177,6 +180,7 @@ impl ClientLogin {
         };
         self.channel = Channel::Tls {
             server_end_point: facts.server_end_point.clone(),
+            client_certificate: facts.client_certificate,
         };
         self.state = State::ExpectFirst(asked);
     }
@@ -217,6 +221,17 @@ impl ClientLogin {
     fn refuse(&mut self, refusal: Refusal, orders: &mut Orders<Work>) {
         self.state = State::Over;
         orders.refuse(refusal);
+    }
+
+    /// Whether TLS has verified a certificate of the client's.
+    fn showed_certificate(&self) -> bool {
+        matches!(
+            self.channel,
+            Channel::Tls {
+                client_certificate: true,
+                ..
+            }
+        )
     }
 
     fn is_tls(&self) -> bool {
@@ -335,6 +350,10 @@ impl ClientLogin {
         if self.facts.proxy.require_tls && !self.is_tls() {
             return Err(Refusal::TlsRequired);
         }
+        let tls = self.facts.proxy.tls.as_ref();
+        if tls.is_some_and(|tls| !tls.client_authorities.is_empty()) && !self.showed_certificate() {
+            return Err(Refusal::CertificateRequired);
+        }
         let startup = Box::new(Startup::read(minor, parameters)?);
         if startup.is_negotiated {
             orders.to_client(|out| startup.write_negotiation(out));
@@ -392,7 +411,9 @@ impl ClientLogin {
         orders: &mut Orders<Work>,
     ) -> State {
         let channel_binding = match &self.channel {
-            Channel::Tls { server_end_point } => server_end_point.clone(),
+            Channel::Tls {
+                server_end_point, ..
+            } => server_end_point.clone(),
             Channel::Clear => None,
         };
         let nonce = *entropy(&self.facts.entropy).nonce;

@@ -37,6 +37,10 @@ pub fn words(refusal: &Refusal) -> Words {
             "53300",
             format!("Rate of connection to proxy exceeded {max}."),
         ),
+        // PostgreSQL's words (`src/backend/libpq/auth.c`).
+        Refusal::CertificateRequired => {
+            fatal("28000", "connection requires a valid client certificate")
+        }
         Refusal::TlsRequired => fatal("28000", "This proxy requires TLS connections."),
         Refusal::NoCredentials { user } => {
             let advice = "Check the credentials for this role and try again.";
@@ -183,6 +187,11 @@ mod tests {
                 Refusal::TlsRequired,
                 "28000",
                 "This proxy requires TLS connections.",
+            ),
+            (
+                Refusal::CertificateRequired,
+                "28000",
+                "connection requires a valid client certificate",
             ),
             (
                 Refusal::NoCredentials { user: user() },

@@ -21,9 +21,24 @@ pub enum Expect {
     /// ParseComplete for a statement that has a name of ours on the backend.
     Parse(Box<ExpectParse>),
     /// ParseComplete for the unnamed statement, which was sent by the client itself.
-    ParseUnnamed,
+    ParseUnnamed {
+        /// The client's unnamed statement before, which it has again should an error skip this.
+        before: Option<Arc<Statement>>,
+        /// The backend's.
+        there: Option<Arc<Statement>>,
+    },
+    /// CloseComplete for the client's unnamed statement.
+    CloseUnnamed {
+        /// The client's unnamed statement before, which it has again should an error skip this.
+        before: Option<Arc<Statement>>,
+        /// The backend's.
+        there: Option<Arc<Statement>>,
+    },
     /// ParseComplete for the unnamed statement, which we sent again: not shown.
-    ReparseUnnamed,
+    ReparseUnnamed {
+        /// The backend's unnamed statement before, which it has again should an error skip this.
+        there: Option<Arc<Statement>>,
+    },
     /// An error that says that this name is taken; ours must be replaced by the client's.
     DuplicateName(Box<[u8]>),
     /// BindComplete.
@@ -116,6 +131,8 @@ pub enum Settling {
     Sent,
     /// Something waits.
     Awaited,
+    /// Something waits for the segments before its own: whether a name is taken depends on them.
+    Doubted,
 }
 
 impl Expect {
@@ -270,6 +287,25 @@ impl Exchange {
             }
         }
         self.skipping = true;
+    }
+
+    /// What was skipped did not change the client's unnamed statement: notes which one it has. Returns it, unless a message that
+    /// is still to be answered changes it again.
+    pub fn restore_unnamed(
+        &mut self,
+        kept: Option<Arc<Statement>>,
+    ) -> Option<Option<Arc<Statement>>> {
+        for expect in &mut self.expects {
+            match expect {
+                Expect::ParseUnnamed { before, .. } | Expect::CloseUnnamed { before, .. } => {
+                    *before = kept;
+                    return None;
+                }
+                Expect::Query(_) | Expect::PlainQuery(_) => return None,
+                _ => {}
+            }
+        }
+        Some(kept)
     }
 
     /// The server now reads COPY data: Syncs that it finds among the data are ignored and earn no reply.

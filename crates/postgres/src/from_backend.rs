@@ -272,9 +272,10 @@ impl FromBackend<'_> {
                 parse.statement.prove();
                 (true, parse.client_name.is_some())
             }
-            (b'1', Some(Expect::ParseUnnamed)) => (true, true),
-            (b'1', Some(Expect::ReparseUnnamed)) => (true, false),
+            (b'1', Some(Expect::ParseUnnamed { .. })) => (true, true),
+            (b'1', Some(Expect::ReparseUnnamed { .. })) => (true, false),
             (b'2', Some(Expect::Bind(_))) => (true, true),
+            (b'3', Some(Expect::CloseUnnamed { .. })) => (true, true),
             (b'3', Some(Expect::Close { swallow, .. })) => (true, !swallow),
             (b't', Some(Expect::Describe(_))) => (false, true),
             (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
@@ -476,6 +477,7 @@ impl FromBackend<'_> {
         backend.exchange.skip_to_sync(|expect| skipped.push(expect));
         // Undone from the end: one name may have been given and taken away. The first is the one that failed.
         let skipped = skipped.into_iter().enumerate().rev();
+        let mut kept = None;
         skipped.for_each(|(index, expect)| match expect {
             Expect::Parse(parse) => {
                 prepared.remove(&parse.statement.name);
@@ -484,17 +486,22 @@ impl FromBackend<'_> {
                 }
             }
             Expect::Close { of: Some(name), .. } => drop(prepared.insert(name)),
-            Expect::ParseUnnamed if index == 0 => {
-                session.unnamed = None;
+            // It takes the one before away, whether it succeeds or not.
+            Expect::ParseUnnamed { .. } if index == 0 => {
+                kept = Some(None);
                 *unnamed = None;
             }
-            Expect::ReparseUnnamed if index == 0 => *unnamed = None,
-            // The backend has the one that it had before, whosever that is.
-            Expect::ParseUnnamed => {
-                session.unnamed = None;
-                *unnamed = Some(Statement::unnamed(&session.tracker, b"", b""));
+            Expect::ReparseUnnamed { .. } if index == 0 => *unnamed = None,
+            Expect::ParseUnnamed { before, there } | Expect::CloseUnnamed { before, there } => {
+                kept = Some(before);
+                *unnamed = there;
             }
-            Expect::ReparseUnnamed | Expect::Close { of: None, .. } => {
+            Expect::ReparseUnnamed { there } => *unnamed = there,
+            Expect::Close {
+                swallow: true,
+                of: None,
+            } => {
+                // Something that is not this client's is still there: nobody's, from now on.
                 *unnamed = Some(Statement::unnamed(&session.tracker, b"", b""));
             }
             Expect::LocalParse(parse) => drop(session.prepared.remove(&parse.client_name)),
@@ -507,6 +514,11 @@ impl FromBackend<'_> {
             }
             _ => {}
         });
+        if let Some(kept) = kept
+            && let Some(kept) = backend.exchange.restore_unnamed(kept)
+        {
+            session.unnamed = kept;
+        }
     }
 
     /// Notes a reported setting; returns whether it was news.
@@ -573,7 +585,10 @@ impl FromBackend<'_> {
         let failed = std::mem::take(&mut exchange.failed);
         (exchange.tracked, exchange.opaque) = (false, false);
         if status == b'I' {
-            exchange.portals.clear();
+            // Behind it there may be portals of segments that were sent without waiting for this one.
+            if exchange.is_empty() && !exchange.open_segment {
+                exchange.portals.clear();
+            }
             if std::mem::take(&mut exchange.schema_changed) {
                 // Others see the change only now, and may have prepared in between.
                 self.shared.statements.on_schema_changed();
@@ -637,11 +652,17 @@ impl FromBackend<'_> {
     /// The client may go on; true when it waits to do so, with this lease.
     fn end_settling(&mut self) -> bool {
         let exchange = &mut self.backend.exchange;
-        let only_ours = exchange.expects_only_replay();
-        if exchange.settling == Settling::No || !only_ours || exchange.open_segment {
+        let ended = match exchange.settling {
+            Settling::No => false,
+            Settling::Doubted => exchange.segments() == 0,
+            Settling::Sent | Settling::Awaited => {
+                exchange.expects_only_replay() && !exchange.open_segment
+            }
+        };
+        if !ended {
             return false;
         }
-        let awaited = exchange.settling == Settling::Awaited;
+        let awaited = exchange.settling != Settling::Sent;
         exchange.settling = Settling::No;
         if awaited {
             self.orders.push(Order::Resume);

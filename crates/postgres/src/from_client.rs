@@ -102,7 +102,9 @@ impl<'a> FromClient<'a> {
         }
         match wire::header(rest) {
             Ok(Some(header)) if self.must_wait(header) => {
-                self.backend.exchange.settling = Settling::Awaited;
+                if self.backend.exchange.settling == Settling::Sent {
+                    self.backend.exchange.settling = Settling::Awaited;
+                }
                 self.orders.push(Order::Pause);
                 Step::Stop
             }
@@ -121,6 +123,9 @@ impl<'a> FromClient<'a> {
     /// Whether a message must not be understood yet: what is under way changes its meaning.
     fn must_wait(&self, header: Header) -> bool {
         let exchange = &self.backend.exchange;
+        if exchange.settling == Settling::Doubted {
+            return true;
+        }
         exchange.settling != Settling::No
             && !exchange.open_segment
             // COPY data belong to what was sent.
@@ -250,8 +255,6 @@ impl<'a> FromClient<'a> {
     }
 
     fn query(&mut self, header: Header, rest: &[u8]) -> Step {
-        self.session.unnamed = None;
-        self.backend.unnamed = None;
         if header.len > QUERY_INSPECTED_BYTES_MAX {
             return self.long_query(header, rest);
         }
@@ -263,6 +266,7 @@ impl<'a> FromClient<'a> {
             return self.violation("invalid message format");
         };
         self.requests += 1;
+        self.forget_unnamed();
         let conforming = conforming_strings(&self.session.tracker);
         let effects = match sql::classify(text, conforming) {
             Class::Pure => {
@@ -294,9 +298,16 @@ impl<'a> FromClient<'a> {
         Step::Took(self.pass(header.len, rest))
     }
 
+    /// A Query ends the unnamed statement. To be noted only when it is sent: until then the lease may end.
+    fn forget_unnamed(&mut self) {
+        self.session.unnamed = None;
+        self.backend.unnamed = None;
+    }
+
     /// A query too long to be looked into: what it did is read off the tags of its answer.
     fn long_query(&mut self, header: Header, rest: &[u8]) -> Step {
         self.requests += 1;
+        self.forget_unnamed();
         self.note(&Effect::Opaque);
         self.backend
             .exchange
@@ -332,9 +343,12 @@ impl<'a> FromClient<'a> {
         };
         let types = fields.0;
         if self.is_in_doubt(name) {
-            self.backend.exchange.settling = Settling::Awaited;
+            self.backend.exchange.settling = Settling::Doubted;
             self.orders.push(Order::Pause);
             return Step::Stop;
+        }
+        if !name.is_empty() {
+            self.part_from_strangers();
         }
         self.backend.exchange.open_segment = true;
         if name.is_empty() {
@@ -347,9 +361,7 @@ impl<'a> FromClient<'a> {
     /// Whether it depends on a segment under way if this name is taken.
     fn is_in_doubt(&self, name: &[u8]) -> bool {
         let exchange = &self.backend.exchange;
-        exchange.segments() > 0
-            && !exchange.open_segment
-            && self.session.prepared.get(name).is_some()
+        exchange.segments() > 0 && self.session.prepared.get(name).is_some()
     }
 
     /// A statement too long to be kept: it lives on this backend alone, so the session keeps the backend.
@@ -361,15 +373,20 @@ impl<'a> FromClient<'a> {
             self.orders,
         );
         self.backend.suspect = Some(self.session.id);
-        self.session.unnamed = None;
-        self.backend.unnamed = None;
+        self.part_from_strangers();
+        let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
         self.backend.exchange.open_segment = true;
-        self.backend.exchange.push(Expect::ParseUnnamed);
+        self.backend
+            .exchange
+            .push(Expect::ParseUnnamed { before, there });
         Step::Took(self.pass(header.len, rest))
     }
 
     fn parse_unnamed(&mut self, header: Header, rest: &[u8], text: &[u8], types: &[u8]) -> Step {
-        self.backend.exchange.push(Expect::ParseUnnamed);
+        let (before, there) = (self.session.unnamed.clone(), self.backend.unnamed.clone());
+        self.backend
+            .exchange
+            .push(Expect::ParseUnnamed { before, there });
         let same = |known: &&Arc<Statement>| *known.text == *text && *known.types == *types;
         // Its effect was judged under the same settings, or is judged again at the next difference.
         if let Some(known) = self.session.unnamed.as_ref().filter(same)
@@ -480,6 +497,24 @@ impl<'a> FromClient<'a> {
         }
     }
 
+    /// Another session's unnamed statement leaves the backend with the first message of a segment, which an error cannot skip;
+    /// behind an error, a later message might find it.
+    fn part_from_strangers(&mut self) {
+        let Some(there) = &self.backend.unnamed else {
+            return;
+        };
+        let own = self.session.unnamed.as_ref();
+        if self.backend.exchange.open_segment || own.is_some_and(|own| Arc::ptr_eq(own, there)) {
+            return;
+        }
+        self.orders.to_backend(|out| write::close(out, b'S', b""));
+        self.backend.exchange.push(Expect::Close {
+            swallow: true,
+            of: None,
+        });
+        self.backend.unnamed = None;
+    }
+
     /// Makes sure that the backend's unnamed statement is this session's, or none.
     fn ensure_unnamed(&mut self) {
         match (&self.session.unnamed, &self.backend.unnamed) {
@@ -488,9 +523,9 @@ impl<'a> FromClient<'a> {
                 let wanted = Arc::clone(wanted);
                 self.orders
                     .to_backend(|out| write::parse(out, b"", &wanted.text, &wanted.types));
-                self.backend.exchange.push(Expect::ReparseUnnamed);
+                let there = self.backend.unnamed.replace(wanted);
+                self.backend.exchange.push(Expect::ReparseUnnamed { there });
                 self.orders.push(Order::Reprepared);
-                self.backend.unnamed = Some(wanted);
             }
             (None, Some(_)) => {
                 // Another session's: it must not be found.
@@ -522,6 +557,9 @@ impl<'a> FromClient<'a> {
                 Step::Need(header.len.min(rest.len() + 256))
             };
         };
+        if !name.is_empty() {
+            self.part_from_strangers();
+        }
         self.backend.exchange.open_segment = true;
         if name.is_empty() {
             self.ensure_unnamed();
@@ -558,6 +596,9 @@ impl<'a> FromClient<'a> {
             Ok(body) => body,
             Err(step) => return step,
         };
+        if body != b"S\0" {
+            self.part_from_strangers();
+        }
         self.backend.exchange.open_segment = true;
         match body {
             [b'S', 0] => self.ensure_unnamed(),
@@ -594,6 +635,7 @@ impl<'a> FromClient<'a> {
             return self.violation("invalid message format");
         };
         self.requests += 1;
+        self.part_from_strangers();
         self.backend.exchange.open_segment = true;
         let statement = self.backend.exchange.portal(portal).cloned();
         if let Some(statement) = &statement {
@@ -608,11 +650,15 @@ impl<'a> FromClient<'a> {
             Ok(body) => body,
             Err(step) => return step,
         };
+        self.part_from_strangers();
         self.backend.exchange.open_segment = true;
         match body {
             [b'S', 0] => {
-                self.session.unnamed = None;
-                self.backend.unnamed = None;
+                let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
+                self.backend
+                    .exchange
+                    .push(Expect::CloseUnnamed { before, there });
+                return Step::Took(self.pass(header.len, rest));
             }
             [b'S', name @ .., 0] => {
                 // The statement itself stays on the backend: others may be using it.

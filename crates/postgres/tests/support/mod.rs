@@ -1,5 +1,5 @@
 //! What tests of the whole engine share: `world` obeys its orders as a worker would, `messages` writes the protocol as text and
-//! back, `making` brings sessions and backends into being without a network.
+//! back, `server` answers as a database would, `making` brings sessions and backends into being without a network.
 
 #![allow(
     missing_docs,
@@ -10,4 +10,5 @@
 
 pub mod making;
 pub mod messages;
+pub mod server;
 pub mod world;

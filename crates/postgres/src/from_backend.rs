@@ -41,6 +41,7 @@ pub struct FromBackend<'a> {
     pub session: Option<&'a mut Session>,
     /// Where to say what to do.
     pub orders: &'a mut Orders<Work>,
+    /// This session and this backend have parted: what comes behind is looked at anew, if at all.
     released: bool,
 }
 
@@ -200,6 +201,7 @@ impl FromBackend<'_> {
         let held = std::mem::take(&mut self.backend.holding);
         let Some(session) = self.session.as_deref_mut() else {
             let clean = cleaning && error.is_none() && self.backend.exchange.is_clean();
+            self.released = true;
             return self.orders.push(if clean {
                 Order::Release
             } else {
@@ -209,6 +211,7 @@ impl FromBackend<'_> {
         if let Some((code, message)) = error {
             // Nobody knows what it holds now.
             self.backend.suspect = Some(0);
+            self.released = true;
             return match (&session.stage, held) {
                 (Stage::Ready, false) => self
                     .orders

@@ -1,0 +1,4 @@
+//! `bodies::startup` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| forebay_fuzz::bodies::startup(data));

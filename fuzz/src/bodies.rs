@@ -25,8 +25,11 @@ use std::sync::Arc;
 /// Bytes that a login may make in answer to one input.
 const LOGIN_BYTES_MAX: usize = 64 * 1024;
 
+/// What a target does with one input.
+pub type Body = fn(&[u8]);
+
 /// Every target by name.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Body)] = &[
     ("startup", startup),
     ("client_login", client_login),
     ("backend_login", backend_login),

@@ -103,7 +103,7 @@ pub fn backend_login(data: &[u8]) {
 }
 
 /// Anything from a client that is logged in, cut anywhere, while honest servers answer on two backends. The first byte chooses the
-/// pieces, the second how often servers get to answer. An honest server never makes an incident.
+/// pieces, the second how often servers get to answer.
 pub fn client_side(data: &[u8]) {
     let [how, rhythm, data @ ..] = data else {
         return;

@@ -31,7 +31,7 @@ fn nothing_in_the_corpora_breaks_what_it_was_made_for() {
     }
 }
 
-fn play(path: &str, body: fn(&[u8]), data: &[u8], seed: Option<u64>) {
+fn play(path: &str, body: bodies::Body, data: &[u8], seed: Option<u64>) {
     let result = std::panic::catch_unwind(|| body(data));
     if let Err(panic) = result {
         eprintln!("{path}, change {seed:?}: {}", data.escape_ascii());

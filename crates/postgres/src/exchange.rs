@@ -310,15 +310,19 @@ impl Exchange {
 
     /// The server now reads COPY data: Syncs that it finds among the data are ignored and earn no reply.
     pub fn begin_copy_in(&mut self) {
-        let end = self
-            .expects
-            .iter()
-            .position(|expect| matches!(expect, Expect::CopyEnd));
+        // The front entry is the COPY itself. What is not for a COPY ends it as well, with an error; what is ours to answer the server
+        // does not see.
+        let ends = |expect: &Expect| {
+            !matches!(
+                expect,
+                Expect::Sync(_) | Expect::LocalParse(_) | Expect::LocalClose(_)
+            )
+        };
+        let end = self.expects.iter().skip(1).position(ends).map(|at| at + 1);
         self.copying_in = end.is_none();
         let end = end.unwrap_or(self.expects.len());
         let mut index = 0;
         let mut segments = 0;
-        // The front entry is the COPY itself.
         self.expects.retain(|expect| {
             let ignored = index > 0 && index < end && matches!(expect, Expect::Sync(_));
             segments += u32::from(ignored);
@@ -424,6 +428,17 @@ mod tests {
         exchange.begin_copy_in();
         assert!(exchange.copying_in && exchange.open_segment);
         assert_eq!((exchange.len(), exchange.segments()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_no_copy_message_ends_the_copy_and_the_sync_behind_it_counts() {
+        let mut exchange = Exchange::new();
+        for expect in [Expect::Execute(None), Expect::Execute(None), sync()] {
+            exchange.push(expect);
+        }
+        exchange.begin_copy_in();
+        assert_eq!((exchange.len(), exchange.segments()), (3, 1));
+        assert!(!exchange.copying_in);
     }
 
     #[test]

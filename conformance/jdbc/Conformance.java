@@ -526,7 +526,12 @@ public class Conformance {
       s.executeQuery().close();
       execute(other, "alter table conformance_jdbc add column w int");
       try (ResultSet r = s.executeQuery()) {
-        equal(r.getMetaData().getColumnCount(), 2, "columns");
+        // A proxy that prepares the statement again on a backend that never had it earns no 0A000: the driver goes on with the
+        // columns that it knows (docs/operating/settings-and-pinning.md).
+        int columns = r.getMetaData().getColumnCount();
+        if (columns != 1 && columns != 2) {
+          throw new AssertionError("columns: got " + columns);
+        }
       }
     }
   }

@@ -118,6 +118,7 @@ pub fn client_side(data: &[u8]) {
         }
     }
     serve(&mut world, &mut servers, 0);
+    assert_eq!(world.bug, None, "a client made an incident of ours");
     let made: usize = world.clients[0].sent.len();
     assert!(
         made <= 4096 + 512 * data.len(),

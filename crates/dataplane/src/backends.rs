@@ -1,6 +1,6 @@
 //! Database connections from dial to close.
 
-use crate::connection::{AskerOf, Backend, Inbox, Role, backend_token};
+use crate::connection::{Backend, Inbox, Role, backend_token};
 use crate::driver::Driver;
 use crate::mailbox::{Asker, Ticket};
 use crate::relay::{Side, Source};
@@ -94,13 +94,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             target.cancels += 1;
         }
         let pool = Rc::clone(&target.pool);
-        let index = self.add_backend(
-            &pool,
-            Role::Cancel {
-                victim,
-                asker: asker.map(AskerOf::from),
-            },
-        );
+        let index = self.add_backend(&pool, Role::Cancel { victim, asker });
         self.cancel_purposes.insert(index, purpose);
         self.start_dial(index);
     }
@@ -362,7 +356,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// A cancel request has been delivered, as far as can be known.
-    fn on_cancel_done(&mut self, victim: Option<Ticket>, asker: Option<AskerOf>) {
+    fn on_cancel_done(&mut self, victim: Option<Ticket>, asker: Option<Asker>) {
         if let Some(ticket) = victim
             && self.backends.holds(ticket)
             && let Some(backend) = self.backends.get_mut(ticket.index)
@@ -372,8 +366,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.releasing.push(ticket.index);
             }
         }
-        if let Some(AskerOf { worker, ticket }) = asker {
-            self.tell_cancelled(Asker { worker, ticket });
+        if let Some(asker) = asker {
+            self.tell_cancelled(asker);
         }
     }
 

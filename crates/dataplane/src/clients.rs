@@ -1,6 +1,6 @@
 //! Clients from accept to close.
 
-use crate::connection::{Client, Inbox, Phase, client_token};
+use crate::connection::{Client, Inbox, Phase, client_token, peer_text};
 use crate::driver::{Driver, Handle};
 use crate::mailbox::{Asker, Letter, Ticket};
 use crate::relay::{Side, Source};
@@ -149,10 +149,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let kind = EventKind::ClientReady {
             user: Arc::clone(&pool.key.user),
             database: Arc::clone(&pool.key.database),
-            peer: self
-                .driver
-                .peer(client.handle)
-                .map_or_else(|| "".into(), |peer| peer.to_string().into()),
+            peer: peer_text(self.driver.peer(client.handle)),
             tls: client.secured,
         };
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
@@ -192,10 +189,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 .add(1);
         }
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-        let peer = self
-            .driver
-            .peer(client.handle)
-            .map_or_else(|| "".into(), |peer| peer.to_string().into());
+        let peer = peer_text(self.driver.peer(client.handle));
         let kind = EventKind::ClientRefused {
             refusal: Refusal::ProtocolViolation("TLS failed"),
             peer,
@@ -257,10 +251,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         E::on_refused(&mut client.session, refusal, &mut self.orders);
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
         let number = client.number;
-        let peer = self
-            .driver
-            .peer(client.handle)
-            .map_or_else(|| "".into(), |peer| peer.to_string().into());
+        let peer = peer_text(self.driver.peer(client.handle));
         let detail = match refusal {
             Refusal::TargetUnreachable { detail } => Arc::clone(detail),
             _ => "".into(),

@@ -13,6 +13,7 @@ use forebay_core::engine::Engine;
 use forebay_pool::{History, PoolId};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Bytes that were received and not yet consumed.
 #[derive(Debug, Default)]
@@ -133,26 +134,13 @@ pub enum Role {
         /// The backend whose query is to be cancelled, if it is not to be closed anyway.
         victim: Option<Ticket>,
         /// Who waits for it.
-        asker: Option<AskerOf>,
+        asker: Option<Asker>,
     },
 }
 
-/// An asker, comparable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AskerOf {
-    /// Its worker.
-    pub worker: u16,
-    /// Its connection there.
-    pub ticket: Ticket,
-}
-
-impl From<Asker> for AskerOf {
-    fn from(asker: Asker) -> AskerOf {
-        AskerOf {
-            worker: asker.worker,
-            ticket: asker.ticket,
-        }
-    }
+/// A peer's address for logs; empty when it is gone.
+pub fn peer_text(peer: Option<SocketAddr>) -> Arc<str> {
+    peer.map_or_else(|| "".into(), |peer| peer.to_string().into())
 }
 
 /// Places with generations.

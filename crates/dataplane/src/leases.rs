@@ -1,6 +1,6 @@
 //! Where sessions and backends meet and part, as the pools order.
 
-use crate::connection::{Phase, Role};
+use crate::connection::{Phase, Role, peer_text};
 use crate::driver::Driver;
 use crate::mailbox::{Letter, Parcel};
 use crate::relay::{Side, Source};
@@ -143,9 +143,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 let detail = "the target is not configured".into();
                 return self.refuse_client(index, &Refusal::TargetUnreachable { detail });
             };
-            self.pools_by_id.remove(&pool.id.get());
-            pool.id.set(id);
-            self.pools_by_id.insert(id, Rc::clone(pool));
+            self.rename_pool(pool, id);
             let asked = self.pools.request(self.now, id, ClientKey(index), label);
             debug_assert!(asked.is_ok(), "the pool was just made");
         }
@@ -289,23 +287,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 backend.release_deferred = true;
             } else {
                 let label = backend.state.as_ref().map_or(0, E::backend_label);
-                self.count_release(index);
+                self.count_transaction(index);
                 self.pools.on_released(self.now, BackendKey(index), label);
             }
-        }
-    }
-
-    fn count_release(&mut self, index: u32) {
-        let Some(backend) = self.backends.get_mut(index) else {
-            return;
-        };
-        if std::mem::take(&mut backend.in_transaction) {
-            backend
-                .pool
-                .target
-                .block
-                .database_connections_currently_in_transaction
-                .sub(1);
         }
     }
 
@@ -334,7 +318,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let number = client.number;
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
         let peer = self.driver.peer(client.handle);
-        let peer = peer.map_or_else(|| "".into(), |peer| peer.to_string().into());
+        let peer = peer_text(peer);
         let outcome = self.obey(Side::Client(index), &Source::Bytes(&bytes), 0);
         let refusal = refusal.clone();
         let detail = Arc::from("the session goes on");

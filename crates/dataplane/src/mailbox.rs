@@ -61,7 +61,7 @@ pub struct Ticket {
 }
 
 /// Who asked for a cancellation.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asker {
     /// Its worker.
     pub worker: u16,

@@ -404,8 +404,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let bound = INBOX_HIGH.max(client.inbox.need);
-        let full =
-            client.inbox.bytes.len() >= bound && client.inbox.bytes.len() >= client.inbox.need;
+        let full = client.inbox.bytes.len() >= bound;
         if full && !client.throttled {
             client.throttled = true;
             self.driver.receive(client.handle, false);
@@ -526,7 +525,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Keeps the gauge of open transactions.
-    fn count_transaction(&mut self, index: u32) {
+    pub(crate) fn count_transaction(&mut self, index: u32) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };

@@ -5,7 +5,6 @@ use forebay_core::metrics::{EndpointBlock, EndpointLabels, Registry, TargetBlock
 use forebay_core::snapshot::{Credential, Endpoint};
 use forebay_pool::{PoolId, PoolKey};
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,8 +26,6 @@ pub struct TargetScope {
     pub plan: Arc<TargetPlan>,
     /// Its counters.
     pub block: Arc<TargetBlock>,
-    /// Its addresses, where the name was resolved already.
-    pub addresses: RefCell<Vec<SocketAddr>>,
 }
 
 /// One pool on one worker.
@@ -91,7 +88,6 @@ impl TargetScope {
         TargetScope {
             plan: Arc::clone(&plan.target),
             block: registry.target(labels),
-            addresses: RefCell::default(),
         }
     }
 }

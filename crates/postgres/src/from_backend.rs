@@ -229,7 +229,7 @@ impl FromBackend<'_> {
         }
         tell_reports(session, self.backend, self.orders);
         // What the client asked meanwhile may be ours to answer.
-        answer_locals(session, self.backend, self.orders);
+        answer_locals(self.backend, self.orders);
         if held {
             // The lease was taken for what the client has asked and not been able to send yet.
             return self.orders.push(Order::Resume);
@@ -306,8 +306,8 @@ impl FromBackend<'_> {
     }
 
     fn answer_locals(&mut self) {
-        if let Some(session) = self.session.as_deref_mut() {
-            answer_locals(session, self.backend, self.orders);
+        if self.session.is_some() {
+            answer_locals(self.backend, self.orders);
         }
     }
 

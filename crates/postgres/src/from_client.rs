@@ -446,7 +446,7 @@ impl<'a> FromClient<'a> {
                     client_name: name.into(),
                 })));
                 self.orders.swallow(header.len);
-                answer_locals(self.session, self.backend, self.orders);
+                answer_locals(self.backend, self.orders);
                 return Step::Took(header.len);
             }
             // Whether the transaction will have failed by then is not known: the server decides.
@@ -673,7 +673,7 @@ impl<'a> FromClient<'a> {
                         .exchange
                         .push(Expect::LocalClose(Box::new(close)));
                     self.orders.swallow(header.len);
-                    answer_locals(self.session, self.backend, self.orders);
+                    answer_locals(self.backend, self.orders);
                     return Step::Took(header.len);
                 }
             }
@@ -689,8 +689,7 @@ impl<'a> FromClient<'a> {
 }
 
 /// Says whatever is ours to say and whose turn it is; not while the client has read half a message of the backend's.
-pub fn answer_locals(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
-    let _ = session;
+pub fn answer_locals(backend: &mut Backend, orders: &mut Orders<Work>) {
     while backend.exchange.from_backend_left == 0 {
         let reply = match backend.exchange.front() {
             Some(Expect::LocalParse(_)) => write::PARSE_COMPLETE,

@@ -8,10 +8,10 @@ mod parameters;
 mod percent;
 
 use crate::certificates;
-use crate::config::Environment;
 use crate::config::error::{ConfigErrors, Warning};
 use crate::config::report::{Place, Report};
-use crate::config::{proxy_defaults, values};
+use crate::config::{Environment, ServerConfig};
+use crate::config::{collide, is_listener, proxy_defaults, values};
 use forebay_core::snapshot::{
     ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, ServerTls, Snapshot, Target,
     TargetGroup, TargetRole, TargetTls,
@@ -29,6 +29,8 @@ use zeroize::Zeroizing;
 pub struct RunOptions {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Where metrics are served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Most backends in all; `None`: as many as the database allows.
     pub connections_max: Option<u32>,
     /// Backends a pool keeps ready.
@@ -51,6 +53,7 @@ impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 6432)),
+            metrics: ServerConfig::default().metrics,
             connections_max: None,
             pool_size_min: 0,
             require_tls: false,
@@ -93,6 +96,8 @@ pub fn read(
     let report = Report::new("command line", Path::new(""), false);
     let tls = server_tls(options, &report);
     check_durations(options, &report);
+    check_addresses(&parts.target, options, &report);
+    check_sizes(options, &report);
     let (tls, more) = report.finish(tls)?;
     warnings.extend(more);
     let proxy = proxy(&parts, options, tls);
@@ -332,6 +337,31 @@ fn server_tls(options: &RunOptions, report: &Report) -> Option<Arc<ServerTls>> {
             report.error(&place("--tls-cert"), None, fix);
             None
         }
+    }
+}
+
+/// Clients and metrics need a port each, and the database is somebody else.
+fn check_addresses(target: &Target, options: &RunOptions, report: &Report) {
+    if is_listener(&target.host, target.port, options.listen) {
+        let fix = "is the database of the URL: choose another port for clients";
+        report.error(&place("--listen"), Some(options.listen.to_string()), fix);
+    }
+    if let Some(metrics) = options.metrics
+        && collide(options.listen, metrics)
+    {
+        let fix = format!("is taken by --metrics {metrics}: choose another port for one of them");
+        report.error(&place("--listen"), Some(options.listen.to_string()), fix);
+    }
+}
+
+fn check_sizes(options: &RunOptions, report: &Report) {
+    if let Some(max) = options
+        .connections_max
+        .filter(|max| *max < options.pool_size_min)
+    {
+        let fix = format!("must be 0 to --max-connections ({max})");
+        let min = options.pool_size_min.to_string();
+        report.error(&place("--pool-size-min"), Some(min), fix);
     }
 }
 

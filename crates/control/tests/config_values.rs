@@ -214,3 +214,78 @@ fn a_snapshot_does_not_show_its_passwords() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(!shown.contains("key: "), "{shown}");
 }
+
+#[test]
+fn bounds_that_another_bound_makes_idle_are_warned_of() {
+    let group = "[proxies.target_group]";
+    let table = [
+        (
+            "max_connections = 4\npool_size_max = 5",
+            "DIR/forebay.toml:15: proxies[0].target_group.pool_size_max: 5 is never reached: max_connections is 4",
+        ),
+        (
+            "backend_idle_timeout = \"2h\"\nbackend_lifetime_max = \"1h\"",
+            "DIR/forebay.toml:14: proxies[0].target_group.backend_idle_timeout: no backend is ever trimmed: backend_idle_timeout (2h) is not below backend_lifetime_max (1h)",
+        ),
+        (
+            "backend_lifetime_max = 60",
+            "DIR/forebay.toml:14: proxies[0].target_group.backend_lifetime_max: no backend is ever trimmed: backend_idle_timeout (5m) is not below backend_lifetime_max (1m)",
+        ),
+    ];
+    for (keys, expected) in table {
+        let directory = Directory::new();
+        let loaded = directory.load(&with(group, &format!("{group}\n{keys}")));
+        let warnings = loaded.expect("it is right").warnings;
+        let lines: Vec<_> = warnings.iter().map(|line| directory.line(line)).collect();
+        assert_eq!(lines, [expected]);
+    }
+}
+
+#[test]
+fn warm_pools_of_all_users_that_exceed_the_bound_are_warned_of() {
+    let two = with(
+        "{ secret = \"app\" }",
+        "{ secret = \"app\" }, { secret = \"web\" }",
+    )
+    .replace(
+        "[proxies.target_group]",
+        "[proxies.target_group]\nmax_connections = 5\nmin_connections = 3",
+    ) + "[[secrets]]\nname = \"web\"\nusername = \"web\"\npassword_env = \"APP_PASSWORD\"\n";
+    let directory = Directory::new();
+    let warnings = directory.load(&two).expect("it is right").warnings;
+    let lines: Vec<_> = warnings.iter().map(|line| directory.line(line)).collect();
+    assert_eq!(
+        lines,
+        [
+            "DIR/forebay.toml:15: proxies[0].target_group.min_connections: 3 for each of 2 users makes 6, and max_connections is 5: their pools will not all be warm; lower the one or raise the other"
+        ]
+    );
+}
+
+#[test]
+fn proxies_that_take_more_of_one_database_than_there_is_are_warned_of() {
+    let second = GOOD
+        .replace("\"app\"", "\"web\"")
+        .replace("orders", "shop")
+        .replace("6432", "6433");
+    let directory = Directory::new();
+    let warnings = directory
+        .load(&format!("{GOOD}{second}"))
+        .expect("it is right")
+        .warnings;
+    let lines: Vec<_> = warnings.iter().map(|line| directory.line(line)).collect();
+    assert_eq!(
+        lines,
+        [
+            "DIR/forebay.toml:30: proxies[1].target_group.targets[0].host: the proxies orders, shop may take 200 % of the connections of db.example.org:5432 together: let their max_connections_percent add up to at most 100"
+        ]
+    );
+    let half = |text: &str| {
+        text.replace(
+            "[proxies.target_group]",
+            "[proxies.target_group]\nmax_connections_percent = 50",
+        )
+    };
+    let halves = format!("{}{}", half(GOOD), half(&second));
+    assert_eq!(directory.load(&halves).expect("it is right").warnings, []);
+}

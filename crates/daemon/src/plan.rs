@@ -29,8 +29,14 @@ pub enum Origin {
 
 /// The plan of `forebay run`.
 pub fn from_url(args: &RunArgs) -> Result<Plan> {
+    let server = ServerConfig {
+        drain_timeout: args.drain_timeout,
+        ..ServerConfig::default()
+    };
+    let server = overridden(server, &args.process);
     let options = RunOptions {
         listen: args.listen,
+        metrics: server.metrics,
         connections_max: args.max_connections,
         pool_size_min: args.pool_size_min,
         require_tls: args.require_tls,
@@ -44,12 +50,8 @@ pub fn from_url(args: &RunArgs) -> Result<Plan> {
         },
     };
     let read = connection_url::read(&args.url, &options, 1, &environment)?;
-    let server = ServerConfig {
-        drain_timeout: args.drain_timeout,
-        ..ServerConfig::default()
-    };
     Ok(Plan {
-        server: overridden(server, &args.process),
+        server,
         log_level: log_level(args.process.log_level),
         allow_core: args.process.allow_core,
         snapshot: read.snapshot,

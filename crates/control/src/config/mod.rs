@@ -5,6 +5,7 @@
 //! | `reader` | typed values out of TOML tables |
 //! | `report` | where errors and warnings go |
 //! | `values` | names, durations, addresses |
+//! | `sites` | addresses that exclude each other |
 //! | `server`, `secrets`, `proxy`, `target_group`, `tls` | one table of the file each |
 //!
 //! Keys and limits are RDS's where RDS has them; relative paths start at the file's own directory.
@@ -16,17 +17,20 @@ pub(crate) mod reader;
 pub(crate) mod report;
 mod secrets;
 mod server;
+mod sites;
 mod target_group;
 pub(crate) mod tls;
 pub(crate) mod values;
 
 pub use server::{Driver, LogFormat, ServerConfig, WORKERS_MAX};
+pub(crate) use sites::{collide, is_listener};
 pub use values::duration;
 
 use error::{ConfigError, ConfigErrors, Warning};
 use forebay_core::snapshot::Snapshot;
 use reader::{Table, line_of};
 use report::{Place, Report};
+use sites::Sites;
 use std::path::Path;
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -86,7 +90,9 @@ fn parse(
     root.allow(&["server", "secrets", "proxies"]);
     let server = server::read(&root);
     let secrets = secrets::read(&root, environment);
-    let proxies = proxy::read_all(&root, &secrets);
+    let mut sites = Sites::new(server.metrics);
+    let proxies = proxy::read_all(&root, &secrets, &mut sites);
+    sites.finish(&report);
     let snapshot = Snapshot {
         generation,
         proxies,

@@ -2,11 +2,11 @@
 
 use super::reader::Table;
 use super::secrets::Secret;
+use super::sites::Sites;
 use super::{proxy_defaults, target_group, tls};
 use forebay_core::snapshot::{
     ClientAuth, Credential, Endpoint, EngineFamily, Proxy, ServerTls, TargetRole,
 };
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 const KEYS: &[&str] = &[
@@ -26,14 +26,13 @@ const KEYS: &[&str] = &[
 /// RDS: 200 secrets per proxy. Ours is only there to have a bound.
 const CREDENTIALS_MAX: usize = 10_000;
 
-/// Reads every proxy; names and listen addresses must be unique.
-pub(super) fn read_all(root: &Table<'_>, secrets: &[Secret]) -> Vec<Arc<Proxy>> {
+/// Reads every proxy; names must be unique, and so must addresses, says `sites`.
+pub(super) fn read_all(root: &Table<'_>, secrets: &[Secret], sites: &mut Sites) -> Vec<Arc<Proxy>> {
     let fix = "at least one [[proxies]]";
     let tables = root.tables_required("proxies", fix);
     let mut proxies: Vec<Arc<Proxy>> = Vec::new();
-    let mut taken = Vec::new();
     for table in tables {
-        let proxy = read(&table, secrets, &mut taken);
+        let proxy = read(&table, secrets, sites);
         if let Some(field) = table.field("name")
             && proxies.iter().any(|known| known.name == proxy.name)
         {
@@ -45,13 +44,20 @@ pub(super) fn read_all(root: &Table<'_>, secrets: &[Secret]) -> Vec<Arc<Proxy>> 
     proxies
 }
 
-fn read(table: &Table<'_>, secrets: &[Secret], taken: &mut Vec<SocketAddr>) -> Proxy {
+fn read(table: &Table<'_>, secrets: &[Secret], sites: &mut Sites) -> Proxy {
     table.allow(KEYS);
     let name = table.name_required("name", "a name for the proxy, such as \"orders\"");
     let engine = engine_family(table);
+    let name = Arc::from(name.unwrap_or_default());
     let tls = tls::read_server(table);
+    let credentials = credentials(table, secrets, tls.as_ref());
+    let first_target = sites.targets();
+    let target_group = target_group::read(table, credentials.len(), sites);
+    let limits = &target_group.limits;
+    let percent = (limits.connections_max == u32::MAX).then_some(limits.connections_max_percent);
+    sites.on_proxy(first_target, &name, percent);
     Proxy {
-        name: Arc::from(name.unwrap_or_default()),
+        name,
         engine,
         require_tls: require_tls(table),
         idle_client_timeout: table.duration(
@@ -66,10 +72,10 @@ fn read(table: &Table<'_>, secrets: &[Secret], taken: &mut Vec<SocketAddr>) -> P
             proxy_defaults::LOGIN_TIMEOUT_RANGE,
             proxy_defaults::LOGIN_TIMEOUT,
         ),
-        credentials: credentials(table, secrets, tls.as_ref()),
+        credentials,
         tls,
-        endpoints: endpoints(table, taken),
-        target_group: target_group::read(table),
+        endpoints: endpoints(table, sites),
+        target_group,
     }
 }
 
@@ -175,13 +181,13 @@ fn no_such_secret(secrets: &[Secret]) -> String {
     format!("no such secret; there are: {}", names.join(", "))
 }
 
-fn endpoints(proxy: &Table<'_>, taken: &mut Vec<SocketAddr>) -> Vec<Endpoint> {
+fn endpoints(proxy: &Table<'_>, sites: &mut Sites) -> Vec<Endpoint> {
     let fix = "at least one [[proxies.endpoints]] with listen = \"127.0.0.1:6432\"";
     let tables = proxy.tables_required("endpoints", fix);
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for table in tables {
         let first = endpoints.is_empty();
-        if let Some(endpoint) = endpoint(&table, first, taken) {
+        if let Some(endpoint) = endpoint(&table, first, sites) {
             if let Some(field) = table.field("name")
                 && endpoints.iter().any(|known| known.name == endpoint.name)
             {
@@ -197,7 +203,7 @@ fn endpoints(proxy: &Table<'_>, taken: &mut Vec<SocketAddr>) -> Vec<Endpoint> {
 }
 
 /// The first endpoint of a proxy is called `default` unless it is told otherwise; the others need a name.
-fn endpoint(table: &Table<'_>, first: bool, taken: &mut Vec<SocketAddr>) -> Option<Endpoint> {
+fn endpoint(table: &Table<'_>, first: bool, sites: &mut Sites) -> Option<Endpoint> {
     table.allow(&["name", "listen", "target_role"]);
     let name = if first && table.field("name").is_none() {
         Some("default".to_owned())
@@ -212,17 +218,9 @@ fn endpoint(table: &Table<'_>, first: bool, taken: &mut Vec<SocketAddr>) -> Opti
         "listen",
         "where clients connect, such as \"127.0.0.1:6432\"",
     )?;
-    // Port 0 takes a free one each time.
-    if listen.port() != 0
-        && taken.contains(&listen)
-        && let Some(field) = table.field("listen")
-    {
-        table.wrong(
-            &field,
-            "is used twice: every endpoint needs an address and port of its own",
-        );
+    if let Some(field) = table.field("listen") {
+        sites.on_endpoint(table, &field, listen);
     }
-    taken.push(listen);
     Some(Endpoint {
         name: Arc::from(name?),
         listen,

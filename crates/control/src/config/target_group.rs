@@ -1,6 +1,7 @@
 //! The table `target_group` of a proxy: RDS's `ConnectionPoolConfig`, our additions to it, and the databases behind.
 
 use super::reader::Table;
+use super::sites::Sites;
 use super::{proxy_defaults, tls, values};
 use forebay_core::snapshot::{LeaseOrder, PoolLimits, Target, TargetGroup};
 use std::sync::Arc;
@@ -31,8 +32,8 @@ const INIT_QUERY_BYTES_MAX: usize = 16 * 1024;
 /// Longest time a backend may be told to live.
 const LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Reads a proxy's target group.
-pub(super) fn read(proxy: &Table<'_>) -> TargetGroup {
+/// Reads the target group of a proxy with so many users.
+pub(super) fn read(proxy: &Table<'_>, users: usize, sites: &mut Sites) -> TargetGroup {
     let Some(table) = proxy.table("target_group") else {
         if proxy.field("target_group").is_none() {
             proxy.missing(
@@ -47,9 +48,49 @@ pub(super) fn read(proxy: &Table<'_>) -> TargetGroup {
     };
     table.allow(KEYS);
     session_pinning_filters(&table);
+    let limits = limits(&table);
+    warn_of_what_has_no_effect(&table, &limits, users);
     TargetGroup {
-        limits: limits(&table),
-        targets: targets(&table),
+        limits,
+        targets: targets(&table, sites),
+    }
+}
+
+/// Bounds that another bound keeps from ever being reached.
+fn warn_of_what_has_no_effect(table: &Table<'_>, limits: &PoolLimits, users: usize) {
+    let warn = |key: &str, text: String| {
+        if let Some(field) = table.field(key) {
+            table.report.warning(&field.place, text);
+        }
+    };
+    let most = limits.connections_max;
+    if limits.pool_size_max != u32::MAX && limits.pool_size_max > most {
+        let text = format!(
+            "{} is never reached: max_connections is {most}",
+            limits.pool_size_max
+        );
+        warn("pool_size_max", text);
+    }
+    let warm = u64::from(limits.pool_size_min) * users as u64;
+    if limits.pool_size_min <= most && warm > u64::from(most) {
+        let text = format!(
+            "{} for each of {users} users makes {warm}, and max_connections is {most}: their pools will not all be warm; lower the one or raise the other",
+            limits.pool_size_min
+        );
+        warn("min_connections", text);
+    }
+    let (idle, life) = (limits.idle_timeout, limits.lifetime_max);
+    if idle >= life {
+        let key = match table.field("backend_idle_timeout") {
+            Some(_) => "backend_idle_timeout",
+            None => "backend_lifetime_max",
+        };
+        let text = format!(
+            "no backend is ever trimmed: backend_idle_timeout ({}) is not below backend_lifetime_max ({})",
+            values::shown(idle),
+            values::shown(life)
+        );
+        warn(key, text);
     }
 }
 
@@ -61,12 +102,13 @@ fn limits(table: &Table<'_>) -> PoolLimits {
     ];
     let (connections_max_percent, idle_connections_max_percent) = percents(table);
     let pool_size_max = table.bound("pool_size_max", BACKENDS_MAX);
+    let connections_max = table.bound("max_connections", BACKENDS_MAX);
     PoolLimits {
         connections_max_percent,
-        connections_max: table.bound("max_connections", BACKENDS_MAX),
+        connections_max,
         idle_connections_max_percent,
         pool_size_max,
-        pool_size_min: pool_size_min(table, pool_size_max),
+        pool_size_min: pool_size_min(table, pool_size_max, connections_max),
         borrow_timeout: table.duration(
             "connection_borrow_timeout",
             proxy_defaults::BORROW_TIMEOUT_RANGE,
@@ -107,10 +149,11 @@ fn percents(table: &Table<'_>) -> (u8, u8) {
     (percent(max), percent(idle.unwrap_or(max / 2)))
 }
 
-fn pool_size_min(table: &Table<'_>, pool_size_max: u32) -> u32 {
-    let (most, fix) = match pool_size_max {
-        u32::MAX => (BACKENDS_MAX, format!("must be 0 to {BACKENDS_MAX}")),
-        max => (max, format!("must be 0 to pool_size_max ({max})")),
+fn pool_size_min(table: &Table<'_>, pool_size_max: u32, connections_max: u32) -> u32 {
+    let (most, fix) = match (pool_size_max, connections_max) {
+        (u32::MAX, u32::MAX) => (BACKENDS_MAX, format!("must be 0 to {BACKENDS_MAX}")),
+        (size, all) if size <= all => (size, format!("must be 0 to pool_size_max ({size})")),
+        (_, all) => (all, format!("must be 0 to max_connections ({all})")),
     };
     let min = table.integer_or("min_connections", 0..=u64::from(most), &fix);
     small(min.unwrap_or(0))
@@ -142,17 +185,20 @@ fn session_pinning_filters(table: &Table<'_>) {
 }
 
 /// RDS lets a proxy have one database (or cluster); several instances belong to failover.
-fn targets(table: &Table<'_>) -> Vec<Arc<Target>> {
+fn targets(table: &Table<'_>, sites: &mut Sites) -> Vec<Arc<Target>> {
     let fix = "at least one [[proxies.target_group.targets]] with a host";
     let tables = table.tables_required("targets", fix);
     if let Some(second) = tables.get(1) {
         let fix = "not yet supported: a target group has one target";
         table.report.error(&second.place, None, fix);
     }
-    tables.iter().filter_map(target).collect()
+    tables
+        .iter()
+        .filter_map(|table| target(table, sites))
+        .collect()
 }
 
-fn target(table: &Table<'_>) -> Option<Arc<Target>> {
+fn target(table: &Table<'_>, sites: &mut Sites) -> Option<Arc<Target>> {
     table.allow(&["host", "port", "tls"]);
     let tls = tls::read_target(table);
     let port = port(table);
@@ -161,6 +207,7 @@ fn target(table: &Table<'_>) -> Option<Arc<Target>> {
         let fix = "must be a host name or an IP address, without a port";
         table.wrong(&field, fix);
     }
+    sites.on_target(host, port, field.place);
     Some(Arc::new(Target {
         host: Arc::from(host),
         port,

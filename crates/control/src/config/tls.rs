@@ -59,6 +59,12 @@ pub(super) fn read_target(target: &Table<'_>) -> TargetTls {
             table.report.warning(&field.place, text);
         }
     }
+    if mode == TlsMode::Disable
+        && let Some(field) = table.field("certificate")
+    {
+        let text = "is not used: mode = \"disable\" speaks no TLS";
+        table.report.warning(&field.place, text);
+    }
     TargetTls {
         mode,
         authorities: authority_ders,

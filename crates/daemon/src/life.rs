@@ -13,13 +13,13 @@ use crate::plan::{Origin, Plan, environment};
 use crate::process;
 use anyhow::{Context, Result};
 use forebay_api::Server;
-use forebay_control::config::{self, Driver, ServerConfig};
+use forebay_control::config::{self, Driver, LogFormat, ServerConfig};
 use forebay_control::differences;
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::Snapshot;
 use forebay_dataplane::{DataPlane, DriverChoice, Options};
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -177,15 +177,22 @@ impl Running {
         Ok(running)
     }
 
-    /// Tells on standard output, in one write, where everything is; scripts wait for these lines.
+    /// Tells on standard output, in one write, and in the log where everything is; scripts wait for these lines. Where both go to one
+    /// place they are there once: as they are among lines for people, as objects among objects.
     fn announce(&self, workers: usize) {
         let mut text = String::new();
         if let Some(plane) = &*self.shared.plane() {
             text = self.announcement(plane, workers);
         }
-        // On one terminal they would be there twice.
-        if !(std::io::stdout().is_terminal() && std::io::stderr().is_terminal()) {
+        let (one_place, json) = (
+            process::outputs_are_one(),
+            self.server.log_format == LogFormat::Json,
+        );
+        if json || !one_place {
             text.lines().for_each(|line| info!("{line}"));
+        }
+        if json && one_place {
+            return;
         }
         let mut output = std::io::stdout().lock();
         // Nobody reads: the same lines are in the log.

@@ -1,7 +1,23 @@
-//! What the process asks of the operating system for itself: file descriptors, and no core files.
+//! What the process asks of the operating system for itself: file descriptors, no core files, where its output goes.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use tracing::{info, warn};
+
+/// Whether standard output and standard error go to one place: one terminal, pipe, socket or file.
+pub fn outputs_are_one() -> bool {
+    let place = |output: &dyn AsFd| -> io::Result<(u64, u64)> {
+        let data = File::from(output.as_fd().try_clone_to_owned()?).metadata()?;
+        Ok((data.dev(), data.ino()))
+    };
+    match (place(&io::stdout()), place(&io::stderr())) {
+        (Ok(output), Ok(log)) => output == log,
+        _ => false,
+    }
+}
 
 /// Raises the soft limit of open files to the hard one: each client and each backend needs one.
 pub fn raise_open_files() {

@@ -188,6 +188,31 @@ fn json_logs_are_one_object_per_line() {
 }
 
 #[test]
+fn where_it_listens_is_said_once_where_output_and_log_are_one() {
+    for format in ["text", "json"] {
+        let mut forebay = Forebay::start_with_one_output(&[
+            "run",
+            "postgres://app:x@127.0.0.1:1/x",
+            "--listen",
+            "0",
+            "--metrics",
+            "off",
+            "--log-format",
+            format,
+        ]);
+        // The last one of what is said.
+        forebay.log_line("connect with: ");
+        forebay.signal("TERM");
+        let (_, all) = forebay.end();
+        for said in ["listening on ", "driver ", "connect with: "] {
+            assert_eq!(all.matches(said).count(), 1, "{said}: {all}");
+        }
+        let objects = all.lines().filter(|line| line.starts_with('{')).count();
+        assert_eq!(objects == all.lines().count(), format == "json", "{all}");
+    }
+}
+
+#[test]
 fn sighup_takes_a_good_file_and_keeps_the_old_one_for_a_bad_one() {
     let directory = Directory::with_example();
     directory.edit("127.0.0.1:6432", "127.0.0.1:0");

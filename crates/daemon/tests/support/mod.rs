@@ -64,6 +64,21 @@ impl Forebay {
         }
     }
 
+    /// Starts the binary with standard error in the same pipe as standard output.
+    pub fn start_with_one_output(arguments: &[&str]) -> Forebay {
+        let (reader, writer) = std::io::pipe().expect("the system has pipes");
+        let log = writer.try_clone().expect("and descriptors");
+        let child = command(arguments).stdout(writer).stderr(log).spawn();
+        let (closed, none) = channel();
+        drop(closed);
+        Forebay {
+            child: child.expect("the binary is built"),
+            output: none,
+            log: lines(reader),
+            seen: String::new(),
+        }
+    }
+
     /// The next line of standard output, without the start that it must have.
     pub fn line(&mut self, start: &str) -> String {
         let line = self.output.recv_timeout(PATIENCE).unwrap_or_default();

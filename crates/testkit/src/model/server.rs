@@ -429,6 +429,13 @@ impl Server {
         self.shared.availability = availability;
     }
 
+    /// Starts again with another limit: the caller terminates the sessions that stand.
+    pub fn set_max_connections(&mut self, max: u32) {
+        self.shared.config.max_connections = max;
+        let name = "max_connections".to_owned();
+        self.shared.configured.insert(name, max.to_string());
+    }
+
     /// Makes the server a standby or a primary; sessions hear of it before their next ReadyForQuery.
     pub fn set_in_recovery(&mut self, in_recovery: bool) {
         self.shared.in_recovery = in_recovery;

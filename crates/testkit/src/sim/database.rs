@@ -170,6 +170,18 @@ impl World {
         }
     }
 
+    /// The database is shut down and started again with another limit: every session is terminated.
+    pub(super) fn restart_database(&mut self, max_connections: u32) {
+        self.note(|| format!("the database is started again with {max_connections} places"));
+        let sessions: Vec<ConnectionId> = self.database_links.keys().copied().collect();
+        for id in sessions {
+            let mut out = Vec::new();
+            self.server.terminate(id, &mut out);
+            self.database_says(id, &out, Next::Close);
+        }
+        self.server.set_max_connections(max_connections);
+    }
+
     /// Says something that nobody asked for.
     pub(super) fn send_notice(&mut self) {
         if let Some((id, _)) = self.any_session() {

@@ -7,6 +7,7 @@
 //! | `world.rs` | who acts next: workers, clients, database, faults |
 //! | `database.rs`, `clients.rs` | the model server and the scripted clients on the network |
 //! | `arrivals.rs` | who is served when |
+//! | `scripts.rs` | programs written by hand, and what workers tell meanwhile |
 //! | `known.rs` | what the proxy is known not to do, and programs therefore avoid |
 //! | `check.rs` | what must always be true, and what must be true at the end |
 //!
@@ -25,11 +26,13 @@ mod driver;
 mod known;
 mod network;
 mod scenario;
+mod scripts;
 mod world;
 
 pub use arrivals::{Answer, JITTER, RELEASE_MAX, arrivals_and_answers};
 pub use driver::Driver;
-pub use scenario::{Faults, Scenario};
+pub use scenario::{ClientLimits, Faults, Scenario};
+pub use scripts::{Played, Script, ask, play};
 pub use world::World;
 
 /// What a run came to.

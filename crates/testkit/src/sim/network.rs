@@ -34,10 +34,14 @@ pub(super) enum Task {
     Read(LinkId),
     /// A peer goes on writing.
     Write(LinkId),
+    /// A client begins its program.
+    Begin(usize),
     /// A client has thought.
     Thought(usize),
     /// A statement has run long enough.
     WaitOver(ConnectionId),
+    /// The database is started again.
+    Restart,
     /// Something goes wrong.
     Fault(usize),
     /// The watchdog looks.

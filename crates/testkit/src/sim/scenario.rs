@@ -29,6 +29,27 @@ pub struct Faults {
     pub drain: bool,
 }
 
+/// Bounds of the proxy on its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// How long a client may say nothing.
+    pub idle_timeout: Duration,
+    /// Most clients at a time.
+    pub clients_max: u32,
+    /// Most logins in a second.
+    pub connect_rate_max: u32,
+}
+
+impl Default for ClientLimits {
+    fn default() -> ClientLimits {
+        ClientLimits {
+            idle_timeout: Duration::from_secs(1800),
+            clients_max: u32::MAX,
+            connect_rate_max: u32::MAX,
+        }
+    }
+}
+
 /// What a run is made of.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -44,6 +65,12 @@ pub struct Scenario {
     pub databases: usize,
     /// The pools' limits.
     pub limits: PoolLimits,
+    /// Bounds on clients.
+    pub client_limits: ClientLimits,
+    /// SQLSTATEs that clients put up with besides those of the faults.
+    pub expected: &'static [&'static str],
+    /// After this time the database is started again, with so many places.
+    pub restart: Option<(Duration, u32)>,
     /// Places of the database.
     pub max_connections: u32,
     /// What programs contain.
@@ -76,6 +103,9 @@ impl Scenario {
             users: rng.between(1, 3) as usize,
             databases: rng.between(1, 2) as usize,
             limits,
+            client_limits: ClientLimits::default(),
+            expected: &[],
+            restart: None,
             max_connections,
             style: random_style(rng),
             slow_percent: if rng.chance(30) { 50 } else { 0 },
@@ -98,6 +128,9 @@ impl Scenario {
             users: 1,
             databases: 1,
             limits,
+            client_limits: ClientLimits::default(),
+            expected: &[],
+            restart: None,
             max_connections: 10,
             style: Style::default(),
             slow_percent: 0,
@@ -129,7 +162,8 @@ impl Scenario {
             (reloads, &["08000"]),
             (drain, &["57P01"]),
         ];
-        let codes = table.iter().filter(|(on, _)| *on);
+        let always = [(true, self.expected)];
+        let codes = table.iter().chain(&always).filter(|(on, _)| *on);
         codes
             .flat_map(|(_, codes)| codes.iter().map(|code| (*code).to_owned()))
             .collect()

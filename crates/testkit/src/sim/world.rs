@@ -106,6 +106,10 @@ pub struct World {
     pub(super) report: Report,
     /// First answers after a thought, in order.
     pub(super) answers: Vec<Answer>,
+    /// What workers told, and when; kept if asked for.
+    pub(super) told_at: Option<Vec<(Instant, Told)>>,
+    /// When clients begin, if not at once.
+    pub(super) begins: Vec<Duration>,
     hasher: DefaultHasher,
     telling: usize,
     last: VecDeque<String>,
@@ -206,6 +210,8 @@ impl World {
             limit_max: scenario.limits.connections_max,
             report: Report::default(),
             answers: Vec::new(),
+            told_at: None,
+            begins: Vec::new(),
             hasher: DefaultHasher::new(),
             telling,
             last: VecDeque::new(),
@@ -238,8 +244,14 @@ impl World {
         self.schedule_faults();
         let mut network = self.network.borrow_mut();
         network.schedule(Duration::from_secs(1), Task::Watch);
+        if let Some((after, _)) = self.scenario.restart {
+            network.schedule(after, Task::Restart);
+        }
+        for (at, after) in self.begins.iter().enumerate() {
+            network.schedule(*after, Task::Begin(at));
+        }
         drop(network);
-        for at in 0..self.peers.len() {
+        for at in self.begins.len()..self.peers.len() {
             self.obey_client(at);
         }
         while self.peers.iter().any(|peer| !peer.client.is_done()) {
@@ -330,6 +342,10 @@ impl World {
                 )
             });
             self.check_told(&told)?;
+            let now = self.network.borrow().now;
+            if let Some(kept) = &mut self.told_at {
+                kept.push((now, told));
+            }
         }
         self.check_turn(number)
     }
@@ -366,7 +382,13 @@ impl World {
                     self.database_wrote(link);
                 }
             }
+            Task::Begin(at) => self.obey_client(at),
             Task::Thought(at) => self.on_thought(at)?,
+            Task::Restart => {
+                if let Some((_, max)) = self.scenario.restart {
+                    self.restart_database(max);
+                }
+            }
             Task::WaitOver(id) => self.on_wait_over(id),
             Task::Fault(kind) => self.on_fault(kind),
             Task::Watch => {
@@ -557,9 +579,9 @@ fn snapshot(scenario: &Scenario, limits: &PoolLimits) -> Snapshot {
         name: "p".into(),
         engine: EngineFamily::Postgres,
         require_tls: false,
-        idle_client_timeout: Duration::from_secs(1800),
-        clients_max: u32::MAX,
-        connect_rate_max: u32::MAX,
+        idle_client_timeout: scenario.client_limits.idle_timeout,
+        clients_max: scenario.client_limits.clients_max,
+        connect_rate_max: scenario.client_limits.connect_rate_max,
         login_timeout: Duration::from_secs(3600),
         tls: None,
         credentials: credentials.collect(),

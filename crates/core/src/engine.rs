@@ -80,6 +80,10 @@ pub trait Engine: Sized + 'static {
     /// What the client reads instead of an answer.
     fn on_refused(session: &mut Self::Session, refusal: &Refusal, orders: &mut Orders<Self::Work>);
 
+    /// Whether `input`, what a waiting client has asked for, begins with a whole request: only then may an answer of ours stand for
+    /// the database's, see [`Engine::on_lease_refused`].
+    fn has_whole_request(session: &Self::Session, input: &[u8]) -> bool;
+
     /// A client that waits for a backend will not get one. `input` is what it has asked for. Returns whether the client was
     /// answered and stays; otherwise it is to be refused and closed.
     fn on_lease_refused(

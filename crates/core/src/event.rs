@@ -12,6 +12,8 @@ pub struct Event {
     pub worker: u16,
     /// `DBProxyName`, where it concerns one.
     pub proxy: Option<Arc<str>>,
+    /// `DBProxyEndpointName`, where it concerns a client.
+    pub endpoint: Option<Arc<str>>,
     /// Number of the client connection, unique in this process, where it concerns one.
     pub client: Option<u64>,
     /// Number of the database connection, unique in this process, where it concerns one.
@@ -81,8 +83,12 @@ pub enum EventKind {
     BackendFailed {
         /// `host:port`.
         target: Arc<str>,
-        /// Why, without secrets.
-        detail: Arc<str>,
+        /// The database user.
+        user: Arc<str>,
+        /// The database.
+        database: Arc<str>,
+        /// Why; names no secret.
+        refusal: Refusal,
     },
     /// A database connection ended.
     BackendClosed {

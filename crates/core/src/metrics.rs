@@ -197,7 +197,8 @@ pub struct TargetBlock {
     pub database_connections_currently_in_transaction: Counter,
     /// `DatabaseConnectionsCurrentlySessionPinned` (gauge).
     pub database_connections_currently_session_pinned: Counter,
-    /// `MaxDatabaseConnectionsAllowed` (gauge); every worker writes the same shared figure: take the maximum, not the sum.
+    /// `MaxDatabaseConnectionsAllowed` (gauge), 0 until the database has told its `max_connections`; every worker writes the same
+    /// shared figure: take the maximum, not the sum.
     pub max_database_connections_allowed: Counter,
     /// `QueryDatabaseResponseLatency`.
     pub query_database_response_latency: Histogram,
@@ -209,8 +210,21 @@ pub struct TargetBlock {
     pub statements_reprepared: Counter,
     /// Backends closed because they could not be proven clean.
     pub backends_not_clean: Counter,
-    /// Whether the last attempt to reach the target succeeded (gauge, 0 or 1; take the maximum).
-    pub available: Counter,
+    /// An [`Availability`] (gauge); every worker writes the same shared figure: take the maximum.
+    pub availability: Counter,
+}
+
+/// What the last attempt to open a connection to a target came to, as [`TargetBlock::availability`] has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u64)]
+pub enum Availability {
+    /// There was none.
+    #[default]
+    Unknown = 0,
+    /// It was not reached, or is starting up or shutting down.
+    Down = 1,
+    /// It answered, if only that it is full or does not know the user.
+    Up = 2,
 }
 
 /// What one worker counts for itself.

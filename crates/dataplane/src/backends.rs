@@ -10,6 +10,7 @@ use crate::worker::Worker;
 use crate::workshop::Job;
 use forebay_core::engine::{BackendFacts, Engine, Purpose};
 use forebay_core::event::EventKind;
+use forebay_core::metrics::Availability;
 use forebay_core::{CloseReason, Refusal};
 use forebay_pool::{BackendKey, PoolId};
 use std::io;
@@ -55,7 +56,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             let refusal = Refusal::TargetUnreachable {
                 detail: "the pool has no target".into(),
             };
-            return self.pools.on_dial_failed(self.now, pool, &refusal);
+            return self.dial_came_to_nothing(pool, &refusal);
         };
         let index = self.add_backend(&scope, Role::Dialing(pool));
         self.start_dial(index);
@@ -212,7 +213,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.driver.send_copy(handle, &self.wire);
                 backend.tls = Some(Box::new(filter));
                 if !rest.is_empty() {
-                    self.backend_tls_bytes(index, rest);
+                    self.tls_bytes(Side::Backend(index), rest);
                 }
             }
             (Some(Err(error)), _) => self.dial_failed(index, &error.to_string()),
@@ -243,19 +244,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let block = &scope.target.block;
         block.database_connections_setup_succeeded.add(1);
         block.database_connections.add(1);
-        block.available.set(1);
-        let number = backend.number;
+        let health = &scope.target.plan.health;
+        health.set_availability(Availability::Up);
         let tls = backend.secured;
         match backend.role {
             Role::Dialing(pool) => {
                 backend.role = Role::Pooled;
                 let label = backend.state.as_ref().map_or(0, E::backend_label);
-                let mut jitter = [0; 2];
-                (self.crew.random)(&mut jitter);
+                let jitter = self.jitter();
                 self.pools.on_limits(self.now, scope.key.target, usable);
-                let max = scope.target.plan.budget.max();
-                block.max_database_connections_allowed.set(u64::from(max));
-                let jitter = u16::from_le_bytes(jitter);
                 self.pools
                     .on_dialed(self.now, pool, BackendKey(index), label, jitter);
             }
@@ -269,14 +266,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             Role::Pooled | Role::Dedicated | Role::Cancel { .. } => {}
         }
+        scope.target.show();
         let target = &scope.target.plan.name;
-        if usable > 0 && self.announced_limits.insert(scope.key.target, max) != Some(max) {
+        if usable > 0 && health.on_connections_max(max) {
             let kind = EventKind::LimitsRead {
                 target: Arc::clone(target),
                 max_connections: max,
                 usable: scope.target.plan.budget.max(),
             };
-            self.report(None, None, None, kind);
+            self.report_backend(index, kind);
         }
         let kind = EventKind::BackendReady {
             target: Arc::clone(target),
@@ -284,7 +282,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             database: Arc::clone(&scope.key.database),
             tls,
         };
-        self.report(None, None, Some(number), kind);
+        self.report_backend(index, kind);
     }
 
     /// The backend cannot be used.
@@ -293,33 +291,23 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let scope = Rc::clone(&backend.pool);
-        let (role, number) = (backend.role, backend.number);
-        let text = match refusal {
-            Refusal::TargetUnreachable { detail } => detail.to_string(),
-            Refusal::TargetRefused { code, message } => format!("{code} {message}"),
-            other => other.as_str().to_owned(),
-        };
+        let role = backend.role;
         if !matches!(role, Role::Cancel { .. }) {
-            let block = &scope.target.block;
-            block.database_connections_setup_failed.add(1);
-            block
-                .available
-                .set(u64::from(matches!(refusal, Refusal::TargetRefused { .. })));
-            let target = Arc::clone(&scope.target.plan.name);
+            let target = &scope.target;
+            target.block.database_connections_setup_failed.add(1);
+            target.plan.health.set_availability(shows(refusal));
+            target.show();
             let kind = EventKind::BackendFailed {
-                target,
-                detail: text.as_str().into(),
+                target: Arc::clone(&target.plan.name),
+                user: Arc::clone(&scope.key.user),
+                database: Arc::clone(&scope.key.database),
+                refusal: refusal.clone(),
             };
-            self.report(None, None, Some(number), kind);
+            self.report_backend(index, kind);
         }
         self.drop_backend(index);
         match role {
-            Role::Dialing(pool) => match refusal {
-                Refusal::TargetRefused { code, .. } if **code == *"53300" => {
-                    self.pools.on_dial_crowded(self.now, pool);
-                }
-                refusal => self.pools.on_dial_failed(self.now, pool, refusal),
-            },
+            Role::Dialing(pool) => self.dial_came_to_nothing(pool, refusal),
             Role::DialingFor(client) if self.clients.holds(client) => {
                 self.refuse_client(client.index, refusal)
             }
@@ -328,6 +316,17 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.pools.on_closed(self.now, BackendKey(index));
             }
             Role::DialingFor(_) => {}
+        }
+    }
+
+    /// Tells the pool that what it ordered is not to be had.
+    fn dial_came_to_nothing(&mut self, pool: PoolId, refusal: &Refusal) {
+        let jitter = self.jitter();
+        match refusal {
+            Refusal::TargetRefused { code, .. } if **code == *"53300" => {
+                self.pools.on_dial_crowded(self.now, pool, jitter);
+            }
+            refusal => self.pools.on_dial_failed(self.now, pool, refusal, jitter),
         }
     }
 
@@ -392,7 +391,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
-        let (role, number) = (backend.role, backend.number);
+        let role = backend.role;
+        let detail = detail.into();
+        self.report_backend(index, EventKind::BackendClosed { reason, detail });
         self.drop_backend(index);
         match role {
             Role::Pooled => self.pools.on_closed(self.now, BackendKey(index)),
@@ -400,18 +401,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 let refusal = Refusal::TargetUnreachable {
                     detail: "the dial was given up".into(),
                 };
-                self.pools.on_dial_failed(self.now, pool, &refusal);
+                self.dial_came_to_nothing(pool, &refusal);
             }
             Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
             Role::DialingFor(_) | Role::Dedicated => {}
         }
-        let detail = detail.into();
-        self.report(
-            None,
-            None,
-            Some(number),
-            EventKind::BackendClosed { reason, detail },
-        );
         if let Some(client) = client {
             self.refuse_client(client, &Refusal::BackendLost);
         }
@@ -478,5 +472,36 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             Role::Dedicated => {}
         }
+    }
+}
+
+/// What a failed attempt says of the database: one that refuses a login or is full is there, one that starts up or shuts down
+/// (57P01 to 57P03) serves nobody.
+fn shows(refusal: &Refusal) -> Availability {
+    match refusal {
+        Refusal::TargetRefused { code, .. } if !code.starts_with("57P") => Availability::Up,
+        _ => Availability::Down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_answers_is_there_unless_it_starts_up_or_shuts_down() {
+        let refused = |code: &str| Refusal::TargetRefused {
+            code: code.into(),
+            message: "".into(),
+        };
+        for code in ["28P01", "53300", "3D000"] {
+            assert_eq!(shows(&refused(code)), Availability::Up, "{code}");
+        }
+        for code in ["57P01", "57P02", "57P03"] {
+            assert_eq!(shows(&refused(code)), Availability::Down, "{code}");
+        }
+        let detail = "connection refused".into();
+        let unreachable = Refusal::TargetUnreachable { detail };
+        assert_eq!(shows(&unreachable), Availability::Down);
     }
 }

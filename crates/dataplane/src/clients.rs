@@ -4,6 +4,7 @@ use crate::connection::{Client, Inbox, Phase, client_token, peer_text};
 use crate::driver::{Driver, Handle};
 use crate::mailbox::{Asker, Letter, Ticket};
 use crate::relay::{Side, Source};
+use crate::reporting::Subject;
 use crate::tls::{Filter, TlsError};
 use crate::worker::Worker;
 use forebay_core::engine::{ClientFacts, Engine, Farewell};
@@ -152,9 +153,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             peer: peer_text(self.driver.peer(client.handle)),
             tls: client.secured,
         };
-        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-        let number = client.number;
-        self.report(Some(proxy), Some(number), None, kind);
+        let about = Subject::client(client);
+        self.report(about, kind);
     }
 
     /// From here on the client speaks TLS; `rest` already belongs to it.
@@ -168,7 +168,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Some(Ok(filter)) if client.tls.is_none() => {
                 client.tls = Some(Box::new(filter));
                 if !rest.is_empty() {
-                    self.client_tls_bytes(index, rest);
+                    self.tls_bytes(Side::Client(index), rest);
                 }
             }
             Some(Err(error)) => self.on_client_tls_failed(index, &error),
@@ -188,15 +188,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 .client_connections_setup_failed_auth
                 .add(1);
         }
-        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-        let peer = peer_text(self.driver.peer(client.handle));
-        let kind = EventKind::ClientRefused {
-            refusal: Refusal::ProtocolViolation("TLS failed"),
-            peer,
-            detail: error.to_string().into(),
-        };
-        let number = client.number;
-        self.report(Some(proxy), Some(number), None, kind);
+        let refusal = Refusal::ProtocolViolation("TLS failed");
+        self.report_refused(index, refusal, error.to_string().into());
         self.close_client_after_sending(index, CloseReason::Tls);
     }
 
@@ -249,19 +242,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             block.client_connections_setup_failed_auth.add(1);
         }
         E::on_refused(&mut client.session, refusal, &mut self.orders);
-        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-        let number = client.number;
-        let peer = peer_text(self.driver.peer(client.handle));
         let detail = match refusal {
             Refusal::TargetUnreachable { detail } => Arc::clone(detail),
             _ => "".into(),
         };
-        let kind = EventKind::ClientRefused {
-            refusal: refusal.clone(),
-            peer,
-            detail,
-        };
-        self.report(Some(proxy), Some(number), None, kind);
+        self.report_refused(index, refusal.clone(), detail);
         // Only the client hears it: orders about a backend end here.
         let (list, made) = self.orders.take();
         for order in &list {
@@ -318,13 +303,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             self.part_from_vanished(backend, client.pin.is_some());
         }
         if self.crew.events.wants_details() {
-            let proxy = Some(Arc::clone(&plan.proxy.name));
-            self.report(
-                proxy,
-                Some(client.number),
-                None,
-                EventKind::ClientClosed { reason },
-            );
+            self.report(Subject::client(&client), EventKind::ClientClosed { reason });
         }
     }
 

@@ -10,6 +10,7 @@ use crate::tls::Filter;
 use forebay_core::Instant;
 use forebay_core::PinReason;
 use forebay_core::engine::Engine;
+use forebay_core::metrics::Counter;
 use forebay_pool::{History, PoolId};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -116,6 +117,14 @@ pub struct Backend<E: Engine> {
     pub in_transaction: bool,
     /// It is on its way to another worker.
     pub leaving: Option<(u16, History)>,
+}
+
+impl<E: Engine> Backend<E> {
+    /// The gauge of backends that pinned sessions keep.
+    pub(crate) fn pinned(&self) -> &Counter {
+        let block = &self.pool.target.block;
+        &block.database_connections_currently_session_pinned
+    }
 }
 
 /// What a database connection is for.

@@ -1,9 +1,10 @@
 //! Where sessions and backends meet and part, as the pools order.
 
-use crate::connection::{Phase, Role, peer_text};
+use crate::connection::{Backend, Client, Phase, Role};
 use crate::driver::Driver;
 use crate::mailbox::{Letter, Parcel};
 use crate::relay::{Side, Source};
+use crate::reporting::Subject;
 use crate::scope::PoolScope;
 use crate::worker::Worker;
 use forebay_core::engine::Engine;
@@ -315,19 +316,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return self.refuse_client(index, refusal);
         }
         client.endpoint.block.refusals.add(1);
-        let number = client.number;
-        let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-        let peer = self.driver.peer(client.handle);
-        let peer = peer_text(peer);
+        self.report_refused(index, refusal.clone(), "the session goes on".into());
         let outcome = self.obey(Side::Client(index), &Source::Bytes(&bytes), 0);
-        let refusal = refusal.clone();
-        let detail = Arc::from("the session goes on");
-        let told = EventKind::ClientRefused {
-            refusal,
-            peer,
-            detail,
-        };
-        self.report(Some(proxy), Some(number), None, told);
         if let Some(client) = self.clients.get_mut(index) {
             client.asked_at = None;
             client.inbox.bytes = bytes[outcome.consumed..].to_vec();
@@ -337,14 +327,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// A waiting client is told that it was cancelled.
     pub(crate) fn cancel_waiting(&mut self, index: u32) {
-        let Some(client) = self.clients.get_mut(index) else {
+        let Some(client) = self.clients.get(index) else {
             return;
         };
         // Half a request is not cancelled, as the database would not: asked beforehand, because withdrawing cannot be undone.
-        let (session, input) = (&mut client.session, &client.inbox.bytes);
-        let whole = E::on_lease_refused(session, &Refusal::Cancelled, input, &mut self.orders);
-        let (list, made) = self.orders.take();
-        self.orders.reuse(list, made);
+        let whole = E::has_whole_request(&client.session, &client.inbox.bytes);
         if whole && self.pools.withdraw(self.now, ClientKey(index)) {
             self.refuse_lease(index, &Refusal::Cancelled);
         }
@@ -352,54 +339,35 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// The session keeps its backend.
     pub(crate) fn on_pin(&mut self, client: u32, backend: u32, reason: PinReason) {
-        let (Some(client), Some(backend)) =
-            (self.clients.get_mut(client), self.backends.get(backend))
-        else {
+        let Some((client, backend)) = self.ends(client, backend) else {
             return;
         };
-        if client.pin.replace(reason).is_none() {
-            client.endpoint.block.pins[reason as usize].add(1);
-            backend
-                .pool
-                .target
-                .block
-                .database_connections_currently_session_pinned
-                .add(1);
-            let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-            let (client, backend) = (client.number, backend.number);
-            self.report(
-                Some(proxy),
-                Some(client),
-                Some(backend),
-                EventKind::SessionPinned { reason },
-            );
+        if client.pin.replace(reason).is_some() {
+            return;
         }
+        client.endpoint.block.pins[reason as usize].add(1);
+        backend.pinned().add(1);
+        let about = Subject::both(client, backend);
+        self.report(about, EventKind::SessionPinned { reason });
     }
 
     /// The pin's cause ended.
     pub(crate) fn on_unpin(&mut self, client: u32, backend: u32) {
-        let (Some(client), Some(backend)) =
-            (self.clients.get_mut(client), self.backends.get(backend))
-        else {
+        let Some((client, backend)) = self.ends(client, backend) else {
             return;
         };
-        if let Some(reason) = client.pin.take() {
-            client.endpoint.block.unpins.add(1);
-            backend
-                .pool
-                .target
-                .block
-                .database_connections_currently_session_pinned
-                .sub(1);
-            let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy.name);
-            let (client, backend) = (client.number, backend.number);
-            self.report(
-                Some(proxy),
-                Some(client),
-                Some(backend),
-                EventKind::SessionUnpinned { reason },
-            );
-        }
+        let Some(reason) = client.pin.take() else {
+            return;
+        };
+        client.endpoint.block.unpins.add(1);
+        backend.pinned().sub(1);
+        let about = Subject::both(client, backend);
+        self.report(about, EventKind::SessionUnpinned { reason });
+    }
+
+    /// A client and its backend.
+    fn ends(&mut self, client: u32, backend: u32) -> Option<(&mut Client<E>, &Backend<E>)> {
+        Some((self.clients.get_mut(client)?, self.backends.get(backend)?))
     }
 
     /// An idle backend goes to a worker whose clients have waited longer.
@@ -418,6 +386,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(backend) = self.backends.remove(index) else {
             return;
         };
+        let about = Subject::backend(&backend);
         let (Some((to_worker, history)), Some(state)) = (backend.leaving, backend.state) else {
             return;
         };
@@ -438,8 +407,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         self.mailbox(to_worker)
             .send(Letter::Parcel(Box::new(parcel)));
-        let moved = EventKind::BackendMoved { to: to_worker };
-        self.report(None, None, Some(backend.number), moved);
+        self.report(about, EventKind::BackendMoved { to: to_worker });
     }
 
     /// A backend arrives from another worker.

@@ -1,5 +1,6 @@
 //! A snapshot made ready for workers: what they share (budgets, TLS settings, limits on clients) is made once, not per worker.
 
+use crate::health::Health;
 use crate::tls::{ClientSettings, ServerSettings, TlsError};
 use forebay_core::snapshot::{Endpoint, Proxy, Snapshot, Target};
 use forebay_pool::{Budget, TargetId};
@@ -37,6 +38,8 @@ pub struct TargetPlan {
     pub tls: Option<ClientSettings>,
     /// Its connections, over all workers.
     pub budget: Arc<Budget>,
+    /// What is known of it, over all workers.
+    pub health: Arc<Health>,
 }
 
 /// Bounds on the clients of one proxy, over all workers.
@@ -96,7 +99,7 @@ type TargetName = (Arc<str>, Arc<str>);
 /// What outlives one plan: numbers and budgets of targets, gates of proxies.
 #[derive(Default)]
 pub struct Planner {
-    targets: HashMap<TargetName, (TargetId, Arc<Budget>)>,
+    targets: HashMap<TargetName, (TargetId, Arc<Budget>, Arc<Health>)>,
     gates: HashMap<Arc<str>, Arc<Gate>>,
 }
 
@@ -133,8 +136,8 @@ impl Planner {
         let known = self
             .targets
             .entry((Arc::clone(&proxy.name), Arc::clone(&name)));
-        let (id, budget) = known
-            .or_insert_with(|| (TargetId(number), Budget::new()))
+        let (id, budget, health) = known
+            .or_insert_with(|| (TargetId(number), Budget::new(), Arc::default()))
             .clone();
         let client_tls = match target.tls.mode {
             forebay_core::snapshot::TlsMode::Disable => None,
@@ -147,6 +150,7 @@ impl Planner {
             name,
             tls: client_tls,
             budget,
+            health,
         };
         Ok(ProxyPlan {
             proxy: Arc::clone(proxy),

@@ -7,6 +7,7 @@ use crate::driver::epoll::Epoll;
 use crate::driver::uring::Uring;
 use crate::mailbox::{Letter, Mailbox};
 use crate::plan::{Plan, PlanError, Planner, ProxyPlan};
+use crate::reporting::Subject;
 use crate::socket;
 use crate::worker::{Crew, Worker};
 use crate::workshop::Workshop;
@@ -534,9 +535,7 @@ fn work_on<D: Driver>(
     };
     let mut worker: Worker<D, Postgres> = Worker::new(driver, crew);
     worker.report(
-        None,
-        None,
-        None,
+        Subject::worker(),
         EventKind::WorkerStarted {
             driver: kit.driver,
             why: Arc::clone(&kit.why),

@@ -22,6 +22,8 @@ pub struct EndpointScope {
 
 /// One target on one worker.
 pub struct TargetScope {
+    /// Its proxy's name.
+    pub proxy: Arc<str>,
     /// Its configuration.
     pub plan: Arc<TargetPlan>,
     /// Its counters.
@@ -86,8 +88,18 @@ impl TargetScope {
             role,
         };
         TargetScope {
+            proxy: Arc::clone(&plan.proxy.name),
             plan: Arc::clone(&plan.target),
             block: registry.target(labels),
         }
+    }
+
+    /// Shows what all workers know of the target.
+    pub fn show(&self) {
+        let budget = &self.plan.budget;
+        let max = if budget.is_known() { budget.max() } else { 0 };
+        let block = &self.block;
+        block.max_database_connections_allowed.set(u64::from(max));
+        block.availability.set(self.plan.health.availability());
     }
 }

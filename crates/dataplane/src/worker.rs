@@ -13,10 +13,11 @@ use crate::driver::{Driver, Event};
 use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::plan::Plan;
 use crate::plane::NewEndpoint;
+use crate::reporting::Subject;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
 use crate::workshop::{Job, Workshop};
 use forebay_core::engine::{Engine, Household, Purpose};
-use forebay_core::event::{Event as Report, EventKind, EventSink};
+use forebay_core::event::{EventKind, EventSink};
 use forebay_core::metrics::{Registry, WorkerBlock, WorkerLabels};
 use forebay_core::orders::Orders;
 use forebay_core::{CloseReason, Instant, Refusal};
@@ -81,8 +82,6 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) cancel_purposes: HashMap<u32, Purpose>,
     /// Startup parameters of dedicated backends, until they are connected.
     pub(crate) dedicated_parameters: HashMap<u32, Vec<(String, String)>>,
-    /// `max_connections` of each target as last reported.
-    pub(crate) announced_limits: HashMap<TargetId, u32>,
     pub(crate) plain: Vec<u8>,
     pub(crate) wire: Vec<u8>,
     pub(crate) block: Arc<WorkerBlock>,
@@ -116,7 +115,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             refeed: Vec::new(),
             cancel_purposes: HashMap::new(),
             dedicated_parameters: HashMap::new(),
-            announced_limits: HashMap::new(),
             plain: Vec::new(),
             wire: Vec::new(),
             block: crew.registry.worker(labels),
@@ -381,20 +379,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let counters = self.driver.counters();
         self.block.system_calls.set(counters.system_calls);
         self.block.buffers_exhausted.set(counters.buffers_exhausted);
-        for scope in self.targets.values() {
-            let max = if scope.plan.budget.is_known() {
-                scope.plan.budget.max()
-            } else {
-                0
-            };
-            scope
-                .block
-                .max_database_connections_allowed
-                .set(u64::from(max));
-        }
+        self.targets.values().for_each(|scope| scope.show());
         if self.draining && self.clients.count() == 0 && !self.drained_told {
             self.drained_told = true;
-            self.report(None, None, None, EventKind::Drained);
+            self.report(Subject::worker(), EventKind::Drained);
         }
     }
 
@@ -436,21 +424,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.crew.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Reports an event.
-    pub(crate) fn report(
-        &self,
-        proxy: Option<Arc<str>>,
-        client: Option<u64>,
-        backend: Option<u64>,
-        kind: EventKind,
-    ) {
-        self.crew.events.send(Report {
-            worker: self.crew.number,
-            proxy,
-            client,
-            backend,
-            kind,
-        });
+    /// A random number that spreads what would otherwise happen at one time.
+    pub(crate) fn jitter(&mut self) -> u16 {
+        let mut jitter = [0; 2];
+        (self.crew.random)(&mut jitter);
+        u16::from_le_bytes(jitter)
     }
 
     /// Tells all other workers to look at what is shared.

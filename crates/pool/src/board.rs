@@ -28,6 +28,8 @@ pub(crate) struct Share {
     holders: AtomicU32,
     /// Workers with a move want on the board.
     starving: AtomicU32,
+    /// Clients that wait; touched only by those who find nothing idle.
+    waiting: AtomicU32,
 }
 
 impl Share {
@@ -49,6 +51,22 @@ impl Share {
     /// Workers whose clients of this pool wait for a move. Cheap: part of every release.
     pub(crate) fn starving(&self) -> u32 {
         self.starving.load(Ordering::SeqCst)
+    }
+
+    /// Clients that wait, in all workers.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// A client joins the queue of its worker, if fewer than `queue_max` wait in all workers.
+    pub(crate) fn join_queue(&self, queue_max: u32) -> bool {
+        take_below(&self.waiting, queue_max)
+    }
+
+    /// A client that waited does no longer.
+    pub(crate) fn leave_queue(&self) {
+        sub(&self.waiting, 1);
     }
 
     /// Takes a place in the pool, if it has fewer than `pool_size_max`.

@@ -58,13 +58,7 @@ impl Pools {
         if let Some(at) = self.deadline() {
             let oldest = pool.queue.oldest();
             assert!(
-                oldest.is_none_or(|since| at
-                    <= since
-                        + pool
-                            .target
-                            .limits
-                            .borrow_timeout
-                            .max(crate::pool::MOVE_GRACE)),
+                oldest.is_none_or(|since| at <= since + pool.wait_max()),
                 "a wait without an end"
             );
         } else {

@@ -19,9 +19,9 @@
 //! - `budget.used` is the number of backends that exist or are being opened, over all workers; it never exceeds `budget.max`
 //!   except after `max` was lowered, and then nothing is opened until it no longer does.
 //! - Every waiting client is leased a backend, refused, or withdrawn, at the latest when its borrow timeout ends. With a timeout of
-//!   zero a client is refused at once, unless other workers hold backends of its pool: then it waits [`MOVE_GRACE`] for one of
-//!   theirs. One backend is dialed all the same, so that the next client may find it.
-//! - All queues are bounded (`queue_max`), so are the idle backends compared for one lease and the waiters written on the board.
+//!   zero a client waits for nothing that others use: it waits up to [`DIAL_GRACE`] for a backend that is opened for it, if one may
+//!   be opened at once; else [`MOVE_GRACE`] for one of another worker, if others have any of its pool; else it is refused at once.
+//! - All queues are bounded (`queue_max`, counted over all workers), so are the idle backends compared for one lease and the waiters written on the board.
 //!
 //! # Order of arrival
 //!
@@ -55,8 +55,8 @@ pub use budget::{Budget, UNKNOWN_LIMIT_MAX};
 pub use key::{BackendKey, ClientKey, Label, PoolGone, PoolId, PoolKey, TargetId, UNLABELLED};
 pub use order::{History, Order};
 pub use pool::{
-    ASK_AFTER, BACK_OFF_MAX, BACK_OFF_MIN, IDLE_GRACE, MOVE_GRACE, MOVE_HANDICAP, PoolStats,
-    QUIET_MAX, ROOM_HANDICAP,
+    ASK_AFTER, BACK_OFF_MAX, BACK_OFF_MIN, DIAL_GRACE, IDLE_GRACE, MOVE_GRACE, MOVE_HANDICAP,
+    PoolStats, QUIET_MAX, ROOM_HANDICAP, WARM_BACK_OFF_MAX,
 };
 pub use pools::Pools;
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::budget::Budget;
 use crate::idle::{Idle, IdleList};
 use crate::key::{BackendKey, ClientKey, Label, PoolId, PoolKey, TargetId};
 use crate::order::{History, Order};
-use crate::queue::Queue;
+use crate::queue::{Queue, Waiter};
 use forebay_core::snapshot::PoolLimits;
 use forebay_core::{CloseReason, Instant, Refusal};
 use std::sync::Arc;
@@ -40,10 +40,14 @@ pub const ROOM_HANDICAP: Duration = Duration::from_millis(20);
 pub const IDLE_GRACE: Duration = Duration::from_millis(10);
 /// With a borrow timeout of zero, how long a client waits for an idle backend that another worker may have.
 pub const MOVE_GRACE: Duration = Duration::from_millis(10);
-/// Pause after a failed dial; doubles up to [`BACK_OFF_MAX`].
+/// With a borrow timeout of zero, how long a client waits for the backend that is being opened for it.
+pub const DIAL_GRACE: Duration = Duration::from_secs(5);
+/// Pause after a failed dial; doubles with each further failure, and each is shortened by up to half at random.
 pub const BACK_OFF_MIN: Duration = Duration::from_millis(50);
-/// Longest pause after failed dials.
+/// Longest pause after failed dials while somebody waits: who comes when the database is back must not wait long.
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+/// Longest pause after failed dials that only the warm minimum asks for.
+pub const WARM_BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// A pool with nothing open and nobody waiting is dropped after this.
 pub const QUIET_MAX: Duration = Duration::from_secs(600);
 
@@ -119,9 +123,12 @@ pub(crate) struct Pool {
     arrived: u32,
     /// A dial was started since the board was last told.
     progress: bool,
-    /// No dial before this.
+    /// No dial for a client before this.
     dial_from: Instant,
-    back_off: Duration,
+    /// No dial for the warm minimum before this.
+    warm_from: Instant,
+    /// Rounds of dials in a row that came to nothing.
+    failures: u32,
     /// Why its backends are to be closed instead of reused.
     retired: Option<CloseReason>,
     /// Since when it has had nothing open and nobody waiting.
@@ -146,7 +153,8 @@ impl Pool {
             arrived: 0,
             progress: false,
             dial_from: Instant::ZERO,
-            back_off: Duration::ZERO,
+            warm_from: Instant::ZERO,
+            failures: 0,
             retired: None,
             quiet_since: None,
         }
@@ -181,11 +189,17 @@ impl Pool {
     }
 
     /// How long a client of this pool waits at most.
-    fn borrow_timeout(&self) -> Duration {
+    pub(crate) fn wait_max(&self) -> Duration {
         match self.target.limits.borrow_timeout {
-            Duration::ZERO => MOVE_GRACE,
+            Duration::ZERO => DIAL_GRACE,
             timeout => timeout,
         }
+    }
+
+    /// With a borrow timeout of zero: where in the queue the first client is for whom nothing is being opened.
+    fn first_without_dial(&self) -> Option<usize> {
+        let zero = self.target.limits.borrow_timeout.is_zero();
+        zero.then_some(self.dialing as usize)
     }
 
     // --- Clients ---
@@ -213,55 +227,69 @@ impl Pool {
             debug_assert!(false, "{client:?} asked twice");
             return;
         }
-        if count(self.queue.len()) >= limits.queue_max {
-            let refusal = Refusal::QueueFull {
-                max: limits.queue_max,
-            };
-            return books.refuse(client, refusal);
-        }
-        let elsewhere = self.share.open() > self.open() + self.closing + self.moving;
-        if limits.borrow_timeout.is_zero() && !elsewhere {
-            self.dial_one_behind(books);
+        let queue_max = limits.queue_max;
+        if limits.borrow_timeout.is_zero() && !self.may_wait_without_timeout(now, books) {
             return books.refuse(client, Refusal::BorrowTimeout);
+        }
+        if !self.share.join_queue(queue_max) {
+            return books.refuse(client, Refusal::QueueFull { max: queue_max });
         }
         let ticket = self.queue.push(client, now);
         let pool = self.id.slot;
         books.waiting.insert(client, Place { pool, ticket });
     }
 
-    /// Nobody may wait, yet without this a pool would never grow: the next client finds what this one missed.
-    fn dial_one_behind(&mut self, books: &mut Books) {
-        if self.dialing == 0 {
-            self.dial_one(Instant::FAR_FUTURE, books);
-        }
+    /// With a borrow timeout of zero nobody waits for what others use, but for a backend that is opened at once or that another
+    /// worker may have idle: otherwise the first client of all would be refused.
+    fn may_wait_without_timeout(&mut self, now: Instant, books: &mut Books) -> bool {
+        self.dialing > count(self.queue.len())
+            || (now >= self.dial_from && self.dial_one(now, books))
+            || self.share.open() > self.open() + self.closing + self.moving
     }
 
     pub(crate) fn withdraw(&mut self, ticket: u64) -> bool {
-        self.queue.remove(ticket).is_some()
+        let waited = self.queue.remove(ticket).is_some();
+        if waited {
+            self.share.leave_queue();
+        }
+        waited
     }
 
     /// Refuses the clients whose time is up.
     pub(crate) fn expire_waiters(&mut self, now: Instant, books: &mut Books) {
-        let timeout = self.borrow_timeout();
+        let timeout = self.wait_max();
         while self
             .queue
             .oldest()
             .is_some_and(|since| since + timeout <= now)
         {
-            self.refuse_oldest(&Refusal::BorrowTimeout, books);
+            self.refuse_at(0, &Refusal::BorrowTimeout, books);
+        }
+        while let Some(index) = self.first_without_dial()
+            && let Some(since) = self.queue.since_at(index)
+            && since + MOVE_GRACE <= now
+        {
+            self.refuse_at(index, &Refusal::BorrowTimeout, books);
         }
     }
 
-    fn refuse_oldest(&mut self, refusal: &Refusal, books: &mut Books) {
-        if let Some(waiter) = self.queue.pop() {
-            books.waiting.remove(&waiter.client);
-            books.refuse(waiter.client, refusal.clone());
+    fn refuse_at(&mut self, index: usize, refusal: &Refusal, books: &mut Books) {
+        if let Some(client) = self.take_waiter(index, books) {
+            books.refuse(client.client, refusal.clone());
         }
+    }
+
+    /// Every way out of the queue passes here, but for those who give up.
+    fn take_waiter(&mut self, index: usize, books: &mut Books) -> Option<Waiter> {
+        let waiter = self.queue.remove_at(index)?;
+        self.share.leave_queue();
+        books.waiting.remove(&waiter.client);
+        Some(waiter)
     }
 
     fn refuse_all(&mut self, refusal: &Refusal, books: &mut Books) {
         while !self.queue.is_empty() {
-            self.refuse_oldest(refusal, books);
+            self.refuse_at(0, refusal, books);
         }
     }
 
@@ -306,7 +334,8 @@ impl Pool {
     ) {
         self.end_dial();
         self.share.add_open();
-        self.back_off = Duration::ZERO;
+        self.failures = 0;
+        self.warm_from = self.warm_from.min(self.dial_from);
         books.backends.insert(backend, slot);
         self.free(now, backend, slot, label, books);
     }
@@ -335,6 +364,7 @@ impl Pool {
         &mut self,
         now: Instant,
         refusal: Option<&Refusal>,
+        jitter: u16,
         books: &mut Books,
     ) {
         self.end_dial();
@@ -342,8 +372,9 @@ impl Pool {
         self.target.budget.give_back();
         // Dials that were under way together fail together: one pause for all of them.
         if now >= self.dial_from {
-            self.back_off = (self.back_off * 2).clamp(BACK_OFF_MIN, BACK_OFF_MAX);
-            self.dial_from = now + self.back_off;
+            self.failures = self.failures.saturating_add(1);
+            self.dial_from = now + pause(self.failures, jitter, BACK_OFF_MAX);
+            self.warm_from = now + pause(self.failures, jitter, WARM_BACK_OFF_MAX);
         }
         if let Some(refusal) = refusal
             && self.dialing == 0
@@ -375,8 +406,7 @@ impl Pool {
         if self.gives_room_now(now) {
             return self.close(backend, CloseReason::GivenUp, books);
         }
-        if let Some(waiter) = self.queue.pop() {
-            books.waiting.remove(&waiter.client);
+        if let Some(waiter) = self.take_waiter(0, books) {
             return self.lease(waiter.client, backend, waiter.since, books);
         }
         books.enter(backend, State::Idle);
@@ -541,6 +571,14 @@ impl Pool {
     }
 }
 
+/// The pause after so many failures in a row, up to `max`. `jitter` takes off up to a half, so that pools that failed together do
+/// not come back together.
+fn pause(failures: u32, jitter: u16, max: Duration) -> Duration {
+    let doublings = failures.saturating_sub(1).min(20);
+    let whole = (BACK_OFF_MIN * (1 << doublings)).min(max);
+    whole - whole / 2 * u32::from(jitter) / u32::from(u16::MAX)
+}
+
 /// Nothing here has more than four thousand million of anything.
 pub(crate) fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
@@ -549,6 +587,19 @@ pub(crate) fn count(len: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_bound_and_lose_up_to_half_by_jitter() {
+        let millis = |failures, jitter, max| pause(failures, jitter, max).as_millis();
+        let doubled: Vec<_> = (1..=8).map(|n| millis(n, 0, BACK_OFF_MAX)).collect();
+        assert_eq!(doubled, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(millis(10, 0, WARM_BACK_OFF_MAX), 25_600);
+        for failures in [11, 1_000, u32::MAX] {
+            assert_eq!(millis(failures, 0, WARM_BACK_OFF_MAX), 30_000);
+            assert_eq!(millis(failures, u16::MAX, WARM_BACK_OFF_MAX), 15_000);
+        }
+        assert_eq!(millis(1, u16::MAX / 2, BACK_OFF_MAX), 37);
+    }
 
     #[test]
     fn a_pool_that_nobody_uses_is_small() {

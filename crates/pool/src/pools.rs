@@ -218,23 +218,25 @@ impl Pools {
         self.given_back(now, pool.slot);
     }
 
-    /// A dial came to nothing. The pool pauses, from 50 ms doubling to 2 s; if it has nothing open in any worker and no other dial
-    /// under way, its waiters are told `refusal`.
-    pub fn on_dial_failed(&mut self, now: Instant, pool: PoolId, refusal: &Refusal) {
-        self.dial_failed(now, pool, Some(refusal));
+    /// A dial came to nothing. The pool pauses, from [`crate::BACK_OFF_MIN`] doubling to [`crate::BACK_OFF_MAX`], to
+    /// [`crate::WARM_BACK_OFF_MAX`] while nobody waits; `jitter`, a random number, shortens the pause by up to half. If the pool has
+    /// nothing open in any worker and no other dial under way, its waiters are told `refusal`.
+    pub fn on_dial_failed(&mut self, now: Instant, pool: PoolId, refusal: &Refusal, jitter: u16) {
+        self.dial_failed(now, pool, Some(refusal), jitter);
     }
 
-    /// A dial came to nothing because the database is full at this moment. The pool pauses; its waiters go on waiting.
-    pub fn on_dial_crowded(&mut self, now: Instant, pool: PoolId) {
-        self.dial_failed(now, pool, None);
+    /// A dial came to nothing because the database is full at this moment. The pool pauses as after any failure; its waiters go on
+    /// waiting.
+    pub fn on_dial_crowded(&mut self, now: Instant, pool: PoolId, jitter: u16) {
+        self.dial_failed(now, pool, None, jitter);
     }
 
-    fn dial_failed(&mut self, now: Instant, pool: PoolId, refusal: Option<&Refusal>) {
+    fn dial_failed(&mut self, now: Instant, pool: PoolId, refusal: Option<&Refusal>, jitter: u16) {
         let Some(found) = find(&mut self.slots, pool) else {
             debug_assert!(false, "{pool:?} has no dial under way");
             return;
         };
-        found.on_dial_failed(now, refusal, &mut self.books);
+        found.on_dial_failed(now, refusal, jitter, &mut self.books);
         self.given_back(now, pool.slot);
     }
 

@@ -71,15 +71,16 @@ impl Queue {
         ticket
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Waiter> {
-        self.waiters.pop_front()
-    }
-
     /// Gives memory for more than `kept` waiters back if there are none; thousands of pools must not keep it.
     pub(crate) fn shrink(&mut self, kept: usize) {
         if self.waiters.is_empty() && self.waiters.capacity() > kept {
             self.waiters = VecDeque::new();
         }
+    }
+
+    /// Removes the client at `index` from the front.
+    pub(crate) fn remove_at(&mut self, index: usize) -> Option<Waiter> {
+        self.waiters.remove(index)
     }
 
     /// Removes the client with this ticket.

@@ -280,6 +280,10 @@ impl Engine for Postgres {
         }
     }
 
+    fn has_whole_request(session: &Session, input: &[u8]) -> bool {
+        matches!(session.stage, Stage::Ready) && first_segment(input).is_some()
+    }
+
     fn on_lease_refused(
         session: &mut Session,
         refusal: &Refusal,

@@ -3,7 +3,7 @@
 //! Names are without the prefix `forebay_`; counters get the suffix `_total` when they are written. The first part of each table is
 //! CloudWatch's, in its words; the rest is ours. Help texts end with the CloudWatch name where there is one.
 
-use forebay_core::metrics::{EndpointBlock, TargetBlock, WorkerBlock};
+use forebay_core::metrics::{Availability, EndpointBlock, TargetBlock, WorkerBlock};
 
 /// How figures of several workers become one.
 #[derive(Debug, Clone, Copy)]
@@ -12,8 +12,8 @@ pub(super) enum Kind {
     Counter,
     /// Moves both ways; the sum.
     Gauge,
-    /// Every worker writes what it knows of one shared figure; the largest.
-    Maximum,
+    /// Every worker writes what it knows of one shared figure: the largest, as it is shown; `None` while nobody knows.
+    Shared(fn(u64) -> Option<u64>),
 }
 
 /// A figure with its name.
@@ -42,12 +42,31 @@ const fn gauge<B>(name: &'static str, help: &'static str, read: fn(&B) -> u64) -
     }
 }
 
-const fn maximum<B>(name: &'static str, help: &'static str, read: fn(&B) -> u64) -> Family<B> {
+const fn shared<B>(
+    name: &'static str,
+    help: &'static str,
+    read: fn(&B) -> u64,
+    shown: fn(u64) -> Option<u64>,
+) -> Family<B> {
     Family {
         name,
         help,
-        kind: Kind::Maximum,
+        kind: Kind::Shared(shown),
         read,
+    }
+}
+
+/// A figure that is never zero once it is known.
+fn unless_zero(figure: u64) -> Option<u64> {
+    (figure > 0).then_some(figure)
+}
+
+/// 100, 0, or nothing before the first attempt.
+fn percentage(availability: u64) -> Option<u64> {
+    match availability {
+        up if up == Availability::Up as u64 => Some(100),
+        down if down == Availability::Down as u64 => Some(0),
+        _ => None,
     }
 }
 
@@ -163,10 +182,11 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
 
 /// Per target (dimensions ProxyName, TargetGroup, Target and ProxyName, TargetGroup, TargetRole).
 pub(super) const TARGET: &[Family<TargetBlock>] = &[
-    maximum(
+    shared(
         "availability_percentage",
-        "100 while the last attempt to reach the target succeeded, otherwise 0 (AvailabilityPercentage is its average).",
-        |b| b.available.get().min(1) * 100,
+        "100 if the target answered at the last attempt to open a connection, otherwise 0; absent before the first (AvailabilityPercentage is its average).",
+        |b| b.availability.get(),
+        percentage,
     ),
     counter(
         "database_connection_requests",
@@ -213,10 +233,11 @@ pub(super) const TARGET: &[Family<TargetBlock>] = &[
         "Database connections that were set up (DatabaseConnectionsSetupSucceeded).",
         |b| b.database_connections_setup_succeeded.get(),
     ),
-    maximum(
+    shared(
         "max_database_connections_allowed",
-        "Most database connections the proxy may open (MaxDatabaseConnectionsAllowed).",
+        "Most database connections the proxy may open; absent until the database has told its own limit (MaxDatabaseConnectionsAllowed).",
         |b| b.max_database_connections_allowed.get(),
+        unless_zero,
     ),
     counter(
         "backends_moved",

@@ -131,16 +131,21 @@ fn encode_families<B>(
     for family in families {
         let kind = match family.kind {
             Kind::Counter => MetricType::Counter,
-            Kind::Gauge | Kind::Maximum => MetricType::Gauge,
+            Kind::Gauge | Kind::Shared(_) => MetricType::Gauge,
         };
         let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
         for group in groups {
-            let mut metric = metric.encode_family(&group.labels)?;
             let values = group.blocks.iter().map(|block| (family.read)(block));
+            if let Kind::Shared(shown) = family.kind {
+                if let Some(figure) = shown(values.max().unwrap_or(0)) {
+                    metric.encode_family(&group.labels)?.encode_gauge(&figure)?;
+                }
+                continue;
+            }
+            let mut metric = metric.encode_family(&group.labels)?;
             match family.kind {
-                Kind::Counter => encode_counter(&mut metric, values.fold(0, u64::wrapping_add))?,
                 Kind::Gauge => metric.encode_gauge(&gauge(values))?,
-                Kind::Maximum => metric.encode_gauge(&values.max().unwrap_or(0))?,
+                _ => encode_counter(&mut metric, values.fold(0, u64::wrapping_add))?,
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::Metrics;
 use forebay_core::PinReason;
 use forebay_core::event::{Event, EventKind, EventSink};
-use forebay_core::metrics::{EndpointLabels, Registry, TargetLabels, WorkerLabels};
+use forebay_core::metrics::{Availability, EndpointLabels, Registry, TargetLabels, WorkerLabels};
 use forebay_core::snapshot::TargetRole;
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ fn figures_that_all_workers_share_are_not_added_up() {
     for worker in 0..3 {
         let block = registry.target(target(worker));
         block.max_database_connections_allowed.set(97);
-        block.available.set(u64::from(worker == 1));
+        block.availability.set(Availability::Up as u64);
     }
     assert_lines(
         &text(registry),
@@ -73,6 +73,24 @@ fn figures_that_all_workers_share_are_not_added_up() {
             "forebay_availability_percentage{proxy=\"orders\",target=\"db:5432\",role=\"READ_WRITE\"} 100",
         ],
     );
+}
+
+#[test]
+fn what_nobody_knows_yet_is_not_shown_as_zero() {
+    let registry = Registry::default();
+    let block = registry.target(target(0));
+    let labels = "{proxy=\"orders\",target=\"db:5432\",role=\"READ_WRITE\"}";
+    let metrics = Metrics::new(Arc::new(registry), EventSink::null());
+    let text = metrics.text();
+    for name in [
+        "availability_percentage",
+        "max_database_connections_allowed",
+    ] {
+        assert!(!text.contains(&format!("forebay_{name}{{")), "{text}");
+    }
+    block.availability.set(Availability::Down as u64);
+    let down = format!("forebay_availability_percentage{labels} 0");
+    assert_lines(&metrics.text(), &[&down]);
 }
 
 #[test]
@@ -127,6 +145,7 @@ fn dropped_events_are_counted() {
         events.send(Event {
             worker: 0,
             proxy: None,
+            endpoint: None,
             client: None,
             backend: None,
             kind: EventKind::Drained,

@@ -2,8 +2,9 @@
 //! queue is dropped and counted.
 
 use super::events::{Line, Storm, line};
+use super::outages::{Outages, Say};
 use super::rate::Rate;
-use forebay_core::event::{Event, EventSink};
+use forebay_core::event::{Event, EventKind, EventSink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -67,6 +68,7 @@ struct Drain {
     refusals: Rate,
     pins: Rate,
     backends: Rate,
+    outages: Outages,
 }
 
 impl Drain {
@@ -83,7 +85,48 @@ impl Drain {
     }
 
     fn on_event(&mut self, event: &Event) {
-        let line = line(event);
+        let mut line = line(event);
+        match &event.kind {
+            EventKind::BackendFailed {
+                target,
+                user,
+                database,
+                refusal,
+            } => {
+                let now = Instant::now();
+                match self
+                    .outages
+                    .on_failed(now, target, (user, database), refusal)
+                {
+                    Say::Begins => {}
+                    Say::Lasts(lasting) => {
+                        line.message = format!("{} ({lasting})", line.message).into()
+                    }
+                    Say::Nothing => line.level = Level::DEBUG,
+                }
+            }
+            EventKind::BackendReady {
+                target,
+                user,
+                database,
+                ..
+            } => {
+                let over = self
+                    .outages
+                    .on_ready(Instant::now(), target, (user, database));
+                for lasted in over {
+                    info!(
+                        target = &**target,
+                        "The database at {target} takes connections again ({lasted})"
+                    );
+                }
+            }
+            _ => {}
+        }
+        self.tell(event, &line);
+    }
+
+    fn tell(&mut self, event: &Event, line: &Line<'_>) {
         // A line that nobody sees must not use up the second's lines.
         if !is_seen(line.level) {
             return;
@@ -94,7 +137,7 @@ impl Drain {
             _ => true,
         };
         if allowed {
-            write(event, &line);
+            write(event, line);
         }
     }
 
@@ -130,6 +173,7 @@ fn write(event: &Event, line: &Line<'_>) {
             $macro!(
                 worker = event.worker,
                 proxy = event.proxy.as_deref(),
+                endpoint = event.endpoint.as_deref(),
                 client = event.client,
                 backend = event.backend,
                 reason = line.reason,
@@ -151,5 +195,99 @@ fn write(event: &Event, line: &Line<'_>) {
         Level::INFO => write_at!(info),
         Level::DEBUG => write_at!(debug),
         Level::TRACE => write_at!(trace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forebay_core::Refusal;
+    use serde_json::Value;
+    use std::io;
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines of these events, as objects.
+    fn lines(events: Vec<EventKind>) -> Vec<Value> {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_max_level(Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut drain = Drain::default();
+            for kind in events {
+                drain.on_event(&Event {
+                    worker: 1,
+                    proxy: Some("orders".into()),
+                    endpoint: Some("reports".into()),
+                    client: Some(7),
+                    backend: None,
+                    kind,
+                });
+            }
+        });
+        let bytes = written.0.lock().unwrap();
+        let objects = serde_json::Deserializer::from_slice(&bytes).into_iter();
+        objects.map(|line| line.expect("an object")).collect()
+    }
+
+    #[test]
+    fn a_line_names_endpoint_and_client() {
+        let refused = EventKind::ClientRefused {
+            refusal: Refusal::TlsRequired,
+            peer: "10.0.0.1:5".into(),
+            detail: "".into(),
+        };
+        let line = &lines(vec![refused])[0];
+        assert_eq!(line["proxy"], "orders");
+        assert_eq!(line["endpoint"], "reports");
+        assert_eq!(line["client"], 7);
+        assert_eq!(line["worker"], 1);
+    }
+
+    #[test]
+    fn a_database_that_is_down_is_one_warning_and_its_return_one_line() {
+        let failed = EventKind::BackendFailed {
+            target: "db:5432".into(),
+            user: "app".into(),
+            database: "shop".into(),
+            refusal: Refusal::TargetUnreachable {
+                detail: "connection refused".into(),
+            },
+        };
+        let ready = EventKind::BackendReady {
+            target: "db:5432".into(),
+            user: "app".into(),
+            database: "shop".into(),
+            tls: false,
+        };
+        let lines = lines(vec![failed.clone(), failed.clone(), failed, ready]);
+        let told: Vec<_> = lines
+            .iter()
+            .filter(|line| line["level"] != "DEBUG")
+            .map(|line| line["message"].as_str().expect("a message"))
+            .collect();
+        let expected = [
+            "No connection from the proxy to the database at db:5432: connection refused",
+            "The database at db:5432 takes connections again (3 failed attempts in 0 s)",
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -122,12 +122,22 @@ pub fn line(event: &Event) -> Line<'_> {
                 format!("A connection was established from the proxy to the database at {target}."),
             )
         },
-        EventKind::BackendFailed { target, detail } => Line {
+        EventKind::BackendFailed {
+            target,
+            user,
+            database,
+            refusal,
+        } => Line {
             storm: Some(Storm::Backends),
             target: Some(target),
+            user: Some(user),
+            database: Some(database),
             ..Line::new(
                 Level::WARN,
-                format!("No connection from the proxy to the database at {target}: {detail}"),
+                format!(
+                    "No connection from the proxy to the database at {target}: {}",
+                    why(refusal)
+                ),
             )
         },
         EventKind::BackendClosed { reason, detail } => Line {
@@ -195,6 +205,15 @@ fn refused<'e>(refusal: &Refusal, peer: &'e str, detail: &'e str) -> Line<'e> {
     }
 }
 
+/// Why a database connection could not be made.
+fn why(refusal: &Refusal) -> Cow<'_, str> {
+    match refusal {
+        Refusal::TargetUnreachable { detail } => Cow::Borrowed(detail),
+        Refusal::TargetRefused { code, message } => Cow::Owned(format!("{code} {message}")),
+        other => Cow::Borrowed(other.as_str()),
+    }
+}
+
 fn close_level(reason: CloseReason) -> Level {
     match reason {
         CloseReason::Bug => Level::ERROR,
@@ -225,6 +244,7 @@ mod tests {
         Event {
             worker: 1,
             proxy: Some(Arc::from("orders")),
+            endpoint: Some(Arc::from("default")),
             client: Some(7),
             backend: Some(3),
             kind,

@@ -3,12 +3,14 @@
 //! | module | answers |
 //! | --- | --- |
 //! | `events` | what a worker's event is in words |
+//! | `outages` | how often a failure that lasts is told |
 //! | `reasons` | pins and endings in words |
 //! | `rate` | how many lines of a kind there may be in a second |
 //! | `drain` | the thread that turns events into lines |
 
 mod drain;
 mod events;
+mod outages;
 mod rate;
 mod reasons;
 

@@ -78,7 +78,7 @@ impl Pool {
     /// Opens what the warm minimum lacks; those who wait go first.
     pub(crate) fn warm(&mut self, now: Instant, books: &mut Books) {
         for _ in 0..self.cold(books) {
-            if now < self.dial_from || !self.dial_one(Instant::FAR_FUTURE, books) {
+            if now < self.warm_from || !self.dial_one(Instant::FAR_FUTURE, books) {
                 return;
             }
         }
@@ -95,7 +95,12 @@ impl Pool {
         let mut next = self.idle.expires_from();
         next = next.min(self.idle.ages_at(limits.idle_timeout).unwrap_or(next));
         if let Some(oldest) = self.queue.oldest() {
-            next = next.min(oldest + self.borrow_timeout());
+            next = next.min(oldest + self.wait_max());
+            if let Some(index) = self.first_without_dial()
+                && let Some(since) = self.queue.since_at(index)
+            {
+                next = next.min(since + MOVE_GRACE);
+            }
             next = next.min(later(self.dial_from, now));
             if self.posted.moves.is_none() && self.share.holders() > 1 {
                 next = next.min(later(oldest + ASK_AFTER, now));
@@ -107,7 +112,10 @@ impl Pool {
             next = next.min(later(idle.since + IDLE_GRACE, now));
         }
         if limits.pool_size_min > 0 && self.cold(books) > 0 {
-            next = next.min((now + WARM_RETRY).max(self.dial_from));
+            next = next.min(match self.warm_from {
+                from if from > now => from,
+                _ => now + WARM_RETRY,
+            });
         }
         if self.is_empty() {
             next = next.min(*self.quiet_since.get_or_insert(now) + QUIET_MAX);

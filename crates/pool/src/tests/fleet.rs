@@ -102,6 +102,8 @@ pub(super) struct Fleet {
     pub(super) leased: Vec<ClientKey>,
     /// What dials come to while this is set.
     pub(super) dials_fail: Option<Refusal>,
+    /// The random number that a failed dial is reported with.
+    pub(super) jitter: u16,
     /// Dials ordered so far, and moves, and wake-ups.
     pub(super) dials: u32,
     pub(super) moves: u32,
@@ -138,6 +140,7 @@ impl Fleet {
             closed: Vec::new(),
             leased: Vec::new(),
             dials_fail: None,
+            jitter: 0,
             dials: 0,
             moves: 0,
             wakes: 0,
@@ -364,7 +367,9 @@ impl Fleet {
 
     fn dialed(&mut self, worker: usize, pool: PoolId) {
         match &self.dials_fail {
-            Some(refusal) => self.workers[worker].on_dial_failed(self.now, pool, refusal),
+            Some(refusal) => {
+                self.workers[worker].on_dial_failed(self.now, pool, refusal, self.jitter)
+            }
             None => {
                 let backend = BackendKey(self.next_key());
                 let user = self.users[&(worker, pool)];
@@ -536,6 +541,7 @@ impl Fleet {
         let open = open + u32::try_from(in_mail).expect("few");
         assert_eq!(self.budget.dialing(), dialing, "dials under way");
         assert_eq!(self.budget.used(), open + dialing, "places in use");
+        self.check_waiting();
         self.lowered &= self.budget.used() > self.budget.max();
         assert!(
             self.lowered || self.budget.used() <= self.budget.max(),
@@ -548,6 +554,22 @@ impl Fleet {
             .collect();
         let total: u32 = stats().map(|stats| stats.leased).sum();
         assert_eq!(total as usize, leased.len(), "leases");
+    }
+
+    /// The shares count who waits, over all workers.
+    fn check_waiting(&self) {
+        let mut waiting: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        for pool in self
+            .workers
+            .iter()
+            .flat_map(|worker| worker.slots.iter().flatten())
+        {
+            let sum = waiting.entry(pool.share.id).or_default();
+            *sum = (sum.0 + pool.stats().waiting, pool.share.waiting());
+        }
+        for (queued, counted) in waiting.values() {
+            assert_eq!(queued, counted, "clients that wait");
+        }
     }
 
     // --- What tests ask ---

@@ -203,19 +203,58 @@ fn a_reload_changes_the_timeout_of_those_who_wait() {
 }
 
 #[test]
-fn without_a_borrow_timeout_a_client_is_refused_at_once_and_the_next_one_served() {
-    let mut fleet = fleet(
-        10,
-        &PoolLimits {
-            borrow_timeout: Duration::ZERO,
-            ..limits()
-        },
-    );
-    let first = fleet.request(0, 1);
-    assert_eq!(fleet.refusal_of(first), Some(&Refusal::BorrowTimeout));
+fn without_a_borrow_timeout_a_client_waits_only_for_what_is_opened_for_it() {
+    let mut fleet = fleet(2, &without_timeout());
+    let clients: Vec<_> = (0..3).map(|_| fleet.request(0, 1)).collect();
+    assert_eq!(fleet.refusal_of(clients[2]), Some(&Refusal::BorrowTimeout));
     fleet.pass_millis(5);
+    for client in &clients[..2] {
+        assert!(fleet.backend_of(*client).is_some());
+    }
+    let late = fleet.request(0, 1);
+    assert_eq!(fleet.refusal_of(late), Some(&Refusal::BorrowTimeout));
+}
+
+#[test]
+fn without_a_borrow_timeout_the_wait_for_a_dial_has_an_end() {
+    let mut fleet = fleet(2, &without_timeout());
+    fleet.delays.dial = 1000 * SECOND;
+    let client = fleet.request(0, 1);
+    fleet.pass(DIAL_GRACE - Duration::from_nanos(1));
+    assert!(fleet.is_waiting(client));
+    fleet.pass(Duration::from_nanos(1));
+    assert_eq!(fleet.refusal_of(client), Some(&Refusal::BorrowTimeout));
+}
+
+#[test]
+fn without_a_borrow_timeout_nobody_waits_for_a_database_that_is_down() {
+    let mut fleet = fleet(10, &without_timeout());
+    fleet.dials_fail = Some(Refusal::BackendLost);
+    let first = fleet.request(0, 1);
+    fleet.pass_millis(5);
+    assert_eq!(fleet.refusal_of(first), Some(&Refusal::BackendLost));
     let second = fleet.request(0, 1);
-    assert!(fleet.backend_of(second).is_some());
+    assert_eq!(fleet.refusal_of(second), Some(&Refusal::BorrowTimeout));
+    assert_eq!(fleet.dials, 1);
+}
+
+#[test]
+fn without_a_borrow_timeout_a_failed_dial_ends_the_wait_that_was_for_it() {
+    let mut fleet = fleet(10, &without_timeout());
+    let holder = fleet.busy(0, 1, 1)[0];
+    fleet.delays.dial = Duration::from_millis(50);
+    fleet.dials_fail = Some(Refusal::BackendLost);
+    let client = fleet.request(0, 1);
+    fleet.pass_millis(51);
+    assert_eq!(fleet.refusal_of(client), Some(&Refusal::BorrowTimeout));
+    assert!(fleet.backend_of(holder).is_some());
+}
+
+fn without_timeout() -> PoolLimits {
+    PoolLimits {
+        borrow_timeout: Duration::ZERO,
+        ..limits()
+    }
 }
 
 #[test]
@@ -288,7 +327,7 @@ fn a_full_database_refuses_nobody() {
     fleet.delays.dial = 1000 * SECOND;
     let client = fleet.request(0, 1);
     let pool = fleet.pool(0, 1);
-    fleet.workers[0].on_dial_crowded(fleet.now, pool);
+    fleet.workers[0].on_dial_crowded(fleet.now, pool, 0);
     assert!(fleet.is_waiting(client));
     assert_eq!(fleet.workers[0].deadline(), Some(fleet.now + BACK_OFF_MIN));
     fleet.workers[0].on_time(fleet.now + BACK_OFF_MIN);
@@ -355,6 +394,43 @@ fn the_warm_minimum_is_opened_without_being_asked_and_replaced_when_lost() {
     fleet.pass_millis(10);
     assert_eq!(fleet.stats(0, 1).idle, 3);
     assert!(!fleet.backends.contains_key(&victim));
+}
+
+#[test]
+fn a_warm_minimum_that_cannot_be_opened_is_tried_less_and_less_often() {
+    let warm = PoolLimits {
+        pool_size_min: 2,
+        ..limits()
+    };
+    let mut fleet = fleet(20, &warm);
+    fleet.dials_fail = Some(Refusal::BackendLost);
+    fleet.pool(0, 1);
+    fleet.pass(Duration::from_secs(60));
+    let first_minute = fleet.dials;
+    assert!((20..=24).contains(&first_minute), "{first_minute} dials");
+    fleet.pass(Duration::from_secs(600));
+    let dials = fleet.dials - first_minute;
+    assert!((36..=44).contains(&dials), "{dials} dials in ten minutes");
+    // A client that comes meanwhile need not wait for that long.
+    fleet.dials_fail = None;
+    let client = fleet.request(0, 1);
+    fleet.pass_millis(10);
+    assert!(fleet.backend_of(client).is_some());
+    assert_eq!(fleet.backends.len(), 2, "and the rest follows at once");
+}
+
+#[test]
+fn pauses_are_shortened_by_the_jitter_of_their_failure() {
+    let mut fleet = fleet(20, &limits());
+    fleet.dials_fail = Some(Refusal::BackendLost);
+    fleet.jitter = u16::MAX;
+    fleet.request(0, 1);
+    fleet.pass_millis(5);
+    fleet.request(0, 1);
+    fleet.pass_millis(24);
+    assert_eq!(fleet.dials, 1);
+    fleet.pass_millis(1);
+    assert_eq!(fleet.dials, 2);
 }
 
 #[test]

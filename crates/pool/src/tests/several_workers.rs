@@ -202,6 +202,35 @@ fn the_size_of_a_pool_is_bounded_over_all_workers() {
 }
 
 #[test]
+fn a_queue_is_bounded_over_all_workers() {
+    let limits = PoolLimits {
+        queue_max: 4,
+        ..limits()
+    };
+    let mut fleet = Fleet::new(3, 1, &limits);
+    let holder = fleet.busy(0, 1, 1)[0];
+    let clients: Vec<_> = (0..6).map(|number| fleet.request(number % 3, 1)).collect();
+    let full = Refusal::QueueFull { max: 4 };
+    for client in &clients[4..] {
+        assert_eq!(fleet.refusal_of(*client), Some(&full));
+    }
+    // Each way out of the queue makes room in it: giving up, being served.
+    fleet.withdraw(clients[1]);
+    let next = fleet.request(2, 1);
+    assert!(fleet.is_waiting(next));
+    fleet.release(holder);
+    fleet.pass_millis(1);
+    assert!(fleet.backend_of(clients[0]).is_some());
+    let last = fleet.request(1, 1);
+    assert!(fleet.is_waiting(last));
+    let refused = fleet.request(0, 1);
+    assert_eq!(fleet.refusal_of(refused), Some(&full));
+    // Another pool has a queue of its own.
+    let other = fleet.request(0, 2);
+    assert!(fleet.is_waiting(other));
+}
+
+#[test]
 fn without_a_borrow_timeout_an_idle_backend_of_another_worker_is_still_found() {
     let mut fleet = Fleet::new(2, 1, &limits());
     fleet.warm_up(0, 1, 1);

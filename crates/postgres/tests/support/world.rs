@@ -186,8 +186,10 @@ impl World {
             "the client waits for no backend"
         );
         let mut input = std::mem::take(&mut its.inbox);
+        let whole = Postgres::has_whole_request(&its.session, &input);
         let stays = its.ready
             && Postgres::on_lease_refused(&mut its.session, refusal, &input, &mut self.orders);
+        assert_eq!(stays, its.ready && whole, "whole requests are answered");
         if !stays {
             self.refuse(client, refusal);
             return false;

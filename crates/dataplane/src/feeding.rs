@@ -1,0 +1,279 @@
+//! Shows the engine what was received, as far as it wants it, and keeps the rest.
+//!
+//! An engine holds no bytes: what it did not consume waits in the connection's inbox until there is enough of it, a lease, or an end
+//! of its pause. Clients and backends go the same way; they differ in what is asked before and after.
+
+use crate::buffer::Slice;
+use crate::connection::{Client, Inbox, Phase};
+use crate::driver::Driver;
+use crate::relay::{Side, Source};
+use crate::worker::Worker;
+use forebay_core::engine::Engine;
+
+/// Bytes kept for a connection whose input is not shown for the time being; beyond that it is not received from.
+const INBOX_HIGH: usize = 64 * 1024;
+
+impl<D: Driver, E: Engine> Worker<D, E> {
+    // --- The sockets ---
+
+    /// Bytes from a client's socket.
+    pub(crate) fn on_client_received(&mut self, index: u32, bytes: Slice) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        client.endpoint.block.bytes_received.add(bytes.len() as u64);
+        if client.phase != Phase::Login {
+            client.active_at = now;
+            client.asked_at.get_or_insert(now);
+        }
+        if client.tls.is_some() {
+            return self.tls_bytes(Side::Client(index), &bytes);
+        }
+        self.feed_client(index, &Source::Received(&bytes));
+    }
+
+    /// Bytes from a backend's socket.
+    pub(crate) fn on_backend_received(&mut self, index: u32, bytes: Slice) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        if backend.tls.is_some() {
+            return self.tls_bytes(Side::Backend(index), &bytes);
+        }
+        self.feed_backend(index, &Source::Received(&bytes));
+    }
+
+    // --- In clear ---
+
+    /// Bytes of a client, in clear.
+    pub(crate) fn feed_client(&mut self, index: u32, source: &Source<'_>) {
+        self.feed(Side::Client(index), source);
+        self.bound_client_inbox(index);
+    }
+
+    /// Shows what was kept of a client, if it is enough.
+    pub(crate) fn feed_client_inbox(&mut self, index: u32) {
+        self.feed_inbox(Side::Client(index));
+        self.bound_client_inbox(index);
+    }
+
+    /// Bytes of a backend, in clear.
+    pub(crate) fn feed_backend(&mut self, index: u32, source: &Source<'_>) {
+        self.feed(Side::Backend(index), source);
+        self.count_transaction(index);
+        self.finish_releases();
+        self.feed_held_client(index);
+    }
+
+    fn inbox(&mut self, side: Side) -> Option<&mut Inbox> {
+        match side {
+            Side::Client(index) => self.clients.get_mut(index).map(|client| &mut client.inbox),
+            Side::Backend(index) => self
+                .backends
+                .get_mut(index)
+                .map(|backend| &mut backend.inbox),
+        }
+    }
+
+    /// Shows what has come, behind what was kept, and keeps the rest.
+    fn feed(&mut self, side: Side, source: &Source<'_>) {
+        let Some(inbox) = self.inbox(side) else {
+            return;
+        };
+        if !inbox.bytes.is_empty() {
+            inbox.bytes.extend_from_slice(source.bytes());
+            return self.feed_inbox(side);
+        }
+        let consumed = self.show(side, source);
+        let rest = &source.bytes()[consumed..];
+        if !rest.is_empty()
+            && let Some(inbox) = self.inbox(side)
+        {
+            inbox.bytes.extend_from_slice(rest);
+        }
+    }
+
+    /// Shows what was kept, if it is enough.
+    fn feed_inbox(&mut self, side: Side) {
+        let Some(inbox) = self.inbox(side) else {
+            return;
+        };
+        if inbox.bytes.is_empty() || inbox.bytes.len() < inbox.need {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut inbox.bytes);
+        let consumed = self.show(side, &Source::Bytes(&bytes));
+        if consumed < bytes.len()
+            && let Some(inbox) = self.inbox(side)
+        {
+            bytes.drain(..consumed);
+            // What TLS or a lease brought meanwhile comes behind.
+            bytes.append(&mut inbox.bytes);
+            inbox.bytes = bytes;
+        }
+    }
+
+    /// Shows bytes to the engine. Returns how many were consumed: all of them if the connection is gone.
+    fn show(&mut self, side: Side, source: &Source<'_>) -> usize {
+        match side {
+            Side::Client(index) => self.show_client(index, source),
+            Side::Backend(index) => self.show_backend(index, source),
+        }
+    }
+
+    /// Shows a client's bytes to the engine until it has had enough of them. Returns how many were consumed.
+    fn show_client(&mut self, index: u32, source: &Source<'_>) -> usize {
+        let mut at = 0;
+        loop {
+            let Some(client) = self.clients.get_mut(index) else {
+                return source.bytes().len();
+            };
+            let listening = matches!(client.phase, Phase::Login | Phase::Ready) && !client.paused;
+            let rest = &source.bytes()[at..];
+            if rest.is_empty() || !listening {
+                return at;
+            }
+            client.inbox.need = 0;
+            let ticket = client.ticket;
+            let backend = client.lease.and_then(|lease| self.backends.get_mut(lease));
+            let backend = backend.and_then(|backend| backend.state.as_mut());
+            E::on_client_bytes(
+                &mut self.shared,
+                &mut client.session,
+                backend,
+                self.now,
+                rest,
+                &mut self.orders,
+            );
+            let outcome = self.obey(Side::Client(index), source, at);
+            let progress = outcome.consumed > at;
+            at = outcome.consumed;
+            if !self.clients.holds(ticket) {
+                return source.bytes().len();
+            }
+            if outcome.starts_tls {
+                self.start_client_tls(index, &source.bytes()[at..]);
+                return source.bytes().len();
+            }
+            let leased = self.try_lease_now(index);
+            self.finish_releases();
+            let Some(client) = self.clients.get_mut(index) else {
+                return source.bytes().len();
+            };
+            if outcome.need > 0 {
+                client.inbox.need = outcome.need;
+                return at;
+            }
+            if !progress && !leased {
+                return at;
+            }
+        }
+    }
+
+    /// Shows a backend's bytes to the engine. Returns how many were consumed.
+    fn show_backend(&mut self, index: u32, source: &Source<'_>) -> usize {
+        let mut at = 0;
+        loop {
+            let Some(backend) = self.backends.get_mut(index) else {
+                return source.bytes().len();
+            };
+            let rest = &source.bytes()[at..];
+            if rest.is_empty() {
+                return at;
+            }
+            backend.inbox.need = 0;
+            let ticket = backend.ticket;
+            let Some(state) = backend.state.as_mut() else {
+                return at;
+            };
+            let client = backend
+                .client
+                .and_then(|client| self.clients.get_mut(client));
+            let session = client.map(|client| &mut client.session);
+            E::on_backend_bytes(
+                &mut self.shared,
+                state,
+                session,
+                self.now,
+                rest,
+                &mut self.orders,
+            );
+            let outcome = self.obey(Side::Backend(index), source, at);
+            let progress = outcome.consumed > at;
+            at = outcome.consumed;
+            if !self.backends.holds(ticket) {
+                return source.bytes().len();
+            }
+            if outcome.starts_tls {
+                self.start_backend_tls(index, &source.bytes()[at..]);
+                return source.bytes().len();
+            }
+            if outcome.need > 0 {
+                if let Some(backend) = self.backends.get_mut(index) {
+                    backend.inbox.need = outcome.need;
+                }
+                return at;
+            }
+            if !progress {
+                return at;
+            }
+        }
+    }
+
+    // --- Afterwards ---
+
+    /// A client that sends more than can be shown is not received from until that changes.
+    fn bound_client_inbox(&mut self, index: u32) {
+        let Some(client) = self.clients.get_mut(index) else {
+            return;
+        };
+        let bound = INBOX_HIGH.max(client.inbox.need);
+        let full = client.inbox.bytes.len() >= bound;
+        if full && !client.throttled {
+            client.throttled = true;
+            self.driver.receive(client.handle, false);
+        } else if !full && client.throttled {
+            self.on_client_relaxed_maybe(index);
+        }
+    }
+
+    /// The answer to a replay may have made the client's input welcome again.
+    fn feed_held_client(&mut self, index: u32) {
+        let client = self.backends.get(index).and_then(|backend| backend.client);
+        if let Some(client) = client
+            && self
+                .clients
+                .get(client)
+                .is_some_and(|client| !client.paused && !client.inbox.bytes.is_empty())
+        {
+            self.feed_client_inbox(client);
+        }
+    }
+
+    /// Keeps the gauge of open transactions.
+    pub(crate) fn count_transaction(&mut self, index: u32) {
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        let open = backend.state.as_ref().is_some_and(E::in_transaction);
+        if open != backend.in_transaction {
+            backend.in_transaction = open;
+            let gauge = &backend
+                .pool
+                .target
+                .block
+                .database_connections_currently_in_transaction;
+            if open { gauge.add(1) } else { gauge.sub(1) }
+        }
+    }
+
+    /// Whether this client may be closed without loss.
+    pub(crate) fn is_idle(&self, client: &Client<E>) -> bool {
+        let backend = client.lease.and_then(|lease| self.backends.get(lease));
+        let state = backend.and_then(|backend| backend.state.as_ref());
+        client.phase == Phase::Ready
+            && client.inbox.bytes.is_empty()
+            && E::is_idle(&client.session, state)
+    }
+}

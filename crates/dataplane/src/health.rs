@@ -1,0 +1,43 @@
+//! What is known of a database, over all workers: whether it could be reached, and how many connections it said it takes.
+
+use forebay_core::metrics::Availability;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// See the head of this file. Lives as long as its target.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// An [`Availability`].
+    availability: AtomicU64,
+    /// `max_connections` as last reported; 0 before.
+    connections_max: AtomicU32,
+}
+
+impl Health {
+    /// What the last attempt to open a connection came to, as the metric's figure.
+    pub fn availability(&self) -> u64 {
+        self.availability.load(Ordering::Relaxed)
+    }
+
+    /// An attempt to open a connection has ended.
+    pub fn set_availability(&self, availability: Availability) {
+        self.availability
+            .store(availability as u64, Ordering::Relaxed);
+    }
+
+    /// The database has told its `max_connections`. True if that is news to all workers.
+    pub fn on_connections_max(&self, max: u32) -> bool {
+        self.connections_max.swap(max, Ordering::Relaxed) != max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_news_once_until_it_changes() {
+        let health = Health::default();
+        let news = [100, 100, 50, 50, 100].map(|max| health.on_connections_max(max));
+        assert_eq!(news, [true, false, true, false, true]);
+    }
+}

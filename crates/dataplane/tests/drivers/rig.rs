@@ -24,6 +24,9 @@ pub fn alone() -> MutexGuard<'static, ()> {
 pub trait Kind {
     type Driver: Driver;
 
+    /// Most system calls to wait for a message, receive it and send the answer to the one before.
+    const CALLS_PER_MESSAGE: u64;
+
     fn make(clock: Clock) -> io::Result<Self::Driver>;
 
     /// Whether this kind works here; says why if it does not.
@@ -36,6 +39,7 @@ pub struct EpollKind;
 
 impl Kind for EpollKind {
     type Driver = Epoll;
+    const CALLS_PER_MESSAGE: u64 = 3;
 
     fn make(clock: Clock) -> io::Result<Epoll> {
         Epoll::new(clock)
@@ -47,6 +51,8 @@ pub struct PortableKind;
 
 impl Kind for PortableKind {
     type Driver = Epoll;
+    /// The end of a connection is not told: one more receive.
+    const CALLS_PER_MESSAGE: u64 = 4;
 
     fn make(clock: Clock) -> io::Result<Epoll> {
         Epoll::portable(clock)
@@ -59,6 +65,7 @@ pub struct UringKind;
 #[cfg(target_os = "linux")]
 impl Kind for UringKind {
     type Driver = forebay_dataplane::driver::uring::Uring;
+    const CALLS_PER_MESSAGE: u64 = 1;
 
     fn make(clock: Clock) -> io::Result<Self::Driver> {
         Self::Driver::new(clock)

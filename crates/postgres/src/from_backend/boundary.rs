@@ -1,0 +1,129 @@
+//! ReadyForQuery: settings are kept or undone, and the session may go on without this backend.
+//!
+//! What was reset is set again to what the client began with; what waited for this moment goes on.
+
+use super::{FromBackend, Step};
+use crate::exchange::{Expect, Settling};
+use crate::wire::{Header, write};
+use forebay_core::orders::Order;
+use std::sync::Arc;
+
+impl FromBackend<'_> {
+    pub(super) fn ready(&mut self, header: Header, rest: &[u8]) -> Step {
+        let status = match self.body(header, rest) {
+            Ok(&[status]) => status,
+            Ok(_) | Err(Step::Stop) => return self.broken("a ReadyForQuery has no status"),
+            Err(step) => return step,
+        };
+        let since = match self.backend.exchange.pop() {
+            Some(Expect::PlainQuery(since) | Expect::Sync(since) | Expect::Function(since)) => {
+                since
+            }
+            Some(Expect::Query(query)) => query.since,
+            _ => return self.broken("a ReadyForQuery came out of turn"),
+        };
+        let Some(session) = self.session.as_deref_mut() else {
+            return self.broken("a ReadyForQuery came for nobody");
+        };
+        let exchange = &mut self.backend.exchange;
+        exchange.status = status;
+        exchange.copying_in = false;
+        let failed = std::mem::take(&mut exchange.failed);
+        (exchange.tracked, exchange.opaque) = (false, false);
+        if status == b'I' {
+            // Behind it there may be portals of segments that were sent without waiting for this one.
+            if exchange.is_empty() && !exchange.open_segment {
+                exchange.portals.clear();
+            }
+            if std::mem::take(&mut exchange.schema_changed) {
+                // Others see the change only now, and may have prepared in between.
+                self.shared.statements.on_schema_changed();
+            }
+        }
+        if session.tracker.is_pending() {
+            session
+                .tracker
+                .on_ready(status, failed, &mut self.shared.settings);
+        }
+        if !Arc::ptr_eq(&self.backend.label, session.tracker.committed()) {
+            self.backend.label = Arc::clone(session.tracker.committed());
+        }
+        // In a failed transaction nothing can be set.
+        let restore = if status == b'E' {
+            None
+        } else {
+            session.tracker.take_restore()
+        };
+        if let Some(restore) = &restore {
+            self.tell_restored(&restore.names);
+        }
+        let step = self.pass(header, rest);
+        self.orders.push(Order::Answered { since });
+        if let Some(restore) = restore.filter(|restore| !restore.sql.is_empty()) {
+            self.orders
+                .to_backend(|out| write::query(out, restore.sql.as_bytes()));
+            self.backend.exchange.push(Expect::Replay);
+        }
+        self.answer_locals();
+        if self.end_settling() {
+            return step;
+        }
+        self.release_if_clean();
+        step
+    }
+
+    /// What was reset has the client's values again, or will have them before anything else is done.
+    pub(super) fn tell_restored(&mut self, names: &[Box<str>]) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let welcome = Arc::clone(&session.welcome);
+        for (name, value) in welcome.iter() {
+            let restored = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+            let Some(known) = names.iter().find(|known| restored(known)) else {
+                continue;
+            };
+            if !session.tracker.is_at_baseline(known) {
+                continue;
+            }
+            let reports = self.shared.reports.with(&session.reports, name, value);
+            if !Arc::ptr_eq(&reports, &session.reports) {
+                session.reports = reports;
+                self.orders
+                    .to_client(|out| write::parameter_status(out, name, value));
+            }
+        }
+    }
+
+    /// The client may go on; true when it waits to do so, with this lease.
+    pub(super) fn end_settling(&mut self) -> bool {
+        let exchange = &mut self.backend.exchange;
+        let ended = match exchange.settling {
+            Settling::No => false,
+            Settling::Doubted => exchange.segments() == 0,
+            Settling::Sent | Settling::Awaited => {
+                exchange.expects_only_replay() && !exchange.open_segment
+            }
+        };
+        if !ended {
+            return false;
+        }
+        let awaited = exchange.settling != Settling::Sent;
+        exchange.settling = Settling::No;
+        if awaited {
+            self.orders.push(Order::Resume);
+        }
+        awaited
+    }
+
+    pub(super) fn release_if_clean(&mut self) {
+        let served = self
+            .session
+            .as_ref()
+            .is_some_and(|session| session.pin.is_none());
+        if served && self.backend.exchange.is_clean() {
+            self.orders.push(Order::Release);
+            self.released = true;
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! CommandComplete: a statement was executed, and what it does is done.
+//!
+//! What it does was read off its text when it was sent, or else is read off its tag now.
+
+use super::{FromBackend, Step};
+use crate::exchange::Expect;
+use crate::pinning;
+use crate::sql::Effect;
+use crate::wire::{Header, write};
+use forebay_core::PinReason;
+
+impl FromBackend<'_> {
+    pub(super) fn complete(&mut self, header: Header, rest: &[u8]) -> Step {
+        match self.backend.exchange.front() {
+            Some(Expect::PlainQuery(_)) => return self.pass(header, rest),
+            Some(Expect::Execute(None)) => {
+                let step = self.pass(header, rest);
+                self.backend.exchange.pop();
+                self.answer_locals();
+                return step;
+            }
+            Some(Expect::Execute(Some(_)) | Expect::Query(_)) => {}
+            _ => return self.broken("a backend completed a command that nobody gave"),
+        }
+        let tag = match self.body(header, rest) {
+            Ok(body) => body.strip_suffix(b"\0").unwrap_or(body),
+            Err(Step::Stop) => return self.broken("a CommandComplete is impossibly long"),
+            Err(step) => return step,
+        };
+        let (effect, shown) = match self.backend.exchange.front_mut() {
+            Some(Expect::Query(query)) => {
+                let effect = query
+                    .effects
+                    .get(query.done)
+                    .cloned()
+                    .unwrap_or_else(|| effect_of_tag(tag));
+                query.done += 1;
+                (effect, query.tag.clone())
+            }
+            Some(Expect::Execute(Some(statement))) => {
+                (statement.effect.clone(), statement.tag.map(Box::from))
+            }
+            _ => return self.broken("checked above"),
+        };
+        if effect != Effect::Pure && changes_schema(tag) {
+            self.backend.exchange.schema_changed = true;
+            self.shared.statements.on_schema_changed();
+        }
+        self.apply(&effect, tag, shown.is_some());
+        if let Some(Expect::Execute(_)) = self.backend.exchange.front() {
+            self.backend.exchange.pop();
+        }
+        let step = match shown {
+            Some(shown) => {
+                self.orders
+                    .to_client(|out| write::command_complete(out, &shown));
+                self.orders.swallow(header.len);
+                Step::Took(header.len)
+            }
+            None => self.pass(header, rest),
+        };
+        self.answer_locals();
+        step
+    }
+
+    /// A statement was completed, or one that stands in for it.
+    pub(super) fn apply(&mut self, effect: &Effect, tag: &[u8], stood_in: bool) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let exchange = &mut self.backend.exchange;
+        match effect {
+            Effect::Pure => return,
+            Effect::Opaque | Effect::Pin(_) | Effect::PinMany(_) => exchange.opaque = true,
+            _ => exchange.tracked = true,
+        }
+        session
+            .tracker
+            .on_complete(effect, tag, &mut self.shared.settings);
+        match effect {
+            Effect::DiscardAll => {
+                session.prepared.clear();
+                session.unnamed = None;
+                self.backend.prepared.clear();
+                self.backend.unnamed = None;
+                pinning::on_discard_all(session, self.backend, self.orders);
+            }
+            Effect::DeallocateAll => {
+                session.prepared.clear();
+                if !stood_in {
+                    // It was the real one: names of ours are gone as well.
+                    self.backend.prepared.clear();
+                }
+            }
+            Effect::Deallocate(name) => {
+                session.prepared.remove(name.as_bytes());
+            }
+            // Seen only by the tag of a long query: which setting is not known.
+            Effect::Pin(reason) => pinning::pin(session, self.backend, *reason, self.orders),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a command's tag is that of a change to tables, types or functions.
+fn changes_schema(tag: &[u8]) -> bool {
+    [&b"ALTER "[..], b"CREATE ", b"DROP "]
+        .iter()
+        .any(|word| tag.starts_with(word))
+}
+
+/// What a statement that was not looked into did, by its tag.
+fn effect_of_tag(tag: &[u8]) -> Effect {
+    match tag {
+        b"COMMIT" => Effect::Commit { chain: false },
+        b"DISCARD ALL" => Effect::DiscardAll,
+        b"DEALLOCATE ALL" => Effect::DeallocateAll,
+        // ROLLBACK is also the tag of ROLLBACK TO: what it undid is not known, and neither is where savepoints are.
+        b"SET" | b"RESET" | b"ROLLBACK" | b"SAVEPOINT" | b"RELEASE" => {
+            Effect::Pin(PinReason::UntrackedSetting)
+        }
+        b"DISCARD TEMP" | b"CREATE TABLE" | b"CREATE VIEW" | b"CREATE SEQUENCE" => {
+            Effect::Pin(PinReason::TemporaryObject)
+        }
+        b"LISTEN" => Effect::Pin(PinReason::Listen),
+        b"PREPARE" => Effect::Pin(PinReason::SqlPrepare),
+        b"LOAD" => Effect::Pin(PinReason::LoadLibrary),
+        b"DECLARE CURSOR" => Effect::Pin(PinReason::HoldableCursor),
+        b"DO" | b"CALL" => Effect::Pin(PinReason::ProcedureCall),
+        _ => Effect::Opaque,
+    }
+}

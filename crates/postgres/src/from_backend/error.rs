@@ -1,0 +1,138 @@
+//! An error: what is told of it, and what did not happen because of it.
+//!
+//! What it says of names of ours is said of the client's. What the server skips to the next Sync is undone here, too.
+
+use super::{FromBackend, Step};
+use crate::exchange::{Expect, LocalClose};
+use crate::statements::Statement;
+use crate::wire::read::ErrorFields;
+use crate::wire::{Header, write};
+use forebay_core::CloseReason;
+use forebay_core::orders::Order;
+
+/// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
+const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
+
+impl FromBackend<'_> {
+    pub(super) fn error(&mut self, header: Header, rest: &[u8]) -> Step {
+        let body = match self.body(header, rest) {
+            Ok(body) => body,
+            Err(Step::Stop) => &[],
+            Err(step) => return step,
+        };
+        if ErrorFields::read(body).is_fatal() {
+            let served = self.session.is_some();
+            let step = self.pass(header, rest);
+            self.orders.push(if served {
+                Order::CloseBoth(CloseReason::BackendGone)
+            } else {
+                Order::Close(CloseReason::BackendGone)
+            });
+            return match step {
+                Step::Took(_) => Step::Stop,
+                step => step,
+            };
+        }
+        if self.session.is_none() {
+            return self.broken("an idle backend reported an error");
+        }
+        self.backend.exchange.failed = true;
+        let (replaced, extended) = match self.backend.exchange.front() {
+            Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
+            Some(Expect::DuplicateName(name)) if ErrorFields::read(body).code == b"42P05" => {
+                (Some((name.clone(), "already exists")), true)
+            }
+            Some(Expect::Bind(about) | Expect::Describe(about)) => {
+                let code = ErrorFields::read(body).code;
+                if code == CACHED_PLAN_CHANGED
+                    && let Some(statement) = &about.statement
+                {
+                    self.shared.statements.renew(statement);
+                }
+                let name = about.client_name.clone().filter(|_| code == b"26000");
+                (name.map(|name| (name, "does not exist")), true)
+            }
+            Some(Expect::Sync(_)) | None => (None, false),
+            Some(_) => (None, true),
+        };
+        self.backend.exchange.copying_in = false;
+        let step = match replaced {
+            Some((name, what)) if header.len <= rest.len() => {
+                // The name that the server speaks of is ours.
+                let text = format!(
+                    "prepared statement \"{}\" {what}",
+                    String::from_utf8_lossy(&name)
+                );
+                let code = if what == "already exists" {
+                    "42P05"
+                } else {
+                    "26000"
+                };
+                self.orders
+                    .to_client(|out| write::error(out, "ERROR", code, &text));
+                self.orders.swallow(header.len);
+                Step::Took(header.len)
+            }
+            _ => self.pass(header, rest),
+        };
+        if extended {
+            self.skip_to_sync();
+        }
+        step
+    }
+
+    /// The server skips to the next Sync: what was to be done on the way is undone here too.
+    pub(super) fn skip_to_sync(&mut self) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let backend = &mut *self.backend;
+        let (prepared, unnamed) = (&mut backend.prepared, &mut backend.unnamed);
+        let mut skipped = Vec::new();
+        backend.exchange.skip_to_sync(|expect| skipped.push(expect));
+        // Undone from the end: one name may have been given and taken away. The first is the one that failed.
+        let skipped = skipped.into_iter().enumerate().rev();
+        let mut kept = None;
+        skipped.for_each(|(index, expect)| match expect {
+            Expect::Parse(parse) => {
+                prepared.remove(&parse.statement.name);
+                if let Some(name) = &parse.client_name {
+                    session.prepared.remove(name);
+                }
+            }
+            Expect::Close { of: Some(name), .. } => drop(prepared.insert(name)),
+            // It takes the one before away, whether it succeeds or not.
+            Expect::ParseUnnamed { .. } if index == 0 => {
+                kept = Some(None);
+                *unnamed = None;
+            }
+            Expect::ReparseUnnamed { .. } if index == 0 => *unnamed = None,
+            Expect::ParseUnnamed { before, there } | Expect::CloseUnnamed { before, there } => {
+                kept = Some(before);
+                *unnamed = there;
+            }
+            Expect::ReparseUnnamed { there } => *unnamed = there,
+            Expect::Close {
+                swallow: true,
+                of: None,
+            } => {
+                // Something that is not this client's is still there: nobody's, from now on.
+                *unnamed = Some(Statement::unnamed(&session.tracker, b"", b""));
+            }
+            Expect::LocalParse(parse) => drop(session.prepared.remove(&parse.client_name)),
+            Expect::LocalClose(close) => {
+                let LocalClose {
+                    client_name,
+                    statement,
+                } = *close;
+                session.prepared.insert(client_name, statement);
+            }
+            _ => {}
+        });
+        if let Some(kept) = kept
+            && let Some(kept) = backend.exchange.restore_unnamed(kept)
+        {
+            session.unnamed = kept;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Answers to what the proxy asked by itself: of them the client sees nothing.
+//!
+//! They set a backend's settings for its session, again or for the first time, or roll back what a client left behind.
+
+use super::{FromBackend, Step, tell_reports};
+use crate::exchange::Expect;
+use crate::from_client::answer_locals;
+use crate::session::Stage;
+use crate::wire::Header;
+use crate::wire::read::ErrorFields;
+use forebay_core::orders::Order;
+use forebay_core::{CloseReason, Refusal};
+use std::sync::Arc;
+
+impl FromBackend<'_> {
+    /// The answer to a query of ours.
+    pub(super) fn hidden(&mut self, header: Header, rest: &[u8]) -> Step {
+        match header.kind {
+            b'S' => match self.body(header, rest) {
+                Ok(body) => {
+                    self.note_report(body);
+                    self.hide(header, rest)
+                }
+                Err(Step::Stop) => self.broken("a ParameterStatus is impossibly long"),
+                Err(step) => step,
+            },
+            b'E' => match self.body(header, rest) {
+                Ok(body) => {
+                    let error = ErrorFields::read(body);
+                    let text = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes));
+                    self.backend.replay_error = Some((text(error.code), text(error.message)));
+                    self.hide(header, rest)
+                }
+                Err(Step::Stop) => self.broken("an error of a backend is impossibly long"),
+                Err(step) => step,
+            },
+            b'Z' => match self.body(header, rest) {
+                Ok(&[status]) => {
+                    self.orders.swallow(header.len);
+                    self.end_hidden(status);
+                    Step::Took(header.len)
+                }
+                Ok(_) | Err(Step::Stop) => self.broken("a ReadyForQuery has no status"),
+                Err(step) => step,
+            },
+            b'C' | b'T' | b'I' | b'N' | b'A' => self.hide(header, rest),
+            _ => self.broken("a backend answered a query of ours with something else"),
+        }
+    }
+
+    pub(super) fn end_hidden(&mut self, status: u8) {
+        let cleaning = matches!(self.backend.exchange.pop(), Some(Expect::Cleaning));
+        self.backend.exchange.status = status;
+        let error = self.backend.replay_error.take();
+        let held = std::mem::take(&mut self.backend.holding);
+        let Some(session) = self.session.as_deref_mut() else {
+            let clean = cleaning && error.is_none() && self.backend.exchange.is_clean();
+            self.released = true;
+            return self.orders.push(if clean {
+                Order::Release
+            } else {
+                Order::Close(CloseReason::NotClean)
+            });
+        };
+        if let Some((code, message)) = error {
+            // Nobody knows what it holds now.
+            self.backend.suspect = Some(0);
+            self.released = true;
+            return match (&session.stage, held) {
+                (Stage::Ready, false) => self
+                    .orders
+                    .push(Order::Bug("a setting that was accepted before is refused")),
+                _ => self
+                    .orders
+                    .refuse(Refusal::SettingRefused { code, message }),
+            };
+        }
+        if let Stage::Admission(_) = session.stage {
+            crate::engine::finish_admission(self.shared, session, self.backend, self.orders);
+            // Released with it, if it is clean.
+            self.released = self.backend.exchange.is_clean();
+            return;
+        }
+        tell_reports(session, self.backend, self.orders);
+        // What the client asked meanwhile may be ours to answer.
+        answer_locals(self.backend, self.orders);
+        if held {
+            // The lease was taken for what the client has asked and not been able to send yet.
+            return self.orders.push(Order::Resume);
+        }
+        if self.end_settling() {
+            return;
+        }
+        self.release_if_clean();
+    }
+}

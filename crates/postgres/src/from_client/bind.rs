@@ -1,0 +1,209 @@
+//! Bind, Describe, Execute and Close: a statement is used, under the name that it has on this backend.
+//!
+//! What the backend lacks is prepared again before; what it has of others is taken away before. Neither shows.
+
+use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
+use crate::exchange::{About, Expect, LocalClose};
+use crate::statements::Statement;
+use crate::wire::read::Fields;
+use crate::wire::{HEADER_BYTES, Header, write};
+use forebay_core::orders::Order;
+use std::sync::Arc;
+
+impl FromClient<'_> {
+    pub(super) fn ensure_prepared(&mut self, statement: &Arc<Statement>) {
+        if !self.backend.prepared.contains(&statement.name) {
+            self.send_parse(statement, None);
+        }
+    }
+
+    /// Another session's unnamed statement leaves the backend with the first message of a segment, which an error cannot skip;
+    /// behind an error, a later message might find it.
+    pub(super) fn part_from_strangers(&mut self) {
+        let Some(there) = &self.backend.unnamed else {
+            return;
+        };
+        let own = self.session.unnamed.as_ref();
+        if self.backend.exchange.open_segment || own.is_some_and(|own| Arc::ptr_eq(own, there)) {
+            return;
+        }
+        self.orders.to_backend(|out| write::close(out, b'S', b""));
+        self.backend.exchange.push(Expect::Close {
+            swallow: true,
+            of: None,
+        });
+        self.backend.unnamed = None;
+    }
+
+    /// Makes sure that the backend's unnamed statement is this session's, or none.
+    pub(super) fn ensure_unnamed(&mut self) {
+        match (&self.session.unnamed, &self.backend.unnamed) {
+            (Some(wanted), Some(there)) if Arc::ptr_eq(wanted, there) => {}
+            (Some(wanted), _) => {
+                let wanted = Arc::clone(wanted);
+                self.orders
+                    .to_backend(|out| write::parse(out, b"", &wanted.text, &wanted.types));
+                let there = self.backend.unnamed.replace(wanted);
+                self.backend.exchange.push(Expect::ReparseUnnamed { there });
+                self.orders.push(Order::Reprepared);
+            }
+            (None, Some(_)) => {
+                // Another session's: it must not be found.
+                self.orders.to_backend(|out| write::close(out, b'S', b""));
+                self.backend.exchange.push(Expect::Close {
+                    swallow: true,
+                    of: None,
+                });
+                self.backend.unnamed = None;
+            }
+            (None, None) => {}
+        }
+    }
+
+    pub(super) fn about(&self, name: &[u8], statement: &Arc<Statement>) -> About {
+        About {
+            statement: Some(Arc::clone(statement)),
+            client_name: (self.backend.exchange.segments() > 0).then(|| name.into()),
+        }
+    }
+
+    pub(super) fn bind(&mut self, header: Header, rest: &[u8]) -> Step {
+        let seen = &rest[HEADER_BYTES..header.len.min(rest.len())];
+        let mut fields = Fields(seen);
+        let (Ok(portal), Ok(name)) = (fields.string(), fields.string()) else {
+            return if header.len <= rest.len() || seen.len() > NAMES_BYTES_MAX {
+                self.violation("invalid message format")
+            } else {
+                Step::Need(header.len.min(rest.len() + 256))
+            };
+        };
+        if !name.is_empty() {
+            self.part_from_strangers();
+        }
+        self.backend.exchange.open_segment = true;
+        if name.is_empty() {
+            self.ensure_unnamed();
+            self.backend
+                .exchange
+                .bind_portal(portal, self.session.unnamed.as_ref());
+            self.backend.exchange.push(Expect::Bind(About::default()));
+            return Step::Took(self.pass(header.len, rest));
+        }
+        let Some(statement) = self.session.prepared.get(name).cloned() else {
+            // The server says that there is no such statement.
+            self.backend.exchange.push(Expect::Bind(About::default()));
+            return Step::Took(self.pass(header.len, rest));
+        };
+        self.ensure_prepared(&statement);
+        self.backend.exchange.bind_portal(portal, Some(&statement));
+        let about = self.about(name, &statement);
+        self.backend.exchange.push(Expect::Bind(about));
+        let head = HEADER_BYTES + portal.len() + 1 + name.len() + 1;
+        self.orders.to_backend(|out| {
+            let renamed = statement.name.as_bytes();
+            let len = header.len - 1 - name.len() + renamed.len();
+            out.push(b'B');
+            out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+            write::string(out, portal);
+            write::string(out, renamed);
+        });
+        self.orders.swallow(head);
+        Step::Took(head + self.pass(header.len - head, &rest[head..]))
+    }
+
+    pub(super) fn describe(&mut self, header: Header, rest: &[u8]) -> Step {
+        let body = match self.whole(header, rest, NAMES_BYTES_MAX) {
+            Ok(body) => body,
+            Err(step) => return step,
+        };
+        if body != b"S\0" {
+            self.part_from_strangers();
+        }
+        self.backend.exchange.open_segment = true;
+        match body {
+            [b'S', 0] => self.ensure_unnamed(),
+            [b'S', name @ .., 0] => {
+                if let Some(statement) = self.session.prepared.get(name).cloned() {
+                    self.ensure_prepared(&statement);
+                    let about = self.about(name, &statement);
+                    self.backend.exchange.push(Expect::Describe(about));
+                    self.orders.to_backend(|out| {
+                        write::message(out, b'D', |out| {
+                            out.push(b'S');
+                            write::string(out, statement.name.as_bytes());
+                        });
+                    });
+                    self.orders.swallow(header.len);
+                    return Step::Took(header.len);
+                }
+            }
+            [b'P', .., 0] => {}
+            _ => return self.violation("invalid message format"),
+        }
+        self.backend
+            .exchange
+            .push(Expect::Describe(About::default()));
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    pub(super) fn execute(&mut self, header: Header, rest: &[u8]) -> Step {
+        let body = match self.whole(header, rest, NAMES_BYTES_MAX) {
+            Ok(body) => body,
+            Err(step) => return step,
+        };
+        let Ok(portal) = Fields(body).string() else {
+            return self.violation("invalid message format");
+        };
+        self.requests += 1;
+        self.part_from_strangers();
+        self.backend.exchange.open_segment = true;
+        let statement = self.backend.exchange.portal(portal).cloned();
+        if let Some(statement) = &statement {
+            self.note(&statement.effect);
+        }
+        self.backend.exchange.push(Expect::Execute(statement));
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    pub(super) fn close(&mut self, header: Header, rest: &[u8]) -> Step {
+        let body = match self.whole(header, rest, NAMES_BYTES_MAX) {
+            Ok(body) => body,
+            Err(step) => return step,
+        };
+        self.part_from_strangers();
+        self.backend.exchange.open_segment = true;
+        match body {
+            [b'S', 0] => {
+                let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
+                self.backend
+                    .exchange
+                    .push(Expect::CloseUnnamed { before, there });
+                return Step::Took(self.pass(header.len, rest));
+            }
+            [b'S', name @ .., 0] => {
+                // The statement itself stays on the backend: others may be using it.
+                if let Some(statement) = self.session.prepared.get(name).cloned() {
+                    self.session.prepared.remove(name);
+                    let client_name = name.into();
+                    let close = LocalClose {
+                        client_name,
+                        statement,
+                    };
+                    self.backend
+                        .exchange
+                        .push(Expect::LocalClose(Box::new(close)));
+                    self.orders.swallow(header.len);
+                    answer_locals(self.backend, self.orders);
+                    return Step::Took(header.len);
+                }
+            }
+            [b'P', .., 0] => {}
+            _ => return self.violation("invalid message format"),
+        }
+        self.backend.exchange.push(Expect::Close {
+            swallow: false,
+            of: None,
+        });
+        Step::Took(self.pass(header.len, rest))
+    }
+}

@@ -1,0 +1,195 @@
+//! A Parse: what a statement is known by here and on its backend.
+//!
+//! Named statements are prepared under a name of ours, and not again where they are known. The unnamed one goes as it is. Too long
+//! ones live on one backend only.
+
+use super::{FromClient, Step, answer_locals};
+use crate::exchange::{Expect, ExpectParse, LocalParse, Settling};
+use crate::pinning;
+use crate::session::PREPARED_MAX;
+use crate::statements::{self, STATEMENT_BYTES_MAX, Statement};
+use crate::wire::read::Fields;
+use crate::wire::{Header, write};
+use forebay_core::PinReason;
+use forebay_core::orders::Order;
+use std::sync::Arc;
+
+impl FromClient<'_> {
+    pub(super) fn parse(&mut self, header: Header, rest: &[u8]) -> Step {
+        if header.len > STATEMENT_BYTES_MAX {
+            return self.long_parse(header, rest);
+        }
+        let body = match self.whole(header, rest, STATEMENT_BYTES_MAX) {
+            Ok(body) => body,
+            Err(step) => return step,
+        };
+        let mut fields = Fields(body);
+        let (Ok(name), Ok(text)) = (fields.string(), fields.string()) else {
+            return self.violation("invalid message format");
+        };
+        let types = fields.0;
+        if self.is_in_doubt(name) {
+            self.backend.exchange.settling = Settling::Doubted;
+            self.orders.push(Order::Pause);
+            return Step::Stop;
+        }
+        if !name.is_empty() {
+            self.part_from_strangers();
+        }
+        self.backend.exchange.open_segment = true;
+        if name.is_empty() {
+            self.parse_unnamed(header, rest, text, types)
+        } else {
+            self.parse_named(header, name, text, types)
+        }
+    }
+
+    /// Whether it depends on a segment under way if this name is taken.
+    pub(super) fn is_in_doubt(&self, name: &[u8]) -> bool {
+        let exchange = &self.backend.exchange;
+        exchange.segments() > 0 && self.session.prepared.get(name).is_some()
+    }
+
+    /// A statement too long to be kept: it lives on this backend alone, so the session keeps the backend.
+    pub(super) fn long_parse(&mut self, header: Header, rest: &[u8]) -> Step {
+        pinning::pin(
+            self.session,
+            self.backend,
+            PinReason::SqlPrepare,
+            self.orders,
+        );
+        self.backend.suspect = Some(self.session.id);
+        self.part_from_strangers();
+        let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
+        self.backend.exchange.open_segment = true;
+        self.backend
+            .exchange
+            .push(Expect::ParseUnnamed { before, there });
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    pub(super) fn parse_unnamed(
+        &mut self,
+        header: Header,
+        rest: &[u8],
+        text: &[u8],
+        types: &[u8],
+    ) -> Step {
+        let (before, there) = (self.session.unnamed.clone(), self.backend.unnamed.clone());
+        self.backend
+            .exchange
+            .push(Expect::ParseUnnamed { before, there });
+        let same = |known: &&Arc<Statement>| *known.text == *text && *known.types == *types;
+        // Its effect was judged under the same settings, or is judged again at the next difference.
+        if let Some(known) = self.session.unnamed.as_ref().filter(same)
+            && known.tag.is_none()
+        {
+            self.backend.unnamed = Some(Arc::clone(known));
+            return Step::Took(self.pass(header.len, rest));
+        }
+        let mut statement = Statement::unnamed(&self.session.tracker, text, types);
+        let tag = statements::stand_in_tag(&statement.effect)
+            .filter(|_| self.is_virtual(&statement.effect));
+        if let Some(tag) = tag {
+            statement = statement.stand_in(tag);
+        }
+        self.session.unnamed = Some(Arc::clone(&statement));
+        self.backend.unnamed = Some(Arc::clone(&statement));
+        if tag.is_some() {
+            self.orders
+                .to_backend(|out| write::parse(out, b"", &statement.text, types));
+            self.orders.swallow(header.len);
+            return Step::Took(header.len);
+        }
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    pub(super) fn parse_named(
+        &mut self,
+        header: Header,
+        name: &[u8],
+        text: &[u8],
+        types: &[u8],
+    ) -> Step {
+        if let Some(known) = self.session.prepared.get(name).cloned() {
+            // The server is made to say so itself, so that what it skips and what it fails are as they should be.
+            self.ensure_prepared(&known);
+            self.orders
+                .to_backend(|out| write::parse(out, known.name.as_bytes(), text, types));
+            self.backend
+                .exchange
+                .push(Expect::DuplicateName(name.into()));
+            self.orders.swallow(header.len);
+            return Step::Took(header.len);
+        }
+        if self.session.prepared.count() >= PREPARED_MAX {
+            return self.violation("too many prepared statements");
+        }
+        let mut statement = self
+            .shared
+            .statements
+            .named(&self.session.tracker, text, types);
+        if let Some(tag) = statements::stand_in_tag(&statement.effect)
+            .filter(|_| self.is_virtual(&statement.effect))
+        {
+            statement = statement.stand_in(tag);
+        }
+        self.session
+            .prepared
+            .insert(name.into(), Arc::clone(&statement));
+        let exchange = &mut self.backend.exchange;
+        if self.backend.prepared.contains(&statement.name) {
+            if exchange.segments() == 0 && exchange.status != b'E' {
+                exchange.push(Expect::LocalParse(Box::new(LocalParse {
+                    client_name: name.into(),
+                })));
+                self.orders.swallow(header.len);
+                answer_locals(self.backend, self.orders);
+                return Step::Took(header.len);
+            }
+            // Whether the transaction will have failed by then is not known: the server decides.
+            self.orders
+                .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
+            let of = Some(statement.name);
+            exchange.push(Expect::Close { swallow: true, of });
+            self.backend.prepared.remove(&statement.name);
+        }
+        self.send_parse(&statement, Some(name.into()));
+        self.orders.swallow(header.len);
+        Step::Took(header.len)
+    }
+
+    /// Prepares a statement on the backend under its name of ours.
+    pub(super) fn send_parse(
+        &mut self,
+        statement: &Arc<Statement>,
+        client_name: Option<Box<[u8]>>,
+    ) {
+        if let Some(oldest) = self.backend.prepared.insert(statement.name) {
+            self.orders
+                .to_backend(|out| write::close(out, b'S', oldest.as_bytes()));
+            let of = Some(oldest);
+            self.backend
+                .exchange
+                .push(Expect::Close { swallow: true, of });
+        }
+        self.orders.to_backend(|out| {
+            write::parse(
+                out,
+                statement.name.as_bytes(),
+                &statement.text,
+                &statement.types,
+            );
+        });
+        if client_name.is_none() {
+            self.orders.push(Order::Reprepared);
+        }
+        let statement = Arc::clone(statement);
+        self.backend
+            .exchange
+            .push(Expect::Parse(Box::new(ExpectParse {
+                statement,
+                client_name,
+            })));
+    }
+}

@@ -1,0 +1,88 @@
+//! A simple Query: what its text does, and what goes to the backend in its place.
+//!
+//! Short texts are read; of long ones the tags of their answers must tell. A DEALLOCATE of names that only the proxy knows is
+//! replaced by a statement that does nothing.
+
+use super::{FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
+use crate::exchange::{Expect, ExpectQuery};
+use crate::sql::{self, Class, Effect};
+use crate::statements::{self, STAND_IN, conforming_strings};
+use crate::wire::{Header, write};
+use forebay_core::PinReason;
+
+impl FromClient<'_> {
+    pub(super) fn query(&mut self, header: Header, rest: &[u8]) -> Step {
+        if header.len > QUERY_INSPECTED_BYTES_MAX {
+            return self.long_query(header, rest);
+        }
+        let body = match self.whole(header, rest, QUERY_INSPECTED_BYTES_MAX) {
+            Ok(body) => body,
+            Err(step) => return step,
+        };
+        let Some((0, text)) = body.split_last() else {
+            return self.violation("invalid message format");
+        };
+        self.requests += 1;
+        self.forget_unnamed();
+        let conforming = conforming_strings(&self.session.tracker);
+        let effects = match sql::classify(text, conforming) {
+            Class::Pure => {
+                self.backend.exchange.push(Expect::PlainQuery(self.now));
+                return Step::Took(self.pass(header.len, rest));
+            }
+            Class::Statements(effects) => effects,
+        };
+        effects.iter().for_each(|effect| self.note(effect));
+        let stands_in = effects.len() == 1 && self.is_virtual(&effects[0]);
+        let tag = if stands_in {
+            statements::stand_in_tag(&effects[0])
+        } else {
+            None
+        };
+        self.backend
+            .exchange
+            .push(Expect::Query(Box::new(ExpectQuery {
+                effects,
+                done: 0,
+                since: self.now,
+                tag: tag.map(Box::from),
+            })));
+        if tag.is_some() {
+            self.orders.to_backend(|out| write::query(out, STAND_IN));
+            self.orders.swallow(header.len);
+            return Step::Took(header.len);
+        }
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    /// A Query ends the unnamed statement. To be noted only when it is sent: until then the lease may end.
+    pub(super) fn forget_unnamed(&mut self) {
+        self.session.unnamed = None;
+        self.backend.unnamed = None;
+    }
+
+    /// A query too long to be looked into: what it did is read off the tags of its answer.
+    pub(super) fn long_query(&mut self, header: Header, rest: &[u8]) -> Step {
+        self.requests += 1;
+        self.forget_unnamed();
+        self.note(&Effect::Opaque);
+        self.backend
+            .exchange
+            .push(Expect::Query(Box::new(ExpectQuery {
+                effects: Vec::new(),
+                done: 0,
+                since: self.now,
+                tag: None,
+            })));
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    /// Whether a DEALLOCATE speaks of names that exist only here.
+    pub(super) fn is_virtual(&self, effect: &Effect) -> bool {
+        match effect {
+            Effect::DeallocateAll => self.session.pin != Some(PinReason::SqlPrepare),
+            Effect::Deallocate(name) => self.session.prepared.get(name.as_bytes()).is_some(),
+            _ => false,
+        }
+    }
+}

@@ -1,11 +1,11 @@
 //! What belongs to one database connection from dial to close, and moves with it to another worker.
 
 use crate::backend_login::BackendLogin;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Segment};
 use crate::reports::Reports;
 use crate::statements::{Name, Statement};
 use forebay_core::settings::Settings;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// One database connection.
@@ -51,38 +51,85 @@ pub enum Stage {
 /// Most statements kept prepared on one backend; the least recently prepared one is closed for a new one.
 pub const PREPARED_ON_BACKEND_MAX: usize = 1000;
 
+/// Whether a backend has a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It has it.
+    There,
+    /// It will have it when the Parse succeeds that was sent in this segment.
+    Coming(Segment),
+    /// It will not have it when the Close is done that was sent in this segment.
+    Going(Segment),
+    /// It has it, and is to be given it anew by a Close and a Parse that were sent in this segment.
+    Renewed(Segment),
+}
+
 /// The statements that a backend has under names of ours.
 #[derive(Debug, Default)]
 pub struct PreparedOn {
-    names: HashSet<Name>,
-    /// In the order in which they were prepared.
+    presence: HashMap<Name, Presence>,
+    /// Those that are not going, in the order in which they were prepared.
     order: VecDeque<Name>,
 }
 
 impl PreparedOn {
-    /// Whether it has this one, or will have it when the Parse under way succeeds.
+    /// Whether it has this one; `None` when not.
     #[inline]
-    pub fn contains(&self, name: &Name) -> bool {
-        self.names.contains(name)
+    pub fn presence(&self, name: &Name) -> Option<Presence> {
+        self.presence.get(name).copied()
     }
 
-    /// It is being prepared. Returns one that must be closed to keep the number bounded.
-    pub fn insert(&mut self, name: Name) -> Option<Name> {
-        if self.names.insert(name) {
-            self.order.push_back(name);
-        }
-        if self.names.len() <= PREPARED_ON_BACKEND_MAX {
+    /// A Parse was sent. Returns one that must be closed to keep the number bounded, and is going.
+    pub fn comes(&mut self, name: Name, segment: Segment) -> Option<Name> {
+        let presence = match self.presence(&name) {
+            Some(Presence::Going(_)) => Presence::Renewed(segment),
+            _ => Presence::Coming(segment),
+        };
+        self.note(name, presence);
+        if self.order.len() <= PREPARED_ON_BACKEND_MAX {
             return None;
         }
-        let oldest = self.order.pop_front()?;
-        self.names.remove(&oldest);
+        // What is still to be prepared may have to be undone.
+        let is_there = |name: &Name| self.presence.get(name) == Some(&Presence::There);
+        let oldest = *self.order.iter().find(|name| is_there(name))?;
+        self.goes(oldest, segment);
         Some(oldest)
     }
 
+    /// A Close was sent.
+    pub fn goes(&mut self, name: Name, segment: Segment) {
+        self.presence.insert(name, Presence::Going(segment));
+        self.order.retain(|known| *known != name);
+    }
+
+    /// It is prepared.
+    pub fn has_come(&mut self, name: &Name) {
+        if let Some(presence) = self.presence.get_mut(name) {
+            *presence = Presence::There;
+        }
+    }
+
     /// It could not be prepared.
-    pub fn remove(&mut self, name: &Name) {
-        if self.names.remove(name) {
-            self.order.retain(|known| known != name);
+    pub fn has_not_come(&mut self, name: &Name) {
+        self.presence.remove(name);
+        self.order.retain(|known| known != name);
+    }
+
+    /// It is closed.
+    pub fn has_gone(&mut self, name: &Name) {
+        if let Some(Presence::Going(_)) = self.presence.get(name) {
+            self.presence.remove(name);
+        }
+    }
+
+    /// It could not be closed.
+    pub fn has_stayed(&mut self, name: Name) {
+        self.note(name, Presence::There);
+    }
+
+    fn note(&mut self, name: Name, presence: Presence) {
+        if let None | Some(Presence::Going(_)) = self.presence.insert(name, presence) {
+            self.order.push_back(name);
         }
     }
 
@@ -95,6 +142,65 @@ impl PreparedOn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statements::Statements;
+    use crate::tracking::Tracker;
+    use forebay_core::settings::Interner;
+    use std::hash::RandomState;
+
+    fn names(count: u32) -> Vec<Name> {
+        let tracker = Tracker::new(Interner::new(RandomState::new()).empty());
+        let mut statements = Statements::new([1; 32], Arc::default());
+        let texts = (0..count).map(|number| format!("select {number}"));
+        texts
+            .map(|text| statements.named(&tracker, text.as_bytes(), b"\0\0").name)
+            .collect()
+    }
+
+    #[test]
+    fn a_statement_is_there_when_it_has_come_and_until_it_has_gone() {
+        let (mut on, name) = (PreparedOn::default(), names(1)[0]);
+        assert_eq!(on.comes(name, Segment::FIRST), None);
+        assert_eq!(on.presence(&name), Some(Presence::Coming(Segment::FIRST)));
+        on.has_come(&name);
+        on.goes(name, Segment::FIRST);
+        assert_eq!(on.presence(&name), Some(Presence::Going(Segment::FIRST)));
+        on.has_gone(&name);
+        assert_eq!(on.presence(&name), None);
+    }
+
+    #[test]
+    fn what_is_prepared_anew_is_not_gone_with_its_old_self_and_there_again_if_both_are_skipped() {
+        let (mut on, name) = (PreparedOn::default(), names(1)[0]);
+        on.has_stayed(name);
+        on.goes(name, Segment::FIRST);
+        on.comes(name, Segment::FIRST);
+        assert_eq!(on.presence(&name), Some(Presence::Renewed(Segment::FIRST)));
+        on.has_gone(&name);
+        assert_eq!(on.presence(&name), Some(Presence::Renewed(Segment::FIRST)));
+        on.has_not_come(&name);
+        on.has_stayed(name);
+        assert_eq!(on.presence(&name), Some(Presence::There));
+    }
+
+    #[test]
+    fn the_oldest_that_is_there_makes_room_and_comes_back_if_its_close_is_skipped() {
+        let names = names(PREPARED_ON_BACKEND_MAX as u32 + 2);
+        let mut on = PreparedOn::default();
+        on.comes(names[0], Segment::FIRST);
+        for name in &names[1..PREPARED_ON_BACKEND_MAX] {
+            on.has_stayed(*name);
+        }
+        let last = &names[PREPARED_ON_BACKEND_MAX..];
+        assert_eq!(on.comes(last[0], Segment::FIRST), Some(names[1]));
+        assert_eq!(on.comes(last[1], Segment::FIRST), Some(names[2]));
+        on.has_not_come(&last[1]);
+        on.has_stayed(names[2]);
+        assert_eq!(on.presence(&names[2]), Some(Presence::There));
+        assert_eq!(
+            on.presence(&names[1]),
+            Some(Presence::Going(Segment::FIRST))
+        );
+    }
 
     #[test]
     fn a_backend_is_ready_to_move_between_workers() {

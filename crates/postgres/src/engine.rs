@@ -5,7 +5,7 @@ use crate::backend::{self, Backend, PreparedOn};
 use crate::backend_login::BackendLogin;
 use crate::client_login::ClientLogin;
 use crate::errors;
-use crate::exchange::{Exchange, Expect};
+use crate::exchange::{Exchange, Expect, Segment};
 use crate::from_backend::{FromBackend, tell_reports};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
@@ -150,6 +150,7 @@ impl Engine for Postgres {
             welcome: shared.reports.intern(Vec::new()),
             prepared: Prepared::default(),
             unnamed: None,
+            segment: Segment::FIRST,
             midway: false,
             pin: None,
         }
@@ -218,6 +219,7 @@ impl Engine for Postgres {
             session.stage = Stage::Relay;
             return orders.push(Order::Pin(PinReason::ReplicationConnection));
         }
+        backend.exchange.go_on_from(session.segment);
         if replay(session, backend, orders) {
             return;
         }

@@ -9,145 +9,39 @@
 //!   client: P B E S      entries: Parse Bind Execute Sync      server: 1 2 C Z      → empty, Z says I: clean
 //! ```
 
+mod expect;
+mod portals;
+
 use crate::sql::Effect;
-use crate::statements::{Name, Statement};
-use forebay_core::Instant;
+use crate::statements::Statement;
+pub use expect::{About, Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse};
+pub use portals::Portals;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// One reply that is due.
-#[derive(Debug)]
-pub enum Expect {
-    /// ParseComplete for a statement that has a name of ours on the backend.
-    Parse(Box<ExpectParse>),
-    /// ParseComplete for the unnamed statement, which was sent by the client itself.
-    ParseUnnamed {
-        /// The client's unnamed statement before, which it has again should an error skip this.
-        before: Option<Arc<Statement>>,
-        /// The backend's.
-        there: Option<Arc<Statement>>,
-    },
-    /// CloseComplete for the client's unnamed statement.
-    CloseUnnamed {
-        /// The client's unnamed statement before, which it has again should an error skip this.
-        before: Option<Arc<Statement>>,
-        /// The backend's.
-        there: Option<Arc<Statement>>,
-    },
-    /// ParseComplete for the unnamed statement, which we sent again: not shown.
-    ReparseUnnamed {
-        /// The backend's unnamed statement before, which it has again should an error skip this.
-        there: Option<Arc<Statement>>,
-    },
-    /// An error that says that this name is taken; ours must be replaced by the client's.
-    DuplicateName(Box<[u8]>),
-    /// BindComplete.
-    Bind(About),
-    /// ParameterDescription, if it is about a statement, and RowDescription or NoData.
-    Describe(About),
-    /// Whatever an Execute returns, up to CommandComplete, EmptyQueryResponse or PortalSuspended.
-    Execute(Option<Arc<Statement>>),
-    /// CloseComplete.
-    Close {
-        /// Ours: not shown.
-        swallow: bool,
-        /// The statement with a name of ours that it takes off the backend.
-        of: Option<Name>,
-    },
-    /// Not due from the backend: we say ParseComplete when it is its turn.
-    LocalParse(Box<LocalParse>),
-    /// Not due from the backend: we say CloseComplete when it is its turn.
-    LocalClose(Box<LocalClose>),
-    /// All of a Query up to ReadyForQuery.
-    Query(Box<ExpectQuery>),
-    /// All of a Query of which nothing must be remembered.
-    PlainQuery(Instant),
-    /// ReadyForQuery of a Sync.
-    Sync(Instant),
-    /// FunctionCallResponse and ReadyForQuery.
-    Function(Instant),
-    /// A query of ours up to ReadyForQuery: not shown.
-    Replay,
-    /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
-    Cleaning,
-    /// No reply: where the client ended its COPY data.
-    CopyEnd,
-}
-
-/// Which statement a Bind or Describe is about, as far as an error would have to know.
-#[derive(Debug, Default)]
-pub struct About {
-    /// A statement with a name of ours.
-    pub statement: Option<Arc<Statement>>,
-    /// The client's name for it, when a segment under way may yet fail its Parse: the server would then speak of our name.
-    pub client_name: Option<Box<[u8]>>,
-}
-
-/// A Parse under a name of ours.
-#[derive(Debug)]
-pub struct ExpectParse {
-    /// What is being prepared.
-    pub statement: Arc<Statement>,
-    /// The client's name for it, when the client asked; `None` when we prepare again and show nothing.
-    pub client_name: Option<Box<[u8]>>,
-}
-
-/// A Query with statements that matter.
-#[derive(Debug)]
-pub struct ExpectQuery {
-    /// One for each statement.
-    pub effects: Vec<Effect>,
-    /// Statements completed so far.
-    pub done: usize,
-    /// When it came.
-    pub since: Instant,
-    /// What CommandComplete shall say instead, where we sent another statement than the client's.
-    pub tag: Option<Box<[u8]>>,
-}
-
-/// A Parse that is answered without the backend, which has the statement already.
-#[derive(Debug)]
-pub struct LocalParse {
-    /// The client's name for it, undone should an error skip this.
-    pub client_name: Box<[u8]>,
-}
-
-/// A Close of one of the client's names, which the backend knows nothing of.
-#[derive(Debug)]
-pub struct LocalClose {
-    /// The client's name.
-    pub client_name: Box<[u8]>,
-    /// What it meant, put back should an error skip this.
-    pub statement: Arc<Statement>,
-}
-
-/// How far a statement has come that changes what the messages behind it mean: a RESET that takes away values which the client began
-/// with, or one that drops prepared statements.
+/// One of a session's segments (messages up to what ReadyForQuery answers), in the order in which they are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settling {
-    /// There is none.
-    No,
-    /// It was sent: what comes behind its segment waits until it is done and the values are set again.
-    Sent,
-    /// Something waits.
-    Awaited,
-    /// Something waits for the segments before its own: whether a name is taken depends on them.
-    Doubted,
+pub struct Segment(u64);
+
+impl Segment {
+    /// A session's first.
+    pub const FIRST: Segment = Segment(0);
+    /// One that is over, whichever it was.
+    pub const DONE: Segment = Segment(u64::MAX);
 }
 
-impl Expect {
-    /// Whether ReadyForQuery ends it.
-    pub fn ends_segment(&self) -> bool {
-        matches!(
-            self,
-            Expect::Query(_)
-                | Expect::PlainQuery(_)
-                | Expect::Sync(_)
-                | Expect::Function(_)
-                | Expect::Replay
-                | Expect::Cleaning
-        )
-    }
+/// What the next message of a client waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// Nothing.
+    Nothing,
+    /// Names are being dropped in its own segment.
+    Drops,
+    /// It depends on the segments before its own what a name means.
+    Segments,
+    /// What comes before it changes what it means: a RESET that takes away values which the client began with, or a statement that drops
+    /// names.
+    Settling,
 }
 
 /// One backend's exchange.
@@ -178,10 +72,24 @@ pub struct Exchange {
     pub opaque: bool,
     /// The open transaction changed a schema.
     pub schema_changed: bool,
-    /// Whether a statement is under way that changes what the messages behind it mean.
-    pub settling: Settling,
+    /// A statement was sent that changes what the messages behind it mean: what comes behind its segment waits until it is done and
+    /// the values are set again.
+    pub settling: bool,
+    /// What the client waits for.
+    pub awaits: Awaits,
     /// Portals whose execution matters.
-    pub portals: Vec<(Box<[u8]>, Arc<Statement>)>,
+    pub portals: Portals,
+    /// The segment of the message that is sent next.
+    sent: u64,
+    /// Executions that are due and drop names.
+    drops: u32,
+    /// The client's own Closes that are due.
+    local_closes: u32,
+    /// The segment after which, if an error skips what it does to the unnamed statement, the client has another than is thought now, or
+    /// one that the backend has not.
+    unnamed_in_doubt: Option<Segment>,
+    /// The segment in which the client last gave or closed its unnamed statement.
+    unnamed_since: Option<Segment>,
 }
 
 /// Entries kept in memory while idle.
@@ -210,8 +118,14 @@ impl Exchange {
             tracked: false,
             opaque: false,
             schema_changed: false,
-            settling: Settling::No,
-            portals: Vec::new(),
+            settling: false,
+            awaits: Awaits::Nothing,
+            portals: Portals::default(),
+            sent: 0,
+            drops: 0,
+            local_closes: 0,
+            unnamed_in_doubt: None,
+            unnamed_since: None,
         }
     }
 
@@ -249,11 +163,72 @@ impl Exchange {
         self.segments
     }
 
+    /// A session takes over: its segments go on from here.
+    pub fn go_on_from(&mut self, segment: Segment) {
+        self.sent = segment.0;
+    }
+
+    /// The segment of the message that is sent next.
+    pub fn segment(&self) -> Segment {
+        Segment(self.sent)
+    }
+
+    /// Whether a segment was sent as a whole and is not answered yet.
+    pub fn is_running(&self, segment: Segment) -> bool {
+        segment.0 < self.sent && segment.0 >= self.sent.saturating_sub(self.segments.into())
+    }
+
+    /// Whether names are being dropped.
+    pub fn drops_names(&self) -> bool {
+        self.drops > 0
+    }
+
+    /// Whether the client has closed names of its own, unless an error skips that.
+    pub fn closes_names(&self) -> bool {
+        self.local_closes > 0
+    }
+
+    /// Whether it depends on a segment that is running what the client's unnamed statement is, or if the backend has it.
+    pub fn doubts_unnamed(&self) -> bool {
+        let doubted = self.unnamed_in_doubt;
+        doubted.is_some_and(|segment| self.is_running(segment))
+            && self.unnamed_since != Some(self.segment())
+    }
+
+    /// Whether a segment that is running gives the client its unnamed statement.
+    pub fn gives_unnamed(&self) -> bool {
+        self.unnamed_since
+            .is_some_and(|segment| self.is_running(segment))
+    }
+
+    /// The client gives its unnamed statement another meaning, or none: what it had `before` it has again should an error skip that,
+    /// and then the backend must have it, and it must be known what it does.
+    pub fn give_unnamed(
+        &mut self,
+        before: Option<&Arc<Statement>>,
+        there: Option<&Arc<Statement>>,
+        now: Option<&Arc<Statement>>,
+    ) {
+        self.unnamed_since = Some(self.segment());
+        let Some(before) = before else { return };
+        let effect = now.map_or(&Effect::Pure, |now| &now.effect);
+        if before.effect != *effect || !there.is_some_and(|there| Arc::ptr_eq(there, before)) {
+            self.unnamed_in_doubt = Some(self.segment());
+        }
+    }
+
     /// A message was sent that earns this reply.
     #[inline]
     pub fn push(&mut self, expect: Expect) {
+        match &expect {
+            Expect::LocalClose(_) => self.local_closes += 1,
+            Expect::Execute(Some(statement)) if statement.effect.drops_names() => self.drops += 1,
+            Expect::ReparseUnnamed { .. } => self.unnamed_in_doubt = Some(self.segment()),
+            _ => {}
+        }
         if expect.ends_segment() {
             self.segments += 1;
+            self.sent += 1;
             self.open_segment = false;
             self.skipping = false;
         }
@@ -266,6 +241,11 @@ impl Exchange {
         let expect = self.expects.pop_front()?;
         if expect.ends_segment() {
             self.segments -= 1;
+        }
+        match &expect {
+            Expect::LocalClose(_) => self.local_closes -= 1,
+            Expect::Execute(Some(statement)) if statement.effect.drops_names() => self.drops -= 1,
+            _ => {}
         }
         if self.expects.is_empty() && self.expects.capacity() > EXPECTS_KEPT {
             self.expects = VecDeque::new();
@@ -299,9 +279,37 @@ impl Exchange {
             match expect {
                 Expect::ParseUnnamed { before, .. } | Expect::CloseUnnamed { before, .. } => {
                     *before = kept;
+                    self.unnamed_in_doubt = Some(Segment(self.sent.saturating_sub(1)));
                     return None;
                 }
                 Expect::Query(_) | Expect::PlainQuery(_) => return None,
+                _ => {}
+            }
+        }
+        Some(kept)
+    }
+
+    /// The same for the backend's unnamed statement, as far as it is known.
+    pub fn restore_unnamed_there(
+        &mut self,
+        kept: Option<Arc<Statement>>,
+    ) -> Option<Option<Arc<Statement>>> {
+        for expect in &mut self.expects {
+            match expect {
+                Expect::ParseUnnamed { there, .. }
+                | Expect::CloseUnnamed { there, .. }
+                | Expect::ReparseUnnamed { there } => {
+                    *there = kept;
+                    self.unnamed_in_doubt = Some(Segment(self.sent.saturating_sub(1)));
+                    return None;
+                }
+                Expect::Close {
+                    swallow: true,
+                    of: None,
+                }
+                | Expect::Query(_)
+                | Expect::PlainQuery(_)
+                | Expect::Replay => return None,
                 _ => {}
             }
         }
@@ -330,6 +338,7 @@ impl Exchange {
             !ignored
         });
         self.segments -= segments;
+        self.sent -= u64::from(segments);
         if self.copying_in {
             // The Sync that would have ended this segment is gone; the client sends another after its data.
             self.open_segment = matches!(self.expects.front(), Some(Expect::Execute(_)));
@@ -347,29 +356,12 @@ impl Exchange {
             && self.from_client_left == 0
             && self.from_backend_left == 0
     }
-
-    /// A portal's execution does this; `None` when nothing that matters.
-    pub fn bind_portal(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
-        if !self.portals.is_empty() {
-            self.portals.retain(|(known, _)| **known != *portal);
-        }
-        if let Some(statement) = statement.filter(|statement| statement.effect != Effect::Pure) {
-            self.portals.push((portal.into(), Arc::clone(statement)));
-        }
-    }
-
-    /// What executing this portal does, when it matters.
-    pub fn portal(&self, portal: &[u8]) -> Option<&Arc<Statement>> {
-        self.portals
-            .iter()
-            .find(|(known, _)| **known == *portal)
-            .map(|(_, statement)| statement)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use forebay_core::Instant;
 
     fn sync() -> Expect {
         Expect::Sync(Instant::ZERO)
@@ -450,5 +442,22 @@ mod tests {
         exchange.begin_copy_in();
         assert!(!exchange.copying_in);
         assert_eq!((exchange.len(), exchange.segments()), (3, 1));
+    }
+
+    #[test]
+    fn a_segment_runs_from_its_end_to_its_answer() {
+        let mut exchange = Exchange::new();
+        exchange.go_on_from(Segment(7));
+        let first = exchange.segment();
+        exchange.push(Expect::Bind(About::default()));
+        assert!(!exchange.is_running(first));
+        exchange.push(sync());
+        let second = exchange.segment();
+        exchange.push(sync());
+        assert!(exchange.is_running(first) && exchange.is_running(second));
+        exchange.pop();
+        exchange.pop();
+        assert!(!exchange.is_running(first) && exchange.is_running(second));
+        assert!(!exchange.is_running(Segment::DONE) && !exchange.is_running(Segment(6)));
     }
 }

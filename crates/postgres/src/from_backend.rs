@@ -199,13 +199,19 @@ impl FromBackend<'_> {
         let (pop, show) = match (kind, exchange.front()) {
             (b'1', Some(Expect::Parse(parse))) => {
                 parse.statement.prove();
+                self.backend.prepared.has_come(&parse.statement.name);
                 (true, parse.client_name.is_some())
             }
             (b'1', Some(Expect::ParseUnnamed { .. })) => (true, true),
             (b'1', Some(Expect::ReparseUnnamed { .. })) => (true, false),
             (b'2', Some(Expect::Bind(_))) => (true, true),
             (b'3', Some(Expect::CloseUnnamed { .. })) => (true, true),
-            (b'3', Some(Expect::Close { swallow, .. })) => (true, !swallow),
+            (b'3', Some(Expect::Close { swallow, of })) => {
+                if let Some(name) = of {
+                    self.backend.prepared.has_gone(name);
+                }
+                (true, !swallow)
+            }
             (b't', Some(Expect::Describe(_))) => (false, true),
             (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
             (b's' | b'I', Some(Expect::Execute(_))) => (true, true),
@@ -218,6 +224,7 @@ impl FromBackend<'_> {
         };
         if kind == b'G' {
             exchange.begin_copy_in();
+            self.end_waiting();
         }
         let step = if show {
             self.pass(header, rest)
@@ -227,6 +234,7 @@ impl FromBackend<'_> {
         if pop {
             self.backend.exchange.pop();
             self.answer_locals();
+            self.end_waiting();
         }
         step
     }

@@ -14,7 +14,7 @@ mod query;
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{Expect, Settling};
+use crate::exchange::{Awaits, Expect};
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::session::Session;
@@ -93,6 +93,7 @@ impl<'a> FromClient<'a> {
                 Step::Stop => break,
             }
         }
+        self.session.segment = self.backend.exchange.segment();
         if self.requests > 0 {
             self.orders.push(Order::Requests(self.requests));
         }
@@ -108,14 +109,10 @@ impl<'a> FromClient<'a> {
             return Step::Stop;
         }
         match wire::header(rest) {
-            Ok(Some(header)) if self.must_wait(header) => {
-                if self.backend.exchange.settling == Settling::Sent {
-                    self.backend.exchange.settling = Settling::Awaited;
-                }
-                self.orders.push(Order::Pause);
-                Step::Stop
-            }
-            Ok(Some(header)) => self.message(header, rest),
+            Ok(Some(header)) => match self.must_wait(header) {
+                Awaits::Nothing => self.message(header, rest),
+                awaits => self.wait(awaits),
+            },
             Ok(None) => Step::Need(HEADER_BYTES),
             Err(error) => self.violation(error.as_str()),
         }
@@ -127,22 +124,37 @@ impl<'a> FromClient<'a> {
         self.backend.exchange.is_clean() && self.session.pin.is_none()
     }
 
-    /// Whether a message must not be understood yet: what is under way changes its meaning.
-    fn must_wait(&self, header: Header) -> bool {
+    /// What a message waits for before it is understood: what is under way changes its meaning.
+    fn must_wait(&self, header: Header) -> Awaits {
         let exchange = &self.backend.exchange;
-        if exchange.settling == Settling::Doubted {
-            return true;
-        }
-        exchange.settling != Settling::No
-            && !exchange.open_segment
+        match (exchange.awaits, header.kind) {
             // COPY data belong to what was sent.
-            && !matches!(header.kind, b'd' | b'c' | b'f')
+            (Awaits::Nothing, b'd' | b'c' | b'f') => Awaits::Nothing,
+            (Awaits::Nothing, b'S' | b'H' | b'X') if exchange.open_segment => Awaits::Nothing,
+            (Awaits::Nothing, _) if exchange.open_segment && exchange.drops_names() => {
+                Awaits::Drops
+            }
+            (Awaits::Nothing, _) if exchange.settling && !exchange.open_segment => Awaits::Settling,
+            (awaits, _) => awaits,
+        }
+    }
+
+    /// The client's next message is not understood before something has happened.
+    fn wait(&mut self, awaits: Awaits) -> Step {
+        let before = std::mem::replace(&mut self.backend.exchange.awaits, awaits);
+        if awaits == Awaits::Drops && before != awaits {
+            // Within a segment the server keeps what it has to say, until it has much of it or is asked.
+            self.orders
+                .to_backend(|out| out.extend_from_slice(write::FLUSH));
+        }
+        self.orders.push(Order::Pause);
+        Step::Stop
     }
 
     fn message(&mut self, header: Header, rest: &[u8]) -> Step {
         let exchange = &mut self.backend.exchange;
         match header.kind {
-            b'X' => {
+            b'X' if !exchange.copying_in => {
                 // What was asked before is still answered.
                 if exchange.is_empty() || exchange.skipping {
                     self.orders.push(Order::Close(CloseReason::ClientQuit));
@@ -160,9 +172,7 @@ impl<'a> FromClient<'a> {
                 return Step::Took(self.pass(header.len, rest));
             }
             b'H' if exchange.copying_in => return self.swallow_small(header, rest),
-            _ if exchange.copying_in => {
-                return self.violation("unexpected message type during COPY from stdin");
-            }
+            kind if exchange.copying_in => return self.breaks_copy(kind),
             // What the server skips, it may have: it ends with the client's Sync.
             b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'H' if exchange.skipping => {
                 return Step::Took(self.pass(header.len, rest));
@@ -186,6 +196,16 @@ impl<'a> FromClient<'a> {
             b'H' => self.violation("invalid message length"),
             _ => self.violation("invalid frontend message type"),
         }
+    }
+
+    /// The server would fail the COPY and then not find the end of this message (`CopyGetData`, `PostgresMain`).
+    fn breaks_copy(&mut self, kind: u8) -> Step {
+        let text = format!("unexpected message type 0x{kind:02X} during COPY from stdin");
+        if !self.session.midway {
+            self.orders
+                .to_client(|out| write::error(out, "ERROR", "08P01", &text));
+        }
+        self.violation("terminating connection because protocol synchronization was lost")
     }
 
     fn violation(&mut self, what: &'static str) -> Step {
@@ -238,12 +258,8 @@ impl<'a> FromClient<'a> {
 
     /// What a statement does the moment it is sent, whatever becomes of it.
     fn note(&mut self, effect: &Effect) {
-        let drops = matches!(
-            effect,
-            Effect::DiscardAll | Effect::DeallocateAll | Effect::Deallocate(_)
-        );
-        if drops || self.session.tracker.loses_baseline(effect) {
-            self.backend.exchange.settling = Settling::Sent;
+        if effect.drops_names() || self.session.tracker.loses_baseline(effect) {
+            self.backend.exchange.settling = true;
         }
         match effect {
             Effect::Pure => return,

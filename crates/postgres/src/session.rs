@@ -2,6 +2,7 @@
 //! while a backend works for it lives in that backend.
 
 use crate::client_login::{Admitted, ClientLogin};
+use crate::exchange::Segment;
 use crate::reports::Reports;
 use crate::statements::Statement;
 use crate::tracking::Tracker;
@@ -27,6 +28,8 @@ pub struct Session {
     pub prepared: Prepared,
     /// Its unnamed statement, if it has one that a later Bind may use.
     pub unnamed: Option<Arc<Statement>>,
+    /// Its next segment.
+    pub segment: Segment,
     /// It was sent the first part of a message.
     pub midway: bool,
     /// Why it keeps its backend.
@@ -57,7 +60,16 @@ pub struct Admitting {
 #[derive(Debug, Default)]
 pub struct Prepared(Option<Box<Names>>);
 
-type Names = HashMap<Box<[u8]>, Arc<Statement>>;
+type Names = HashMap<Box<[u8]>, Given>;
+
+/// What a name means.
+#[derive(Debug)]
+pub struct Given {
+    /// The statement.
+    pub statement: Arc<Statement>,
+    /// The segment in which the client gave the name; [`Segment::DONE`] without a backend.
+    pub since: Segment,
+}
 
 /// Most statements that one client may have by name; the next one is refused with an error of the protocol.
 pub const PREPARED_MAX: usize = 100_000;
@@ -66,12 +78,24 @@ impl Prepared {
     /// The statement of this name.
     #[inline]
     pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        Some(&self.given(name)?.statement)
+    }
+
+    /// What this name means, and since when.
+    #[inline]
+    pub fn given(&self, name: &[u8]) -> Option<&Given> {
         self.0.as_ref()?.get(name)
     }
 
+    /// What this name means, to be replaced.
+    pub fn given_mut(&mut self, name: &[u8]) -> Option<&mut Given> {
+        self.0.as_mut()?.get_mut(name)
+    }
+
     /// A name now means this statement.
-    pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>) {
-        self.0.get_or_insert_default().insert(name, statement);
+    pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>, since: Segment) {
+        let given = Given { statement, since };
+        self.0.get_or_insert_default().insert(name, given);
     }
 
     /// A name means nothing any more; whether it meant something.

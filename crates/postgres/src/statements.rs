@@ -19,6 +19,8 @@ pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
 const NAME_BYTES: usize = 25;
 /// What a name begins with.
 const NAME_PREFIX: &[u8; 3] = b"fb_";
+/// What the name of a statement begins with that another is sent for.
+const STOOD_IN_PREFIX: &[u8; 3] = b"fs_";
 
 /// A statement's identity and its name on backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,8 +46,10 @@ pub struct Statement {
     pub effect: Effect,
     /// Whether some backend has prepared it.
     proven: AtomicBool,
-    /// What CommandComplete shall say, where `text` is a stand-in for what the client wrote.
+    /// What CommandComplete shall say, where [`STAND_IN`] is sent in its stead.
     pub tag: Option<&'static [u8]>,
+    /// Its text is not kept: what it does, its tag tells.
+    pub is_unread: bool,
 }
 
 /// Stands in for a DEALLOCATE of names that the backend does not know: does nothing, yet fails where DEALLOCATE would fail.
@@ -182,6 +186,29 @@ impl Statement {
             effect,
             proven: AtomicBool::new(false),
             tag: None,
+            is_unread: false,
+        }
+    }
+
+    /// A statement of which nothing is known.
+    pub fn unread() -> Arc<Statement> {
+        Arc::new(Statement {
+            name: Name([0; NAME_BYTES]),
+            text: Box::default(),
+            types: Box::default(),
+            effect: Effect::Opaque,
+            proven: AtomicBool::new(false),
+            tag: None,
+            is_unread: true,
+        })
+    }
+
+    /// What is sent to be prepared.
+    pub fn sent_text(&self) -> &[u8] {
+        if self.tag.is_some() {
+            STAND_IN
+        } else {
+            &self.text
         }
     }
 
@@ -195,22 +222,22 @@ impl Statement {
         self.proven.store(true, Ordering::Relaxed);
     }
 
-    /// This statement with a text that does nothing.
-    pub fn stand_in(&self, tag: &'static [u8]) -> Arc<Statement> {
-        let Statement {
-            name,
-            types,
-            effect,
-            ..
-        } = self;
-        let (types, effect) = (types.clone(), effect.clone());
+    /// This statement, with another sent in its stead that does nothing, if there is something that its tag shall be. On backends
+    /// the two have different names.
+    pub fn standing_in(&self, tag: Option<&'static [u8]>) -> Arc<Statement> {
+        let mut name = self.name;
+        if name.0 != [0; NAME_BYTES] {
+            let prefix = tag.map_or(NAME_PREFIX, |_| STOOD_IN_PREFIX);
+            name.0[..NAME_PREFIX.len()].copy_from_slice(prefix);
+        }
         Arc::new(Statement {
-            name: *name,
-            text: STAND_IN.into(),
-            types,
-            effect,
-            proven: AtomicBool::new(self.is_proven()),
-            tag: Some(tag),
+            name,
+            text: self.text.clone(),
+            types: self.types.clone(),
+            effect: self.effect.clone(),
+            proven: AtomicBool::new(false),
+            tag,
+            is_unread: false,
         })
     }
 

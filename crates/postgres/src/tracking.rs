@@ -5,6 +5,7 @@
 //! A difference travels as one simple query of its own, ahead of the client's message.
 //! (`src/backend/utils/misc/guc.c`, `AtEOXact_GUC`; ledger: settings-follow-the-client.)
 
+use crate::reports::Reports;
 use crate::sql::quote::{quote_identifier, quote_literal};
 use crate::sql::{Effect, SetValue};
 use forebay_core::settings::{Interner, Map, Settings, Value};
@@ -131,7 +132,11 @@ impl Tracker {
                 .for_each(|(name, value)| self.set(name, value)),
             Effect::Reset(name) => self.reset(name),
             Effect::ResetAll => self.reset_all(|name| name == ROLE || name == AUTHORIZATION),
-            Effect::DiscardAll => self.reset_all(|_| false),
+            Effect::DiscardAll => {
+                self.reset_all(|_| false);
+                // It commits at once: an error behind it in its segment does not bring anything back (`PreventInTransactionBlock`).
+                self.end(true, interner);
+            }
             Effect::Pure
             | Effect::Opaque
             | Effect::Begin
@@ -232,6 +237,29 @@ impl Tracker {
         self.pending()
             .restore
             .extend(baseline.map().keys().cloned());
+    }
+
+    /// A boundary outside a transaction was noted: settings whose new value keeps parts of the old one are what the server reports.
+    pub fn take_reported(&mut self, reports: &Reports, interner: &mut Interner) {
+        let Some(value) = self.committed.map().get(DATESTYLE) else {
+            return;
+        };
+        // The baseline is set on a default that is the same everywhere; and what is still to be restored is not reported yet.
+        if self.is_at_baseline(DATESTYLE) || self.restores(DATESTYLE.as_bytes()) {
+            return;
+        }
+        let reported = reports
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(DATESTYLE.as_bytes()))
+            .and_then(|(_, value)| std::str::from_utf8(value).ok());
+        let Some(reported) = reported.map(|text| Value::Literal(text.into())) else {
+            return;
+        };
+        if *value != reported {
+            let mut map = self.committed.map().clone();
+            map.insert(DATESTYLE.into(), reported);
+            self.committed = interner.intern(map);
+        }
     }
 
     /// Whether this takes values of the baseline away on the backend.

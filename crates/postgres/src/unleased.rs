@@ -3,6 +3,7 @@
 //! What a backend could only confirm is confirmed here (the end of a pipeline that was empty, a name of the client's own that is closed, a
 //! statement that another backend has prepared already); what a server would ignore is ignored. Everything else asks for a lease.
 
+use crate::exchange::Segment;
 use crate::login_cache::Work;
 use crate::session::{PREPARED_MAX, Session};
 use crate::statements::{Statements, stand_in_tag};
@@ -109,6 +110,8 @@ fn prepares_known(statements: &Statements, session: &mut Session, body: &[u8]) -
     let Some(statement) = known.filter(|known| stand_in_tag(&known.effect).is_none()) else {
         return false;
     };
-    session.prepared.insert(name.into(), statement);
+    session
+        .prepared
+        .insert(name.into(), statement, Segment::DONE);
     true
 }

@@ -67,28 +67,10 @@ fn write() -> impl Strategy<Value = Write> {
     let segments = prop::collection::vec(segment(), 1..4);
     let piece = prop_oneof![Just(usize::MAX), 1..40_usize];
     (segments, piece, 0..NEIGHBOUR.len()).prop_map(|(segments, piece, neighbour)| Write {
-        lines: one_extended(segments),
+        lines: segments.into_iter().flatten().collect(),
         piece,
         neighbour,
     })
-}
-
-/// At most one segment of a write is of the extended protocol: what one prepares and an error skips is not waited for by the next,
-/// which then sees another error, or none.
-fn one_extended(segments: Vec<Vec<String>>) -> Vec<String> {
-    let mut seen = false;
-    let mut keeps = |lines: &Vec<String>| {
-        let extended = lines.iter().any(|line| line == "Sync") && lines.len() > 1;
-        let relies = extended || lines[0].contains("deallocate s1");
-        let kept = !(relies && seen);
-        seen |= extended;
-        kept
-    };
-    segments
-        .into_iter()
-        .filter(|lines| keeps(lines))
-        .flatten()
-        .collect()
 }
 
 /// Messages up to one that ReadyForQuery answers.
@@ -105,22 +87,9 @@ fn segment() -> impl Strategy<Value = Vec<String>> {
             lines
         }),
         1 => copy_in(),
-        // Within a segment, what stands behind it is understood before it is done.
-        1 => Just(run_alone("deallocate all")),
         1 => Just(vec!["FunctionCall 1598".to_owned()]),
         1 => Just(vec!["Sync".to_owned()]),
     ]
-}
-
-/// One statement in a segment of its own; nothing runs it again.
-fn run_alone(sql: &str) -> Vec<String> {
-    let parse = format!("Parse \"\" \"{sql}\"");
-    let run = [&*parse, "Bind \"\" \"\"", "Execute \"\" 0", "Sync"];
-    let end = ["Close S \"\"", "Sync"];
-    run.iter()
-        .chain(&end)
-        .map(|line| (*line).to_owned())
-        .collect()
 }
 
 /// Statements that stand together with others.
@@ -171,6 +140,8 @@ fn extended() -> impl Strategy<Value = Vec<String>> {
     let text = prop_oneof![
         6 => plain(),
         1 => Just("selec 1".to_owned()),
+        1 => prop::sample::select(&["deallocate all", "deallocate s1", "discard all"][..])
+            .prop_map(str::to_owned),
     ];
     let run = |name: &str| vec![format!("Bind \"\" \"{name}\""), "Execute \"\" 0".to_owned()];
     prop_oneof![

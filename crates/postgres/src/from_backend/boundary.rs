@@ -3,7 +3,7 @@
 //! What was reset is set again to what the client began with; what waited for this moment goes on.
 
 use super::{FromBackend, Step};
-use crate::exchange::{Expect, Settling};
+use crate::exchange::{Awaits, Expect};
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
 use std::sync::Arc;
@@ -46,6 +46,11 @@ impl FromBackend<'_> {
                 .on_ready(status, failed, &mut self.shared.settings);
         }
         if !Arc::ptr_eq(&self.backend.label, session.tracker.committed()) {
+            if status == b'I' {
+                session
+                    .tracker
+                    .take_reported(&self.backend.reports, &mut self.shared.settings);
+            }
             self.backend.label = Arc::clone(session.tracker.committed());
         }
         // In a failed transaction nothing can be set.
@@ -63,9 +68,11 @@ impl FromBackend<'_> {
             self.orders
                 .to_backend(|out| write::query(out, restore.sql.as_bytes()));
             self.backend.exchange.push(Expect::Replay);
+            // It is a Query, which ends the unnamed statement there; the client still has it.
+            self.backend.unnamed = None;
         }
         self.answer_locals();
-        if self.end_settling() {
+        if self.end_waiting() {
             return step;
         }
         self.release_if_clean();
@@ -95,25 +102,23 @@ impl FromBackend<'_> {
         }
     }
 
-    /// The client may go on; true when it waits to do so, with this lease.
-    pub(super) fn end_settling(&mut self) -> bool {
+    /// The client may go on, if what it waits for has happened; true if it waited, to do so with this lease.
+    pub(super) fn end_waiting(&mut self) -> bool {
         let exchange = &mut self.backend.exchange;
-        let ended = match exchange.settling {
-            Settling::No => false,
-            Settling::Doubted => exchange.segments() == 0,
-            Settling::Sent | Settling::Awaited => {
-                exchange.expects_only_replay() && !exchange.open_segment
-            }
-        };
-        if !ended {
-            return false;
+        if exchange.settling && exchange.expects_only_replay() && !exchange.open_segment {
+            exchange.settling = false;
         }
-        let awaited = exchange.settling != Settling::Sent;
-        exchange.settling = Settling::No;
-        if awaited {
+        let over = match exchange.awaits {
+            Awaits::Nothing => false,
+            Awaits::Drops => !exchange.drops_names(),
+            Awaits::Segments => exchange.segments() == 0 || exchange.copying_in,
+            Awaits::Settling => !exchange.settling,
+        };
+        if over {
+            exchange.awaits = Awaits::Nothing;
             self.orders.push(Order::Resume);
         }
-        awaited
+        over
     }
 
     pub(super) fn release_if_clean(&mut self) {

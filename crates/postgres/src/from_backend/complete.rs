@@ -37,6 +37,9 @@ impl FromBackend<'_> {
                 query.done += 1;
                 (effect, query.tag.clone())
             }
+            Some(Expect::Execute(Some(statement))) if statement.is_unread => {
+                (effect_of_tag(tag), None)
+            }
             Some(Expect::Execute(Some(statement))) => {
                 (statement.effect.clone(), statement.tag.map(Box::from))
             }
@@ -60,6 +63,7 @@ impl FromBackend<'_> {
             None => self.pass(header, rest),
         };
         self.answer_locals();
+        self.end_waiting();
         step
     }
 
@@ -79,10 +83,9 @@ impl FromBackend<'_> {
             .on_complete(effect, tag, &mut self.shared.settings);
         match effect {
             Effect::DiscardAll => {
+                // The unnamed statement stays (`DropAllPreparedStatements`).
                 session.prepared.clear();
-                session.unnamed = None;
                 self.backend.prepared.clear();
-                self.backend.unnamed = None;
                 pinning::on_discard_all(session, self.backend, self.orders);
             }
             Effect::DeallocateAll => {

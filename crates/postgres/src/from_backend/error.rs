@@ -3,7 +3,7 @@
 //! What it says of names of ours is said of the client's. What the server skips to the next Sync is undone here, too.
 
 use super::{FromBackend, Step};
-use crate::exchange::{Expect, LocalClose};
+use crate::exchange::{Expect, LocalClose, Segment};
 use crate::statements::Statement;
 use crate::wire::read::ErrorFields;
 use crate::wire::{Header, write};
@@ -77,6 +77,7 @@ impl FromBackend<'_> {
         };
         if extended {
             self.skip_to_sync();
+            self.end_waiting();
         }
         step
     }
@@ -87,37 +88,37 @@ impl FromBackend<'_> {
             return;
         };
         let backend = &mut *self.backend;
-        let (prepared, unnamed) = (&mut backend.prepared, &mut backend.unnamed);
+        let prepared = &mut backend.prepared;
         let mut skipped = Vec::new();
         backend.exchange.skip_to_sync(|expect| skipped.push(expect));
         // Undone from the end: one name may have been given and taken away. The first is the one that failed.
         let skipped = skipped.into_iter().enumerate().rev();
-        let mut kept = None;
+        let (mut kept, mut kept_there) = (None, None);
         skipped.for_each(|(index, expect)| match expect {
             Expect::Parse(parse) => {
-                prepared.remove(&parse.statement.name);
+                prepared.has_not_come(&parse.statement.name);
                 if let Some(name) = &parse.client_name {
                     session.prepared.remove(name);
                 }
             }
-            Expect::Close { of: Some(name), .. } => drop(prepared.insert(name)),
+            Expect::Close { of: Some(name), .. } => prepared.has_stayed(name),
             // It takes the one before away, whether it succeeds or not.
             Expect::ParseUnnamed { .. } if index == 0 => {
                 kept = Some(None);
-                *unnamed = None;
+                kept_there = Some(None);
             }
-            Expect::ReparseUnnamed { .. } if index == 0 => *unnamed = None,
+            Expect::ReparseUnnamed { .. } if index == 0 => kept_there = Some(None),
             Expect::ParseUnnamed { before, there } | Expect::CloseUnnamed { before, there } => {
                 kept = Some(before);
-                *unnamed = there;
+                kept_there = Some(there);
             }
-            Expect::ReparseUnnamed { there } => *unnamed = there,
+            Expect::ReparseUnnamed { there } => kept_there = Some(there),
             Expect::Close {
                 swallow: true,
                 of: None,
             } => {
                 // Something that is not this client's is still there: nobody's, from now on.
-                *unnamed = Some(Statement::unnamed(&session.tracker, b"", b""));
+                kept_there = Some(Some(Statement::unnamed(&session.tracker, b"", b"")));
             }
             Expect::LocalParse(parse) => drop(session.prepared.remove(&parse.client_name)),
             Expect::LocalClose(close) => {
@@ -125,7 +126,9 @@ impl FromBackend<'_> {
                     client_name,
                     statement,
                 } = *close;
-                session.prepared.insert(client_name, statement);
+                session
+                    .prepared
+                    .insert(client_name, statement, Segment::DONE);
             }
             _ => {}
         });
@@ -133,6 +136,11 @@ impl FromBackend<'_> {
             && let Some(kept) = backend.exchange.restore_unnamed(kept)
         {
             session.unnamed = kept;
+        }
+        if let Some(kept) = kept_there
+            && let Some(kept) = backend.exchange.restore_unnamed_there(kept)
+        {
+            backend.unnamed = kept;
         }
     }
 }

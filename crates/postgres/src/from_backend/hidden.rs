@@ -88,7 +88,7 @@ impl FromBackend<'_> {
             // The lease was taken for what the client has asked and not been able to send yet.
             return self.orders.push(Order::Resume);
         }
-        if self.end_settling() {
+        if self.end_waiting() {
             return;
         }
         self.release_if_clean();

@@ -3,7 +3,8 @@
 //! What the backend lacks is prepared again before; what it has of others is taken away before. Neither shows.
 
 use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
-use crate::exchange::{About, Expect, LocalClose};
+use crate::backend::Presence;
+use crate::exchange::{About, Awaits, Expect, LocalClose};
 use crate::statements::Statement;
 use crate::wire::read::Fields;
 use crate::wire::{HEADER_BYTES, Header, write};
@@ -12,9 +13,58 @@ use std::sync::Arc;
 
 impl FromClient<'_> {
     pub(super) fn ensure_prepared(&mut self, statement: &Arc<Statement>) {
-        if !self.backend.prepared.contains(&statement.name) {
+        if let None | Some(Presence::Going(_)) = self.backend.prepared.presence(&statement.name) {
             self.send_parse(statement, None);
         }
+    }
+
+    /// Whether it depends on a segment under way what this name means.
+    pub(super) fn is_name_in_doubt(&self, name: &[u8]) -> bool {
+        let exchange = &self.backend.exchange;
+        match self.session.prepared.given(name) {
+            Some(given) => exchange.is_running(given.since),
+            None => exchange.segments() > 0 && exchange.closes_names(),
+        }
+    }
+
+    /// Whether it depends on a segment under way what this name means, or if the backend has its statement. Not where the server says so
+    /// itself: where the Parse that gave the name is the one that the backend has the statement from.
+    fn is_in_doubt(&self, name: &[u8]) -> bool {
+        let in_doubt = self.is_name_in_doubt(name);
+        let Some(given) = self.session.prepared.given(name) else {
+            return in_doubt;
+        };
+        match self.backend.prepared.presence(&given.statement.name) {
+            Some(Presence::Coming(segment)) if in_doubt => {
+                segment != given.since || self.suited(&given.statement).is_some()
+            }
+            _ => in_doubt || self.is_presence_in_doubt(&given.statement),
+        }
+    }
+
+    /// Whether what a Bind or Describe says of a statement must not be understood yet.
+    fn is_statement_in_doubt(&self, name: &[u8]) -> bool {
+        let (statement, in_doubt) = if name.is_empty() {
+            let (exchange, own) = (&self.backend.exchange, self.session.unnamed.as_ref());
+            let sent_anew = || own.is_some_and(|own| self.suited(own).is_some());
+            let in_doubt = exchange.doubts_unnamed() || (exchange.gives_unnamed() && sent_anew());
+            (own, in_doubt)
+        } else {
+            (self.session.prepared.get(name), self.is_in_doubt(name))
+        };
+        in_doubt || statement.is_some_and(|statement| self.is_drop_in_doubt(&statement.effect))
+    }
+
+    /// What a name means, with the stand-in that it takes now.
+    fn named(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        let statement = self.session.prepared.get(name)?;
+        let Some(suited) = self.suited(statement) else {
+            return Some(Arc::clone(statement));
+        };
+        if let Some(given) = self.session.prepared.given_mut(name) {
+            given.statement = Arc::clone(&suited);
+        }
+        Some(suited)
     }
 
     /// Another session's unnamed statement leaves the backend with the first message of a segment, which an error cannot skip;
@@ -37,12 +87,20 @@ impl FromClient<'_> {
 
     /// Makes sure that the backend's unnamed statement is this session's, or none.
     pub(super) fn ensure_unnamed(&mut self) {
+        if let Some(suited) = self
+            .session
+            .unnamed
+            .as_ref()
+            .and_then(|own| self.suited(own))
+        {
+            self.session.unnamed = Some(suited);
+        }
         match (&self.session.unnamed, &self.backend.unnamed) {
             (Some(wanted), Some(there)) if Arc::ptr_eq(wanted, there) => {}
             (Some(wanted), _) => {
                 let wanted = Arc::clone(wanted);
                 self.orders
-                    .to_backend(|out| write::parse(out, b"", &wanted.text, &wanted.types));
+                    .to_backend(|out| write::parse(out, b"", wanted.sent_text(), &wanted.types));
                 let there = self.backend.unnamed.replace(wanted);
                 self.backend.exchange.push(Expect::ReparseUnnamed { there });
                 self.orders.push(Order::Reprepared);
@@ -77,25 +135,30 @@ impl FromClient<'_> {
                 Step::Need(header.len.min(rest.len() + 256))
             };
         };
+        if self.is_statement_in_doubt(name) {
+            return self.wait(Awaits::Segments);
+        }
         if !name.is_empty() {
             self.part_from_strangers();
         }
         self.backend.exchange.open_segment = true;
         if name.is_empty() {
             self.ensure_unnamed();
-            self.backend
-                .exchange
-                .bind_portal(portal, self.session.unnamed.as_ref());
+            if !self.bind_portal(portal, self.session.unnamed.clone()) {
+                return self.violation("too many portals");
+            }
             self.backend.exchange.push(Expect::Bind(About::default()));
             return Step::Took(self.pass(header.len, rest));
         }
-        let Some(statement) = self.session.prepared.get(name).cloned() else {
+        let Some(statement) = self.named(name) else {
             // The server says that there is no such statement.
             self.backend.exchange.push(Expect::Bind(About::default()));
             return Step::Took(self.pass(header.len, rest));
         };
         self.ensure_prepared(&statement);
-        self.backend.exchange.bind_portal(portal, Some(&statement));
+        if !self.bind_portal(portal, Some(Arc::clone(&statement))) {
+            return self.violation("too many portals");
+        }
         let about = self.about(name, &statement);
         self.backend.exchange.push(Expect::Bind(about));
         let head = HEADER_BYTES + portal.len() + 1 + name.len() + 1;
@@ -111,11 +174,22 @@ impl FromClient<'_> {
         Step::Took(head + self.pass(header.len - head, &rest[head..]))
     }
 
+    /// Notes what executing a portal will do; false if there are too many.
+    fn bind_portal(&mut self, portal: &[u8], statement: Option<Arc<Statement>>) -> bool {
+        let portals = &mut self.backend.exchange.portals;
+        portals.bind(portal, statement.as_ref()).is_ok()
+    }
+
     pub(super) fn describe(&mut self, header: Header, rest: &[u8]) -> Step {
         let body = match self.whole(header, rest, NAMES_BYTES_MAX) {
             Ok(body) => body,
             Err(step) => return step,
         };
+        if let [b'S', name @ .., 0] = body
+            && self.is_statement_in_doubt(name)
+        {
+            return self.wait(Awaits::Segments);
+        }
         if body != b"S\0" {
             self.part_from_strangers();
         }
@@ -123,7 +197,7 @@ impl FromClient<'_> {
         match body {
             [b'S', 0] => self.ensure_unnamed(),
             [b'S', name @ .., 0] => {
-                if let Some(statement) = self.session.prepared.get(name).cloned() {
+                if let Some(statement) = self.named(name) {
                     self.ensure_prepared(&statement);
                     let about = self.about(name, &statement);
                     self.backend.exchange.push(Expect::Describe(about));
@@ -157,7 +231,7 @@ impl FromClient<'_> {
         self.requests += 1;
         self.part_from_strangers();
         self.backend.exchange.open_segment = true;
-        let statement = self.backend.exchange.portal(portal).cloned();
+        let statement = self.backend.exchange.portals.get(portal).cloned();
         if let Some(statement) = &statement {
             self.note(&statement.effect);
         }
@@ -170,14 +244,19 @@ impl FromClient<'_> {
             Ok(body) => body,
             Err(step) => return step,
         };
+        if let [b'S', name @ .., 0] = body
+            && self.is_name_in_doubt(name)
+        {
+            return self.wait(Awaits::Segments);
+        }
         self.part_from_strangers();
         self.backend.exchange.open_segment = true;
         match body {
             [b'S', 0] => {
                 let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
-                self.backend
-                    .exchange
-                    .push(Expect::CloseUnnamed { before, there });
+                let exchange = &mut self.backend.exchange;
+                exchange.give_unnamed(before.as_ref(), there.as_ref(), None);
+                exchange.push(Expect::CloseUnnamed { before, there });
                 return Step::Took(self.pass(header.len, rest));
             }
             [b'S', name @ .., 0] => {

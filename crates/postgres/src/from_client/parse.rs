@@ -4,10 +4,11 @@
 //! ones live on one backend only.
 
 use super::{FromClient, Step, answer_locals};
-use crate::exchange::{Expect, ExpectParse, LocalParse, Settling};
+use crate::backend::Presence;
+use crate::exchange::{Awaits, Expect, ExpectParse, LocalParse};
 use crate::pinning;
 use crate::session::PREPARED_MAX;
-use crate::statements::{self, STATEMENT_BYTES_MAX, Statement};
+use crate::statements::{STATEMENT_BYTES_MAX, Statement};
 use crate::wire::read::Fields;
 use crate::wire::{Header, write};
 use forebay_core::PinReason;
@@ -28,16 +29,8 @@ impl FromClient<'_> {
             return self.violation("invalid message format");
         };
         let types = fields.0;
-        if self.is_in_doubt(name) {
-            self.backend.exchange.settling = Settling::Doubted;
-            self.orders.push(Order::Pause);
-            return Step::Stop;
-        }
-        if !name.is_empty() {
-            self.part_from_strangers();
-        }
-        self.backend.exchange.open_segment = true;
         if name.is_empty() {
+            self.backend.exchange.open_segment = true;
             self.parse_unnamed(header, rest, text, types)
         } else {
             self.parse_named(header, name, text, types)
@@ -45,9 +38,20 @@ impl FromClient<'_> {
     }
 
     /// Whether it depends on a segment under way if this name is taken.
-    pub(super) fn is_in_doubt(&self, name: &[u8]) -> bool {
+    fn is_taken_in_doubt(&self, name: &[u8]) -> bool {
         let exchange = &self.backend.exchange;
-        exchange.segments() > 0 && self.session.prepared.get(name).is_some()
+        let known = self.session.prepared.get(name).is_some();
+        exchange.segments() > 0 && (known || exchange.closes_names())
+    }
+
+    /// Whether it depends on a segment under way if the backend has this statement.
+    pub(super) fn is_presence_in_doubt(&self, statement: &Statement) -> bool {
+        match self.backend.prepared.presence(&statement.name) {
+            Some(
+                Presence::Coming(segment) | Presence::Going(segment) | Presence::Renewed(segment),
+            ) => self.backend.exchange.is_running(segment),
+            Some(Presence::There) | None => false,
+        }
     }
 
     /// A statement too long to be kept: it lives on this backend alone, so the session keeps the backend.
@@ -61,10 +65,10 @@ impl FromClient<'_> {
         self.backend.suspect = Some(self.session.id);
         self.part_from_strangers();
         let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
-        self.backend.exchange.open_segment = true;
-        self.backend
-            .exchange
-            .push(Expect::ParseUnnamed { before, there });
+        let exchange = &mut self.backend.exchange;
+        exchange.open_segment = true;
+        exchange.give_unnamed(before.as_ref(), there.as_ref(), None);
+        exchange.push(Expect::ParseUnnamed { before, there });
         Step::Took(self.pass(header.len, rest))
     }
 
@@ -75,29 +79,22 @@ impl FromClient<'_> {
         text: &[u8],
         types: &[u8],
     ) -> Step {
-        let (before, there) = (self.session.unnamed.clone(), self.backend.unnamed.clone());
-        self.backend
-            .exchange
-            .push(Expect::ParseUnnamed { before, there });
+        let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
         let same = |known: &&Arc<Statement>| *known.text == *text && *known.types == *types;
-        // Its effect was judged under the same settings, or is judged again at the next difference.
-        if let Some(known) = self.session.unnamed.as_ref().filter(same)
-            && known.tag.is_none()
-        {
-            self.backend.unnamed = Some(Arc::clone(known));
-            return Step::Took(self.pass(header.len, rest));
-        }
-        let mut statement = Statement::unnamed(&self.session.tracker, text, types);
-        let tag = statements::stand_in_tag(&statement.effect)
-            .filter(|_| self.is_virtual(&statement.effect));
-        if let Some(tag) = tag {
-            statement = statement.stand_in(tag);
-        }
+        let statement = match before.as_ref().filter(same) {
+            // Its effect was judged under the same settings, or is judged again at the next difference.
+            Some(known) => Arc::clone(known),
+            None => Statement::unnamed(&self.session.tracker, text, types),
+        };
+        let statement = self.suited(&statement).unwrap_or(statement);
+        let exchange = &mut self.backend.exchange;
+        exchange.give_unnamed(before.as_ref(), there.as_ref(), Some(&statement));
+        exchange.push(Expect::ParseUnnamed { before, there });
         self.session.unnamed = Some(Arc::clone(&statement));
         self.backend.unnamed = Some(Arc::clone(&statement));
-        if tag.is_some() {
+        if statement.tag.is_some() {
             self.orders
-                .to_backend(|out| write::parse(out, b"", &statement.text, types));
+                .to_backend(|out| write::parse(out, b"", statement.sent_text(), types));
             self.orders.swallow(header.len);
             return Step::Took(header.len);
         }
@@ -111,7 +108,12 @@ impl FromClient<'_> {
         text: &[u8],
         types: &[u8],
     ) -> Step {
+        if self.is_taken_in_doubt(name) {
+            return self.wait(Awaits::Segments);
+        }
         if let Some(known) = self.session.prepared.get(name).cloned() {
+            self.part_from_strangers();
+            self.backend.exchange.open_segment = true;
             // The server is made to say so itself, so that what it skips and what it fails are as they should be.
             self.ensure_prepared(&known);
             self.orders
@@ -125,21 +127,25 @@ impl FromClient<'_> {
         if self.session.prepared.count() >= PREPARED_MAX {
             return self.violation("too many prepared statements");
         }
-        let mut statement = self
+        let statement = self
             .shared
             .statements
             .named(&self.session.tracker, text, types);
-        if let Some(tag) = statements::stand_in_tag(&statement.effect)
-            .filter(|_| self.is_virtual(&statement.effect))
-        {
-            statement = statement.stand_in(tag);
+        let statement = self.suited(&statement).unwrap_or(statement);
+        if self.is_presence_in_doubt(&statement) {
+            return self.wait(Awaits::Segments);
         }
+        self.part_from_strangers();
+        let exchange = &mut self.backend.exchange;
+        exchange.open_segment = true;
+        let segment = exchange.segment();
         self.session
             .prepared
-            .insert(name.into(), Arc::clone(&statement));
-        let exchange = &mut self.backend.exchange;
-        if self.backend.prepared.contains(&statement.name) {
-            if exchange.segments() == 0 && exchange.status != b'E' {
+            .insert(name.into(), Arc::clone(&statement), segment);
+        let presence = self.backend.prepared.presence(&statement.name);
+        if !matches!(presence, None | Some(Presence::Going(_))) {
+            let there = presence == Some(Presence::There);
+            if there && exchange.segments() == 0 && exchange.status != b'E' {
                 exchange.push(Expect::LocalParse(Box::new(LocalParse {
                     client_name: name.into(),
                 })));
@@ -147,12 +153,13 @@ impl FromClient<'_> {
                 answer_locals(self.backend, self.orders);
                 return Step::Took(header.len);
             }
-            // Whether the transaction will have failed by then is not known: the server decides.
+            // Whether the transaction will have failed by then, or whether the statement will be there, is not known: the server
+            // decides.
             self.orders
                 .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
             let of = Some(statement.name);
             exchange.push(Expect::Close { swallow: true, of });
-            self.backend.prepared.remove(&statement.name);
+            self.backend.prepared.goes(statement.name, segment);
         }
         self.send_parse(&statement, Some(name.into()));
         self.orders.swallow(header.len);
@@ -165,7 +172,8 @@ impl FromClient<'_> {
         statement: &Arc<Statement>,
         client_name: Option<Box<[u8]>>,
     ) {
-        if let Some(oldest) = self.backend.prepared.insert(statement.name) {
+        let segment = self.backend.exchange.segment();
+        if let Some(oldest) = self.backend.prepared.comes(statement.name, segment) {
             self.orders
                 .to_backend(|out| write::close(out, b'S', oldest.as_bytes()));
             let of = Some(oldest);
@@ -177,7 +185,7 @@ impl FromClient<'_> {
             write::parse(
                 out,
                 statement.name.as_bytes(),
-                &statement.text,
+                statement.sent_text(),
                 &statement.types,
             );
         });

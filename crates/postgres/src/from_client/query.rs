@@ -4,11 +4,11 @@
 //! replaced by a statement that does nothing.
 
 use super::{FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
-use crate::exchange::{Expect, ExpectQuery};
+use crate::exchange::{Awaits, Expect, ExpectQuery};
 use crate::sql::{self, Class, Effect};
-use crate::statements::{self, STAND_IN, conforming_strings};
+use crate::statements::{self, STAND_IN, Statement, conforming_strings};
 use crate::wire::{Header, write};
-use forebay_core::PinReason;
+use std::sync::Arc;
 
 impl FromClient<'_> {
     pub(super) fn query(&mut self, header: Header, rest: &[u8]) -> Step {
@@ -22,10 +22,16 @@ impl FromClient<'_> {
         let Some((0, text)) = body.split_last() else {
             return self.violation("invalid message format");
         };
+        let conforming = conforming_strings(&self.session.tracker);
+        let class = sql::classify(text, conforming);
+        if let Class::Statements(effects) = &class
+            && effects.iter().any(|effect| self.is_drop_in_doubt(effect))
+        {
+            return self.wait(Awaits::Segments);
+        }
         self.requests += 1;
         self.forget_unnamed();
-        let conforming = conforming_strings(&self.session.tracker);
-        let effects = match sql::classify(text, conforming) {
+        let effects = match class {
             Class::Pure => {
                 self.backend.exchange.push(Expect::PlainQuery(self.now));
                 return Step::Took(self.pass(header.len, rest));
@@ -77,12 +83,25 @@ impl FromClient<'_> {
         Step::Took(self.pass(header.len, rest))
     }
 
-    /// Whether a DEALLOCATE speaks of names that exist only here.
-    pub(super) fn is_virtual(&self, effect: &Effect) -> bool {
+    /// Whether a DEALLOCATE speaks of names that exist only here. A session that is pinned, for whatever reason, may have others.
+    fn is_virtual(&self, effect: &Effect) -> bool {
         match effect {
-            Effect::DeallocateAll => self.session.pin != Some(PinReason::SqlPrepare),
+            Effect::DeallocateAll => self.session.pin.is_none(),
             Effect::Deallocate(name) => self.session.prepared.get(name.as_bytes()).is_some(),
             _ => false,
         }
+    }
+
+    /// Whether it depends on a segment under way if the name that a DEALLOCATE speaks of exists only here.
+    pub(super) fn is_drop_in_doubt(&self, effect: &Effect) -> bool {
+        matches!(effect, Effect::Deallocate(name) if self.is_name_in_doubt(name.as_bytes()))
+    }
+
+    /// A statement in the form that suits what there is to be dropped: the client's own, or one that stands in for it. `None` if it
+    /// has that form.
+    pub(super) fn suited(&self, statement: &Arc<Statement>) -> Option<Arc<Statement>> {
+        let tag = statements::stand_in_tag(&statement.effect)?;
+        let tag = self.is_virtual(&statement.effect).then_some(tag);
+        (statement.tag != tag).then(|| statement.standing_in(tag))
     }
 }

@@ -109,6 +109,16 @@ pub enum Effect {
     PinMany(Vec<PinReason>),
 }
 
+impl Effect {
+    /// Whether it drops prepared statements.
+    pub fn drops_names(&self) -> bool {
+        matches!(
+            self,
+            Effect::DiscardAll | Effect::DeallocateAll | Effect::Deallocate(_)
+        )
+    }
+}
+
 /// How a setting is re-established on another backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SetValue {

@@ -279,3 +279,50 @@ fn a_date_style_does_not_mix_with_the_one_before() {
     let found = difference(&style("ISO, YMD"), &style("ISO"), false).expect("they differ");
     assert_eq!(found.sql, "RESET datestyle;SET datestyle TO ISO;");
 }
+
+fn reports(date_style: &str) -> Reports {
+    vec![(b"DateStyle".as_slice().into(), date_style.as_bytes().into())]
+}
+
+#[test]
+fn a_date_style_is_what_the_server_made_of_it() {
+    let table = [
+        ("ymd", "ISO, YMD", Value::Literal("ISO, YMD".into())),
+        ("iso", "ISO, YMD", Value::Literal("ISO, YMD".into())),
+    ];
+    let mut world = World::new(&[]);
+    for (set_to, reported, kept) in table {
+        world
+            .complete(set(DATESTYLE, set_to), "SET")
+            .ready(b'I', false);
+        let World { tracker, interner } = &mut world;
+        tracker.take_reported(&reports(reported), interner);
+        assert_eq!(world.committed(DATESTYLE), Some(&kept), "{set_to}");
+    }
+}
+
+#[test]
+fn a_date_style_of_the_startup_message_is_kept_as_it_came() {
+    let mut world = World::new(&[(DATESTYLE, "ymd")]);
+    let baseline = Value::Literal("ymd".into());
+    world
+        .complete(set(DATESTYLE, "dmy"), "SET")
+        .ready(b'I', false);
+    world
+        .complete(Effect::Reset(DATESTYLE.into()), "RESET")
+        .ready(b'I', false);
+    let World { tracker, interner } = &mut world;
+    // The server reports its default until the client's own is set again.
+    tracker.take_reported(&reports("ISO, MDY"), interner);
+    assert_eq!(world.committed(DATESTYLE), Some(&baseline));
+}
+
+#[test]
+fn discard_all_commits_at_once() {
+    let mut world = World::new(&[]);
+    world.complete(set("a", "1"), "SET").ready(b'I', false);
+    world
+        .complete(Effect::DiscardAll, "DISCARD ALL")
+        .ready(b'I', true);
+    assert_eq!(world.committed("a"), None);
+}

@@ -21,6 +21,8 @@ pub fn query(out: &mut Vec<u8>, sql: &[u8]) {
     message(out, b'Q', |out| string(out, sql));
 }
 
+/// Flush.
+pub const FLUSH: &[u8] = b"H\0\0\0\x04";
 /// `Sync`.
 pub const SYNC: &[u8] = b"S\0\0\0\x04";
 /// `Terminate`.

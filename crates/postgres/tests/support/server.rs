@@ -284,7 +284,9 @@ impl Server {
                     ));
                 }
                 self.settings.clear();
-                self.statements.clear();
+                self.statements.retain(|name, _| name.is_empty());
+                // It commits at once.
+                self.before = Some(self.settings.clone());
                 "DISCARD ALL"
             }
             ["deallocate", "all"] => {

@@ -38,7 +38,7 @@ fn end_queries_with_reset(steps: &mut [Step]) {
     }
 }
 
-/// DEALLOCATE of a name of the protocol is understood only as a Query of its own, or as an unnamed statement.
+/// Among other statements of a Query, DEALLOCATE does not know names of the protocol.
 fn deallocate_alone(steps: &mut [Step]) {
     let deallocates = |act: &Act| matches!(act, Act::Deallocate(_));
     for step in steps {
@@ -48,11 +48,6 @@ fn deallocate_alone(steps: &mut [Step]) {
                 message: Message::Query(acts),
                 ..
             } if acts.len() > 1 => acts.retain(|act| !deallocates(act)),
-            Step::Send(Message::Parse { name, act })
-                if !name.is_empty() && act.as_ref().is_some_and(deallocates) =>
-            {
-                *act = Some(Act::TagParam);
-            }
             _ => {}
         }
     }

@@ -1,0 +1,130 @@
+//! The replies that can be due, and what is known of each until it comes.
+//!
+//! An entry holds whatever its reply decides on, so that an error that takes its place can undo what was noted when its message was
+//! sent.
+
+use crate::sql::Effect;
+use crate::statements::{Name, Statement};
+use forebay_core::Instant;
+use std::sync::Arc;
+
+/// One reply that is due.
+#[derive(Debug)]
+pub enum Expect {
+    /// ParseComplete for a statement that has a name of ours on the backend.
+    Parse(Box<ExpectParse>),
+    /// ParseComplete for the unnamed statement, which was sent by the client itself.
+    ParseUnnamed {
+        /// The client's unnamed statement before, which it has again should an error skip this.
+        before: Option<Arc<Statement>>,
+        /// The backend's.
+        there: Option<Arc<Statement>>,
+    },
+    /// CloseComplete for the client's unnamed statement.
+    CloseUnnamed {
+        /// The client's unnamed statement before, which it has again should an error skip this.
+        before: Option<Arc<Statement>>,
+        /// The backend's.
+        there: Option<Arc<Statement>>,
+    },
+    /// ParseComplete for the unnamed statement, which we sent again: not shown.
+    ReparseUnnamed {
+        /// The backend's unnamed statement before, which it has again should an error skip this.
+        there: Option<Arc<Statement>>,
+    },
+    /// An error that says that this name is taken; ours must be replaced by the client's.
+    DuplicateName(Box<[u8]>),
+    /// BindComplete.
+    Bind(About),
+    /// ParameterDescription, if it is about a statement, and RowDescription or NoData.
+    Describe(About),
+    /// Whatever an Execute returns, up to CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute(Option<Arc<Statement>>),
+    /// CloseComplete.
+    Close {
+        /// Ours: not shown.
+        swallow: bool,
+        /// The statement with a name of ours that it takes off the backend.
+        of: Option<Name>,
+    },
+    /// Not due from the backend: we say ParseComplete when it is its turn.
+    LocalParse(Box<LocalParse>),
+    /// Not due from the backend: we say CloseComplete when it is its turn.
+    LocalClose(Box<LocalClose>),
+    /// All of a Query up to ReadyForQuery.
+    Query(Box<ExpectQuery>),
+    /// All of a Query of which nothing must be remembered.
+    PlainQuery(Instant),
+    /// ReadyForQuery of a Sync.
+    Sync(Instant),
+    /// FunctionCallResponse and ReadyForQuery.
+    Function(Instant),
+    /// A query of ours up to ReadyForQuery: not shown.
+    Replay,
+    /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
+    Cleaning,
+    /// No reply: where the client ended its COPY data.
+    CopyEnd,
+}
+
+/// Which statement a Bind or Describe is about, as far as an error would have to know.
+#[derive(Debug, Default)]
+pub struct About {
+    /// A statement with a name of ours.
+    pub statement: Option<Arc<Statement>>,
+    /// The client's name for it, when a segment under way may yet fail its Parse: the server would then speak of our name.
+    pub client_name: Option<Box<[u8]>>,
+}
+
+/// A Parse under a name of ours.
+#[derive(Debug)]
+pub struct ExpectParse {
+    /// What is being prepared.
+    pub statement: Arc<Statement>,
+    /// The client's name for it, when the client asked; `None` when we prepare again and show nothing.
+    pub client_name: Option<Box<[u8]>>,
+}
+
+/// A Query with statements that matter.
+#[derive(Debug)]
+pub struct ExpectQuery {
+    /// One for each statement.
+    pub effects: Vec<Effect>,
+    /// Statements completed so far.
+    pub done: usize,
+    /// When it came.
+    pub since: Instant,
+    /// What CommandComplete shall say instead, where we sent another statement than the client's.
+    pub tag: Option<Box<[u8]>>,
+}
+
+/// A Parse that is answered without the backend, which has the statement already.
+#[derive(Debug)]
+pub struct LocalParse {
+    /// The client's name for it, undone should an error skip this.
+    pub client_name: Box<[u8]>,
+}
+
+/// A Close of one of the client's names, which the backend knows nothing of.
+#[derive(Debug)]
+pub struct LocalClose {
+    /// The client's name.
+    pub client_name: Box<[u8]>,
+    /// What it meant, put back should an error skip this.
+    pub statement: Arc<Statement>,
+}
+
+impl Expect {
+    /// Whether ReadyForQuery ends it.
+    pub fn ends_segment(&self) -> bool {
+        matches!(
+            self,
+            Expect::Query(_)
+                | Expect::PlainQuery(_)
+                | Expect::Sync(_)
+                | Expect::Function(_)
+                | Expect::Replay
+                | Expect::Cleaning
+        )
+    }
+}

@@ -5,7 +5,7 @@ use crate::backend::{self, Backend, PreparedOn};
 use crate::backend_login::BackendLogin;
 use crate::client_login::ClientLogin;
 use crate::errors;
-use crate::exchange::{Exchange, Expect, Segment};
+use crate::exchange::{Awaits, Exchange, Expect, Segment};
 use crate::from_backend::{FromBackend, tell_reports};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
@@ -268,6 +268,7 @@ impl Engine for Postgres {
             return Farewell::Close;
         }
         // A transaction is open and nothing is under way.
+        (exchange.settling, exchange.awaits) = (false, Awaits::Nothing);
         exchange.push(Expect::Cleaning);
         exchange.portals.clear();
         backend.unnamed = None;

@@ -166,6 +166,7 @@ impl Exchange {
     /// A session takes over: its segments go on from here.
     pub fn go_on_from(&mut self, segment: Segment) {
         self.sent = segment.0;
+        (self.unnamed_in_doubt, self.unnamed_since) = (None, None);
     }
 
     /// The segment of the message that is sent next.

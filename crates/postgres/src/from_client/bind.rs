@@ -44,6 +44,9 @@ impl FromClient<'_> {
 
     /// Whether what a Bind or Describe says of a statement must not be understood yet.
     fn is_statement_in_doubt(&self, name: &[u8]) -> bool {
+        if self.backend.exchange.segments() == 0 {
+            return false;
+        }
         let (statement, in_doubt) = if name.is_empty() {
             let (exchange, own) = (&self.backend.exchange, self.session.unnamed.as_ref());
             let sent_anew = || own.is_some_and(|own| self.suited(own).is_some());

@@ -45,7 +45,7 @@ impl Counter {
 
 /// Buckets per power of two: a value is known to a quarter of its size.
 const SUB_BUCKETS: usize = 4;
-/// Powers of two covered: 1 µs to 2^27 µs (134 s); longer falls into the last bucket.
+/// Groups of buckets: up to 2^29 µs (537 s) are told apart; longer falls into the last bucket.
 const OCTAVES: usize = 28;
 /// Number of buckets of a [`Histogram`].
 pub const BUCKETS: usize = SUB_BUCKETS * OCTAVES;

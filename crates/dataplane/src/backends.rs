@@ -12,7 +12,7 @@ use forebay_core::engine::{BackendFacts, Engine, Purpose};
 use forebay_core::event::EventKind;
 use forebay_core::metrics::Availability;
 use forebay_core::{CloseReason, Refusal};
-use forebay_pool::{BackendKey, PoolId};
+use forebay_pool::PoolId;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -26,7 +26,7 @@ const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// A place for a new database connection.
-    pub(crate) fn add_backend(&mut self, pool: &Rc<PoolScope>, role: Role) -> u32 {
+    pub(crate) fn add_backend(&mut self, pool: &Rc<PoolScope>, role: Role) -> Ticket {
         let (number, now) = (self.next_number(), self.now);
         self.backends.insert(|ticket| Backend {
             ticket,
@@ -75,7 +75,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// What this backend does now is to be cancelled.
-    pub(crate) fn dial_cancel(&mut self, backend: u32, victim: Option<u32>, asker: Option<Asker>) {
+    pub(crate) fn dial_cancel(
+        &mut self,
+        backend: Ticket,
+        victim: Option<Ticket>,
+        asker: Option<Asker>,
+    ) {
         let purpose = self
             .backends
             .get(backend)
@@ -100,7 +105,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.start_dial(index);
     }
 
-    fn start_dial(&mut self, index: u32) {
+    fn start_dial(&mut self, index: Ticket) {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
@@ -129,7 +134,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The target's addresses are known.
-    pub(crate) fn on_resolved(&mut self, index: u32, result: io::Result<Vec<SocketAddr>>) {
+    pub(crate) fn on_resolved(&mut self, index: Ticket, result: io::Result<Vec<SocketAddr>>) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -144,7 +149,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    fn try_next_address(&mut self, index: u32, why: &str) {
+    fn try_next_address(&mut self, index: Ticket, why: &str) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -157,12 +162,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    fn dial_failed(&mut self, index: u32, why: &str) {
+    fn dial_failed(&mut self, index: Ticket, why: &str) {
         self.on_backend_failed(index, &Refusal::TargetUnreachable { detail: why.into() });
     }
 
     /// A connection to the target was made, or not.
-    pub(crate) fn on_connected(&mut self, index: u32, result: io::Result<()>) {
+    pub(crate) fn on_connected(&mut self, index: Ticket, result: io::Result<()>) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -200,7 +205,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// From here on the backend speaks TLS; `rest` already belongs to it.
-    pub(crate) fn start_backend_tls(&mut self, index: u32, rest: &[u8]) {
+    pub(crate) fn start_backend_tls(&mut self, index: Ticket, rest: &[u8]) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -222,7 +227,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// A backend's slow work is done.
-    pub(crate) fn on_backend_work(&mut self, index: u32, done: E::Done) {
+    pub(crate) fn on_backend_work(&mut self, index: Ticket, done: E::Done) {
         let Some(state) = self
             .backends
             .get_mut(index)
@@ -236,7 +241,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend's login is complete.
-    pub(crate) fn on_backend_ready(&mut self, index: u32, usable: u32, max: u32) {
+    pub(crate) fn on_backend_ready(&mut self, index: Ticket, usable: u32, max: u32) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -254,12 +259,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 let jitter = self.jitter();
                 self.pools.on_limits(self.now, scope.key.target, usable);
                 self.pools
-                    .on_dialed(self.now, pool, BackendKey(index), label, jitter);
+                    .on_dialed(self.now, pool, index.backend_key(), label, jitter);
             }
             Role::DialingFor(client) => {
                 backend.role = Role::Dedicated;
                 if self.clients.holds(client) {
-                    self.attach(client.index, index, self.now);
+                    self.attach(client, index, self.now);
                 } else {
                     return self.close_backend(index, CloseReason::ClientGone, "");
                 }
@@ -286,7 +291,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend cannot be used.
-    pub(crate) fn on_backend_failed(&mut self, index: u32, refusal: &Refusal) {
+    pub(crate) fn on_backend_failed(&mut self, index: Ticket, refusal: &Refusal) {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
@@ -309,11 +314,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         match role {
             Role::Dialing(pool) => self.dial_came_to_nothing(pool, refusal),
             Role::DialingFor(client) if self.clients.holds(client) => {
-                self.refuse_client(client.index, refusal)
+                self.refuse_client(client, refusal)
             }
             Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
             Role::Pooled | Role::Dedicated => {
-                self.pools.on_closed(self.now, BackendKey(index));
+                self.pools.on_closed(self.now, index.backend_key());
             }
             Role::DialingFor(_) => {}
         }
@@ -331,7 +336,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend closed its connection, or it failed.
-    pub(crate) fn on_backend_ended(&mut self, index: u32, error: Option<&io::Error>) {
+    pub(crate) fn on_backend_ended(&mut self, index: Ticket, error: Option<&io::Error>) {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
@@ -358,11 +363,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     fn on_cancel_done(&mut self, victim: Option<Ticket>, asker: Option<Asker>) {
         if let Some(ticket) = victim
             && self.backends.holds(ticket)
-            && let Some(backend) = self.backends.get_mut(ticket.index)
+            && let Some(backend) = self.backends.get_mut(ticket)
         {
             backend.cancels -= 1;
             if backend.cancels == 0 && std::mem::take(&mut backend.release_deferred) {
-                self.releasing.push(ticket.index);
+                self.releasing.push(ticket);
             }
         }
         if let Some(asker) = asker {
@@ -371,7 +376,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Closes a backend; a client that it served is told.
-    pub(crate) fn close_backend(&mut self, index: u32, reason: CloseReason, detail: &str) {
+    pub(crate) fn close_backend(&mut self, index: Ticket, reason: CloseReason, detail: &str) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -396,7 +401,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.report_backend(index, EventKind::BackendClosed { reason, detail });
         self.drop_backend(index);
         match role {
-            Role::Pooled => self.pools.on_closed(self.now, BackendKey(index)),
+            Role::Pooled => self.pools.on_closed(self.now, index.backend_key()),
             Role::Dialing(pool) => {
                 let refusal = Refusal::TargetUnreachable {
                     detail: "the dial was given up".into(),
@@ -412,7 +417,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Takes a backend out of its place and closes its connection.
-    fn drop_backend(&mut self, index: u32) {
+    fn drop_backend(&mut self, index: Ticket) {
         let Some(mut backend) = self.backends.remove(index) else {
             return;
         };
@@ -441,7 +446,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Whether an idle backend's TLS has encrypted so much that it must be replaced (AES-GCM of TLS 1.2).
-    fn is_worn(&self, index: u32) -> bool {
+    fn is_worn(&self, index: Ticket) -> bool {
         let filter = self
             .backends
             .get(index)
@@ -450,7 +455,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Timeouts of a backend.
-    pub(crate) fn sweep_backend(&mut self, index: u32) {
+    pub(crate) fn sweep_backend(&mut self, index: Ticket) {
         let Some(backend) = self.backends.get(index) else {
             return;
         };

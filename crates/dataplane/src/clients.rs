@@ -11,7 +11,6 @@ use forebay_core::engine::{ClientFacts, Engine, Farewell};
 use forebay_core::event::EventKind;
 use forebay_core::orders::{Admission, CancelKey};
 use forebay_core::{CloseReason, Refusal};
-use forebay_pool::ClientKey;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -77,7 +76,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client has proven who it is.
-    pub(crate) fn admit(&mut self, index: u32, admission: Admission) {
+    pub(crate) fn admit(&mut self, index: Ticket, admission: Admission) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -132,7 +131,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client's login is complete.
-    pub(crate) fn on_client_ready(&mut self, index: u32) {
+    pub(crate) fn on_client_ready(&mut self, index: Ticket) {
         let now = self.now;
         let Some(client) = self.clients.get_mut(index) else {
             return;
@@ -158,7 +157,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// From here on the client speaks TLS; `rest` already belongs to it.
-    pub(crate) fn start_client_tls(&mut self, index: u32, rest: &[u8]) {
+    pub(crate) fn start_client_tls(&mut self, index: Ticket, rest: &[u8]) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -177,7 +176,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// TLS with a client came to nothing.
-    pub(crate) fn on_client_tls_failed(&mut self, index: u32, error: &TlsError) {
+    pub(crate) fn on_client_tls_failed(&mut self, index: Ticket, error: &TlsError) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
@@ -194,7 +193,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// A client's slow work is done.
-    pub(crate) fn on_client_work(&mut self, index: u32, done: E::Done) {
+    pub(crate) fn on_client_work(&mut self, index: Ticket, done: E::Done) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -209,7 +208,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client closed its side, or its connection failed.
-    pub(crate) fn on_client_ended(&mut self, index: u32) {
+    pub(crate) fn on_client_ended(&mut self, index: Ticket) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
@@ -225,7 +224,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Tells a client no, and closes it.
-    pub(crate) fn refuse_client(&mut self, index: u32, refusal: &Refusal) {
+    pub(crate) fn refuse_client(&mut self, index: Ticket, refusal: &Refusal) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -259,16 +258,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Closes a client when what is queued for it has left.
-    pub(crate) fn close_client_after_sending(&mut self, index: u32, reason: CloseReason) {
+    pub(crate) fn close_client_after_sending(&mut self, index: Ticket, reason: CloseReason) {
         self.end_client(index, reason, true);
     }
 
     /// Closes a client.
-    pub(crate) fn close_client(&mut self, index: u32, reason: CloseReason) {
+    pub(crate) fn close_client(&mut self, index: Ticket, reason: CloseReason) {
         self.end_client(index, reason, false);
     }
 
-    fn end_client(&mut self, index: u32, reason: CloseReason, after_sending: bool) {
+    fn end_client(&mut self, index: Ticket, reason: CloseReason, after_sending: bool) {
         let Some(mut client) = self.clients.remove(index) else {
             return;
         };
@@ -286,9 +285,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         match client.phase {
             Phase::Waiting { ready } => {
-                self.pools.withdraw(self.now, ClientKey(index));
+                self.pools.withdraw(self.now, index.client_key());
                 self.pool_orders.retain(|order| {
-                    !matches!(order, forebay_pool::Order::Refuse { client, .. } if client.0 == index)
+                    !matches!(order, forebay_pool::Order::Refuse { client, .. } if *client == index.client_key())
                 });
                 block.clients_waiting.sub(1);
                 block.client_connections_in_setup.sub(u64::from(!ready));
@@ -308,7 +307,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client of this backend is gone: makes it clean, or closes it.
-    fn part_from_vanished(&mut self, index: u32, pinned: bool) {
+    fn part_from_vanished(&mut self, index: Ticket, pinned: bool) {
         self.forget_lease(index);
         let Some(backend) = self.backends.get_mut(index) else {
             return;
@@ -341,7 +340,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// A client asks to cancel another: whoever has that one is asked.
-    pub(crate) fn ask_cancel(&mut self, index: u32, key: CancelKey) {
+    pub(crate) fn ask_cancel(&mut self, index: Ticket, key: CancelKey) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -363,7 +362,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    fn cancel_missed(&mut self, index: u32, asker: Asker) {
+    fn cancel_missed(&mut self, index: Ticket, asker: Asker) {
         if let Some(client) = self.clients.get(index) {
             client.endpoint.block.cancels_unmatched.add(1);
         }
@@ -372,10 +371,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// One of our clients is to be cancelled.
     pub(crate) fn on_cancel(&mut self, key: &CancelKey, asker: Asker) {
-        let index = key.process.wrapping_sub(1) & ((1 << PLACE_BITS) - 1);
+        let place = key.process.wrapping_sub(1) & ((1 << PLACE_BITS) - 1);
         let victim = self
             .clients
-            .get(index)
+            .ticket_at(place)
+            .and_then(|ticket| self.clients.get(ticket))
             .filter(|client| E::cancels(&client.session, &key.secret));
         let Some(victim) = victim else {
             if let Some(endpoint) = self.endpoints.values().next() {
@@ -386,7 +386,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         victim.endpoint.block.cancels_delivered.add(1);
         match (victim.phase, victim.lease) {
             (Phase::Waiting { .. }, _) => {
-                self.cancel_waiting(index);
+                let waiting = victim.ticket;
+                self.cancel_waiting(waiting);
                 self.tell_cancelled(asker);
             }
             (_, Some(backend)) => self.dial_cancel(backend, Some(backend), Some(asker)),
@@ -407,12 +408,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// A cancellation that one of our clients asked for is done: it is told so by the end of its connection.
     pub(crate) fn on_cancelled(&mut self, ticket: Ticket) {
         if self.clients.holds(ticket) {
-            self.close_client(ticket.index, CloseReason::CancelDone);
+            self.close_client(ticket, CloseReason::CancelDone);
         }
     }
 
     /// Timeouts of a client.
-    pub(crate) fn sweep_client(&mut self, index: u32) {
+    pub(crate) fn sweep_client(&mut self, index: Ticket) {
         let Some(client) = self.clients.get(index) else {
             return;
         };

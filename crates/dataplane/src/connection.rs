@@ -44,7 +44,7 @@ pub struct Client<E: Engine> {
     /// Its pool, once it is admitted.
     pub pool: Option<Rc<PoolScope>>,
     /// Its backend.
-    pub lease: Option<u32>,
+    pub lease: Option<Ticket>,
     /// How far it has come.
     pub phase: Phase,
     /// Its input is not shown to the engine for the time being.
@@ -98,7 +98,7 @@ pub struct Backend<E: Engine> {
     /// Its pool.
     pub pool: Rc<PoolScope>,
     /// Its leaseholder.
-    pub client: Option<u32>,
+    pub client: Option<Ticket>,
     /// When it was leased.
     pub leased_at: Instant,
     /// It is not received from, because its client cannot take more.
@@ -172,45 +172,51 @@ impl<T> Default for Places<T> {
 
 impl<T> Places<T> {
     /// Puts in what `make` makes of its place.
-    pub fn insert(&mut self, make: impl FnOnce(Ticket) -> T) -> u32 {
+    pub fn insert(&mut self, make: impl FnOnce(Ticket) -> T) -> Ticket {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
             (self.slots.len() - 1) as u32
         });
         let slot = &mut self.slots[index as usize];
-        slot.0 = (slot.0 + 1) & 0xff_ffff;
-        slot.1 = Some(make(Ticket {
+        slot.0 = (slot.0 + 1) & Ticket::GENERATIONS;
+        let ticket = Ticket {
             index,
             generation: slot.0,
-        }));
+        };
+        slot.1 = Some(make(ticket));
         self.len += 1;
-        index
+        ticket
     }
 
-    /// Who is there.
+    /// Whose ticket this is.
     #[inline]
-    pub fn get(&self, index: u32) -> Option<&T> {
-        self.slots.get(index as usize)?.1.as_ref()
+    pub fn get(&self, ticket: Ticket) -> Option<&T> {
+        match self.slots.get(ticket.index as usize)? {
+            (generation, here) if *generation == ticket.generation => here.as_ref(),
+            _ => None,
+        }
     }
 
-    /// Who is there.
+    /// Whose ticket this is.
     #[inline]
-    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.slots.get_mut(index as usize)?.1.as_mut()
+    pub fn get_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        match self.slots.get_mut(ticket.index as usize)? {
+            (generation, here) if *generation == ticket.generation => here.as_mut(),
+            _ => None,
+        }
     }
 
     /// Whether the one with this ticket is still there.
     #[inline]
     pub fn holds(&self, ticket: Ticket) -> bool {
-        self.slots
-            .get(ticket.index as usize)
-            .is_some_and(|slot| slot.0 == ticket.generation && slot.1.is_some())
+        self.get(ticket).is_some()
     }
 
-    /// Takes out who is there.
-    pub fn remove(&mut self, index: u32) -> Option<T> {
-        let taken = self.slots.get_mut(index as usize)?.1.take()?;
-        self.free.push(index);
+    /// Takes out whose ticket this is.
+    pub fn remove(&mut self, ticket: Ticket) -> Option<T> {
+        let (generation, here) = self.slots.get_mut(ticket.index as usize)?;
+        let taken = here.take_if(|_| *generation == ticket.generation)?;
+        self.free.push(ticket.index);
         self.len -= 1;
         Some(taken)
     }
@@ -220,9 +226,22 @@ impl<T> Places<T> {
         self.len
     }
 
-    /// The places that may be taken, for walking while changing.
-    pub fn indexes(&self) -> std::ops::Range<u32> {
-        0..self.slots.len() as u32
+    /// The tickets of all who are there now, for walking while changing.
+    pub fn tickets(&self) -> Vec<Ticket> {
+        let slots = self.slots.iter().zip(0..);
+        slots
+            .filter(|((_, here), _)| here.is_some())
+            .map(|(&(generation, _), index)| Ticket { index, generation })
+            .collect()
+    }
+
+    /// The ticket of whoever is in this place now.
+    pub fn ticket_at(&self, index: u32) -> Option<Ticket> {
+        let (generation, here) = self.slots.get(index as usize)?;
+        here.is_some().then_some(Ticket {
+            index,
+            generation: *generation,
+        })
     }
 }
 
@@ -245,12 +264,12 @@ pub enum Whose {
 
 /// The token of a client.
 pub fn client_token(ticket: Ticket) -> Token {
-    CLIENT << 56 | u64::from(ticket.generation) << 32 | u64::from(ticket.index)
+    CLIENT << 56 | ticket.bits()
 }
 
 /// The token of a backend.
 pub fn backend_token(ticket: Ticket) -> Token {
-    BACKEND << 56 | u64::from(ticket.generation) << 32 | u64::from(ticket.index)
+    BACKEND << 56 | ticket.bits()
 }
 
 /// The token of a listener.
@@ -261,10 +280,7 @@ pub fn listener_token(number: u32) -> Token {
 /// What a token stands for.
 #[inline]
 pub fn whose(token: Token) -> Whose {
-    let ticket = Ticket {
-        index: token as u32,
-        generation: (token >> 32) as u32 & 0xff_ffff,
-    };
+    let ticket = Ticket::from_bits(token);
     match token >> 56 {
         CLIENT => Whose::Client(ticket),
         BACKEND => Whose::Backend(ticket),
@@ -280,14 +296,18 @@ mod tests {
     #[test]
     fn a_late_ticket_finds_nobody() {
         let mut places = Places::default();
-        let index = places.insert(|ticket| ticket);
-        let first = *places.get(index).expect("just put in");
-        places.remove(index);
+        let first = places.insert(|ticket| ticket);
+        assert_eq!(places.get(first), Some(&first));
+        places.remove(first);
         assert!(!places.holds(first));
-        assert_eq!(places.insert(|ticket| ticket), index);
-        assert!(!places.holds(first));
-        let second = *places.get(index).expect("just put in");
+        let second = places.insert(|ticket| ticket);
+        assert_eq!(second.index, first.index, "the place is used again");
+        assert!(!places.holds(first) && places.get_mut(first).is_none());
+        assert!(places.remove(first).is_none());
+        assert_eq!(places.tickets(), [second]);
         assert_eq!(whose(client_token(second)), Whose::Client(second));
         assert_eq!(whose(backend_token(second)), Whose::Backend(second));
+        assert_eq!(Ticket::from(second.client_key()), second);
+        assert_eq!(Ticket::from(second.backend_key()), second);
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::driver::epoll::Epoll;
-    use crate::mailbox::Mailbox;
+    use crate::mailbox::{Mailbox, Ticket};
     use crate::worker::Crew;
     use forebay_core::engine::Household;
     use forebay_core::event::EventSink;
@@ -136,7 +136,8 @@ mod tests {
         let mut worker = worker();
         worker.plain.reserve(1000);
         worker.wire.reserve(1000);
-        for gone in [Side::Client(0), Side::Backend(0)] {
+        let nobody = Ticket::from_bits(0);
+        for gone in [Side::Client(nobody), Side::Backend(nobody)] {
             worker.tls_bytes(gone, b"late");
             let kept = (worker.plain.capacity(), worker.wire.capacity());
             assert!(kept.0 >= 1000 && kept.1 >= 1000, "{gone:?}: {kept:?}");

@@ -6,6 +6,7 @@
 use crate::buffer::Slice;
 use crate::connection::{Client, Inbox, Phase};
 use crate::driver::Driver;
+use crate::mailbox::Ticket;
 use crate::relay::{Side, Source};
 use crate::worker::Worker;
 use forebay_core::engine::Engine;
@@ -17,7 +18,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     // --- The sockets ---
 
     /// Bytes from a client's socket.
-    pub(crate) fn on_client_received(&mut self, index: u32, bytes: Slice) {
+    pub(crate) fn on_client_received(&mut self, index: Ticket, bytes: Slice) {
         let now = self.now;
         let Some(client) = self.clients.get_mut(index) else {
             return;
@@ -34,7 +35,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Bytes from a backend's socket.
-    pub(crate) fn on_backend_received(&mut self, index: u32, bytes: Slice) {
+    pub(crate) fn on_backend_received(&mut self, index: Ticket, bytes: Slice) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -47,19 +48,19 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     // --- In clear ---
 
     /// Bytes of a client, in clear.
-    pub(crate) fn feed_client(&mut self, index: u32, source: &Source<'_>) {
+    pub(crate) fn feed_client(&mut self, index: Ticket, source: &Source<'_>) {
         self.feed(Side::Client(index), source);
         self.bound_client_inbox(index);
     }
 
     /// Shows what was kept of a client, if it is enough.
-    pub(crate) fn feed_client_inbox(&mut self, index: u32) {
+    pub(crate) fn feed_client_inbox(&mut self, index: Ticket) {
         self.feed_inbox(Side::Client(index));
         self.bound_client_inbox(index);
     }
 
     /// Bytes of a backend, in clear.
-    pub(crate) fn feed_backend(&mut self, index: u32, source: &Source<'_>) {
+    pub(crate) fn feed_backend(&mut self, index: Ticket, source: &Source<'_>) {
         self.feed(Side::Backend(index), source);
         self.count_transaction(index);
         self.finish_releases();
@@ -123,7 +124,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Shows a client's bytes to the engine until it has had enough of them. Returns how many were consumed.
-    fn show_client(&mut self, index: u32, source: &Source<'_>) -> usize {
+    fn show_client(&mut self, index: Ticket, source: &Source<'_>) -> usize {
         let mut at = 0;
         loop {
             let Some(client) = self.clients.get_mut(index) else {
@@ -172,7 +173,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Shows a backend's bytes to the engine. Returns how many were consumed.
-    fn show_backend(&mut self, index: u32, source: &Source<'_>) -> usize {
+    fn show_backend(&mut self, index: Ticket, source: &Source<'_>) -> usize {
         let mut at = 0;
         loop {
             let Some(backend) = self.backends.get_mut(index) else {
@@ -224,7 +225,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     // --- Afterwards ---
 
     /// A client that sends more than can be shown is not received from until that changes.
-    fn bound_client_inbox(&mut self, index: u32) {
+    fn bound_client_inbox(&mut self, index: Ticket) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -239,7 +240,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The answer to a replay may have made the client's input welcome again.
-    fn feed_held_client(&mut self, index: u32) {
+    fn feed_held_client(&mut self, index: Ticket) {
         let client = self.backends.get(index).and_then(|backend| backend.client);
         if let Some(client) = client
             && self
@@ -252,7 +253,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Keeps the gauge of open transactions.
-    pub(crate) fn count_transaction(&mut self, index: u32) {
+    pub(crate) fn count_transaction(&mut self, index: Ticket) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use crate::connection::{Backend, Client, Phase, Role};
 use crate::driver::Driver;
-use crate::mailbox::{Letter, Parcel};
+use crate::mailbox::{Letter, Parcel, Ticket};
 use crate::relay::{Side, Source};
 use crate::reporting::Subject;
 use crate::scope::PoolScope;
@@ -10,7 +10,7 @@ use crate::worker::Worker;
 use forebay_core::engine::Engine;
 use forebay_core::event::EventKind;
 use forebay_core::{CloseReason, Instant, PinReason, Refusal};
-use forebay_pool::{BackendKey, ClientKey, History, Order as PoolOrder, PoolId, PoolKey};
+use forebay_pool::{History, Order as PoolOrder, PoolId, PoolKey};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.obey_pools(order);
             } else if let Some(ticket) = self.refeed.pop() {
                 if self.clients.holds(ticket) {
-                    self.feed_client_inbox(ticket.index);
+                    self.feed_client_inbox(ticket);
                 }
             } else {
                 return;
@@ -44,17 +44,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 backend,
                 waited_since,
             } => {
-                self.attach(client.0, backend.0, waited_since);
-                self.feed_client_inbox(client.0);
+                let client = client.into();
+                self.attach(client, backend.into(), waited_since);
+                self.feed_client_inbox(client);
             }
             PoolOrder::Dial { pool } => self.dial(pool),
-            PoolOrder::Close { backend, reason } => self.close_backend(backend.0, reason, ""),
-            PoolOrder::Refuse { client, refusal } => self.refuse_lease(client.0, &refusal),
+            PoolOrder::Close { backend, reason } => self.close_backend(backend.into(), reason, ""),
+            PoolOrder::Refuse { client, refusal } => self.refuse_lease(client.into(), &refusal),
             PoolOrder::Move {
                 backend,
                 to_worker,
                 history,
-            } => self.begin_move(backend.0, to_worker, history),
+            } => self.begin_move(backend.into(), to_worker, history),
             PoolOrder::WakeOthers => self.wake_others(),
         }
     }
@@ -62,7 +63,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// The scope of a pool, made at first use; `None` when no such user or target is configured.
     pub(crate) fn pool_scope(
         &mut self,
-        client: u32,
+        client: Ticket,
         user: &str,
         database: &str,
     ) -> Option<Rc<PoolScope>> {
@@ -94,7 +95,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The session needs a backend.
-    pub(crate) fn request_lease(&mut self, index: u32) {
+    pub(crate) fn request_lease(&mut self, index: Ticket) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -129,14 +130,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Asks the pool for a backend.
-    fn join_queue(&mut self, index: u32, pool: &Rc<PoolScope>) {
+    fn join_queue(&mut self, index: Ticket, pool: &Rc<PoolScope>) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
         let label = E::session_label(&client.session);
         if self
             .pools
-            .request(self.now, pool.id.get(), ClientKey(index), label)
+            .request(self.now, pool.id.get(), index.client_key(), label)
             .is_err()
         {
             // It was dropped for disuse: make it again.
@@ -145,13 +146,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 return self.refuse_client(index, &Refusal::TargetUnreachable { detail });
             };
             self.rename_pool(pool, id);
-            let asked = self.pools.request(self.now, id, ClientKey(index), label);
+            let asked = self.pools.request(self.now, id, index.client_key(), label);
             debug_assert!(asked.is_ok(), "the pool was just made");
         }
     }
 
     /// If the client was given a backend at once, attaches it without the detour over the queue of orders.
-    pub(crate) fn try_lease_now(&mut self, index: u32) -> bool {
+    pub(crate) fn try_lease_now(&mut self, index: Ticket) -> bool {
         if !self
             .clients
             .get(index)
@@ -161,13 +162,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         while let Some(order) = self.pools.next_order() {
             if let PoolOrder::Lease {
-                client: ClientKey(client),
+                client,
                 backend,
                 waited_since,
             } = order
-                && client == index
+                && client == index.client_key()
             {
-                self.attach(index, backend.0, waited_since);
+                self.attach(index, backend.into(), waited_since);
                 return true;
             }
             self.pool_orders.push_back(order);
@@ -176,7 +177,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client has the backend from now on.
-    pub(crate) fn attach(&mut self, client_index: u32, backend_index: u32, waited_since: Instant) {
+    pub(crate) fn attach(
+        &mut self,
+        client_index: Ticket,
+        backend_index: Ticket,
+        waited_since: Instant,
+    ) {
         let now = self.now;
         let usable = self.backends.get(backend_index).is_some_and(|backend| {
             matches!(backend.role, Role::Pooled | Role::Dedicated) && backend.client.is_none()
@@ -227,7 +233,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend died between the pool's decision and now: its client, if it still waits, asks for another.
-    fn wait_again(&mut self, index: u32) {
+    fn wait_again(&mut self, index: Ticket) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
@@ -237,7 +243,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Session and backend part, whatever the reason.
-    pub(crate) fn forget_lease(&mut self, backend_index: u32) {
+    pub(crate) fn forget_lease(&mut self, backend_index: Ticket) {
         let Some(backend) = self.backends.get_mut(backend_index) else {
             return;
         };
@@ -266,7 +272,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The engine says that the backend may serve another session.
-    pub(crate) fn release(&mut self, backend_index: u32) {
+    pub(crate) fn release(&mut self, backend_index: Ticket) {
         self.forget_lease(backend_index);
         self.releasing.push(backend_index);
     }
@@ -289,13 +295,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             } else {
                 let label = backend.state.as_ref().map_or(0, E::backend_label);
                 self.count_transaction(index);
-                self.pools.on_released(self.now, BackendKey(index), label);
+                self.pools.on_released(self.now, index.backend_key(), label);
             }
         }
     }
 
     /// The pool will not serve the client.
-    fn refuse_lease(&mut self, index: u32, refusal: &Refusal) {
+    fn refuse_lease(&mut self, index: Ticket, refusal: &Refusal) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
@@ -326,19 +332,19 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// A waiting client is told that it was cancelled.
-    pub(crate) fn cancel_waiting(&mut self, index: u32) {
+    pub(crate) fn cancel_waiting(&mut self, index: Ticket) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
         // Half a request is not cancelled, as the database would not: asked beforehand, because withdrawing cannot be undone.
         let whole = E::has_whole_request(&client.session, &client.inbox.bytes);
-        if whole && self.pools.withdraw(self.now, ClientKey(index)) {
+        if whole && self.pools.withdraw(self.now, index.client_key()) {
             self.refuse_lease(index, &Refusal::Cancelled);
         }
     }
 
     /// The session keeps its backend.
-    pub(crate) fn on_pin(&mut self, client: u32, backend: u32, reason: PinReason) {
+    pub(crate) fn on_pin(&mut self, client: Ticket, backend: Ticket, reason: PinReason) {
         let Some((client, backend)) = self.ends(client, backend) else {
             return;
         };
@@ -352,7 +358,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The pin's cause ended.
-    pub(crate) fn on_unpin(&mut self, client: u32, backend: u32) {
+    pub(crate) fn on_unpin(&mut self, client: Ticket, backend: Ticket) {
         let Some((client, backend)) = self.ends(client, backend) else {
             return;
         };
@@ -366,12 +372,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// A client and its backend.
-    fn ends(&mut self, client: u32, backend: u32) -> Option<(&mut Client<E>, &Backend<E>)> {
+    fn ends(&mut self, client: Ticket, backend: Ticket) -> Option<(&mut Client<E>, &Backend<E>)> {
         Some((self.clients.get_mut(client)?, self.backends.get(backend)?))
     }
 
     /// An idle backend goes to a worker whose clients have waited longer.
-    fn begin_move(&mut self, index: u32, to_worker: u16, history: History) {
+    fn begin_move(&mut self, index: Ticket, to_worker: u16, history: History) {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
@@ -382,7 +388,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Nothing of the leaving backend is in flight any more.
-    pub(crate) fn on_detached(&mut self, index: u32, socket: crate::driver::Socket) {
+    pub(crate) fn on_detached(&mut self, index: Ticket, socket: crate::driver::Socket) {
         let Some(backend) = self.backends.remove(index) else {
             return;
         };
@@ -396,7 +402,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if backend.tls.is_some() {
             block.database_connections_with_tls.sub(1);
         }
-        self.pools.on_moved(self.now, BackendKey(index));
+        self.pools.on_moved(self.now, index.backend_key());
         let parcel = Parcel {
             pool: backend.pool.key.clone(),
             socket,
@@ -452,7 +458,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.driver.receive(handle, true);
         if self
             .pools
-            .on_adopted(self.now, id, BackendKey(index), history)
+            .on_adopted(self.now, id, index.backend_key(), history)
             .is_err()
         {
             self.close_backend(index, CloseReason::Reconfigured, "");

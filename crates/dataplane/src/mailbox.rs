@@ -9,7 +9,7 @@ use crate::plane::NewEndpoint;
 use crate::tls::Filter;
 use forebay_core::engine::Engine;
 use forebay_core::orders::CancelKey;
-use forebay_pool::{History, PoolKey};
+use forebay_pool::{BackendKey, ClientKey, History, PoolKey};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -52,12 +52,56 @@ pub enum Letter<E: Engine> {
 }
 
 /// A connection of a worker, safe against reuse of its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// Its place.
     pub index: u32,
-    /// How often the place was used before.
+    /// How often the place was used before, modulo 2^24.
     pub generation: u32,
+}
+
+impl Ticket {
+    /// The largest generation.
+    pub const GENERATIONS: u32 = 0xff_ffff;
+
+    /// In 56 bits.
+    #[inline]
+    pub fn bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// From the lower 56 of these bits.
+    #[inline]
+    pub fn from_bits(bits: u64) -> Ticket {
+        Ticket {
+            index: bits as u32,
+            generation: (bits >> 32) as u32 & Ticket::GENERATIONS,
+        }
+    }
+
+    /// What pools call this client.
+    #[inline]
+    pub fn client_key(self) -> ClientKey {
+        ClientKey(self.bits())
+    }
+
+    /// What pools call this backend.
+    #[inline]
+    pub fn backend_key(self) -> BackendKey {
+        BackendKey(self.bits())
+    }
+}
+
+impl From<ClientKey> for Ticket {
+    fn from(key: ClientKey) -> Ticket {
+        Ticket::from_bits(key.0)
+    }
+}
+
+impl From<BackendKey> for Ticket {
+    fn from(key: BackendKey) -> Ticket {
+        Ticket::from_bits(key.0)
+    }
 }
 
 /// Who asked for a cancellation.

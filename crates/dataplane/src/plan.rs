@@ -66,15 +66,15 @@ impl Gate {
         self.clients.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// One more connection in this second; false when there were too many.
+    /// One more connection in this second; false when there were too many. A worker whose clock is a turn behind counts into the
+    /// second that others have begun.
     pub fn admit(&self, second: u64, max: u32) -> bool {
         let next = |rate: u64| {
-            let count = if rate >> 32 == second {
-                rate & 0xffff_ffff
-            } else {
-                0
+            let (begun, count) = match rate >> 32 {
+                begun if begun >= second => (begun, rate & 0xffff_ffff),
+                _ => (second, 0),
             };
-            (count < u64::from(max)).then_some(second << 32 | (count + 1))
+            (count < u64::from(max)).then_some(begun << 32 | (count + 1))
         };
         max == u32::MAX
             || self

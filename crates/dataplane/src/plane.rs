@@ -177,7 +177,7 @@ impl DataPlane {
         };
         let plan = state.planner.plan(snapshot).map_err(StartError::Plan)?;
         let mut listeners = state.bind(&plan, workers)?;
-        let (workshop, _) = Workshop::<Postgres>::start().map_err(StartError::System)?;
+        let workshop = Workshop::<Postgres>::start().map_err(StartError::System)?;
         let clients = Arc::new(AtomicUsize::new(0));
         let kit = Kit {
             driver: driver.0,

@@ -6,6 +6,7 @@
 
 use crate::buffer::Slice;
 use crate::driver::Driver;
+use crate::mailbox::Ticket;
 use crate::reporting::Subject;
 use crate::worker::Worker;
 use crate::workshop::Job;
@@ -34,8 +35,8 @@ impl Source<'_> {
 /// Which connection orders are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    Client(u32),
-    Backend(u32),
+    Client(Ticket),
+    Backend(Ticket),
 }
 
 /// What orders left behind.
@@ -51,7 +52,7 @@ pub(crate) struct Outcome {
 
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// The client at the end of this side.
-    fn client_of(&self, side: Side) -> Option<u32> {
+    fn client_of(&self, side: Side) -> Option<Ticket> {
         match side {
             Side::Client(index) => Some(index),
             Side::Backend(index) => self.backends.get(index)?.client,
@@ -59,7 +60,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend at the end of this side.
-    fn backend_of(&self, side: Side) -> Option<u32> {
+    fn backend_of(&self, side: Side) -> Option<Ticket> {
         match side {
             Side::Client(index) => self.clients.get(index)?.lease,
             Side::Backend(index) => Some(index),
@@ -127,7 +128,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     fn obey_rare(
         &mut self,
         side: Side,
-        (client, backend): (Option<u32>, Option<u32>),
+        (client, backend): (Option<Ticket>, Option<Ticket>),
         order: Order<E::Work>,
     ) {
         match (order, client, backend) {
@@ -184,7 +185,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// "Cannot happen" happened: nobody knows what these connections hold.
-    pub(crate) fn on_bug(&mut self, client: Option<u32>, backend: Option<u32>, what: &'static str) {
+    pub(crate) fn on_bug(
+        &mut self,
+        client: Option<Ticket>,
+        backend: Option<Ticket>,
+        what: &'static str,
+    ) {
         let incident = self.next_number();
         self.block.bugs.add(1);
         let ends = (
@@ -229,8 +235,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     fn on_answered(
         &mut self,
-        client: Option<u32>,
-        backend: Option<u32>,
+        client: Option<Ticket>,
+        backend: Option<Ticket>,
         since: forebay_core::Instant,
     ) {
         let now = self.now;
@@ -265,7 +271,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    fn on_requests(&mut self, client: Option<u32>, count: u32) {
+    fn on_requests(&mut self, client: Option<Ticket>, count: u32) {
         let Some(client) = client.and_then(|index| self.clients.get(index)) else {
             return;
         };
@@ -278,7 +284,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         requests.add(u64::from(count));
     }
 
-    fn pause(&mut self, index: u32, paused: bool) {
+    fn pause(&mut self, index: Ticket, paused: bool) {
         if let Some(client) = self.clients.get_mut(index) {
             client.paused = paused;
         }

@@ -2,6 +2,7 @@
 
 use crate::connection::{Backend, Client, peer_text};
 use crate::driver::Driver;
+use crate::mailbox::Ticket;
 use crate::worker::Worker;
 use forebay_core::Refusal;
 use forebay_core::engine::Engine;
@@ -65,7 +66,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Reports that a client was told no; `detail` is what the log keeps beyond what the client reads.
-    pub(crate) fn report_refused(&self, index: u32, refusal: Refusal, detail: Arc<str>) {
+    pub(crate) fn report_refused(&self, index: Ticket, refusal: Refusal, detail: Arc<str>) {
         let Some(client) = self.clients.get(index) else {
             return;
         };
@@ -79,7 +80,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Reports about a backend.
-    pub(crate) fn report_backend(&self, index: u32, kind: EventKind) {
+    pub(crate) fn report_backend(&self, index: Ticket, kind: EventKind) {
         if let Some(backend) = self.backends.get(index) {
             self.report(Subject::backend(backend), kind);
         }

@@ -3,6 +3,7 @@
 use crate::buffer::Chunk;
 use crate::connection::Backend;
 use crate::driver::{Driver, Handle, UNSENT_HIGH};
+use crate::mailbox::Ticket;
 use crate::relay::Source;
 use crate::tls::Filter;
 use crate::worker::Worker;
@@ -37,7 +38,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Sends part of `source` to a client.
     pub(crate) fn send_to_client(
         &mut self,
-        index: u32,
+        index: Ticket,
         source: &Source<'_>,
         range: (usize, usize),
     ) {
@@ -65,7 +66,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Sends part of `source` to a backend.
     pub(crate) fn send_to_backend(
         &mut self,
-        index: u32,
+        index: Ticket,
         source: &Source<'_>,
         range: (usize, usize),
     ) {
@@ -86,7 +87,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client has taken what was unsent.
-    pub(crate) fn on_client_relaxed(&mut self, index: u32) {
+    pub(crate) fn on_client_relaxed(&mut self, index: Ticket) {
         let lease = self.clients.get(index).and_then(|client| client.lease);
         if let Some(backend) = lease.and_then(|lease| self.backends.get_mut(lease)) {
             Self::receive_again(&mut self.driver, backend);
@@ -103,14 +104,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend has taken what was unsent.
-    pub(crate) fn on_backend_relaxed(&mut self, index: u32) {
+    pub(crate) fn on_backend_relaxed(&mut self, index: Ticket) {
         if let Some(client) = self.backends.get(index).and_then(|backend| backend.client) {
             self.on_client_relaxed_maybe(client);
         }
     }
 
     /// Receives from a throttled client again, if its backend takes more.
-    pub(crate) fn on_client_relaxed_maybe(&mut self, index: u32) {
+    pub(crate) fn on_client_relaxed_maybe(&mut self, index: Ticket) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };

@@ -75,13 +75,13 @@ pub struct Worker<D: Driver, E: Engine> {
     /// Pool orders that were read while looking for another.
     pub(crate) pool_orders: VecDeque<PoolOrder>,
     /// Backends released by the engine and not yet given to the pools.
-    pub(crate) releasing: Vec<u32>,
+    pub(crate) releasing: Vec<Ticket>,
     /// Clients that kept input while they held a backend and have none now.
     pub(crate) refeed: Vec<Ticket>,
     /// What dials are for, until they are connected.
-    pub(crate) cancel_purposes: HashMap<u32, Purpose>,
+    pub(crate) cancel_purposes: HashMap<Ticket, Purpose>,
     /// Startup parameters of dedicated backends, until they are connected.
-    pub(crate) dedicated_parameters: HashMap<u32, Vec<(String, String)>>,
+    pub(crate) dedicated_parameters: HashMap<Ticket, Vec<(String, String)>>,
     pub(crate) plain: Vec<u8>,
     pub(crate) wire: Vec<u8>,
     pub(crate) block: Arc<WorkerBlock>,
@@ -176,28 +176,26 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         match event {
             Event::Received { token, bytes } => match whose(token) {
                 Whose::Client(ticket) if self.clients.holds(ticket) => {
-                    self.on_client_received(ticket.index, bytes)
+                    self.on_client_received(ticket, bytes)
                 }
                 Whose::Backend(ticket) if self.backends.holds(ticket) => {
-                    self.on_backend_received(ticket.index, bytes);
+                    self.on_backend_received(ticket, bytes);
                 }
                 _ => {}
             },
             Event::Ended { token, error } => match whose(token) {
-                Whose::Client(ticket) if self.clients.holds(ticket) => {
-                    self.on_client_ended(ticket.index)
-                }
+                Whose::Client(ticket) if self.clients.holds(ticket) => self.on_client_ended(ticket),
                 Whose::Backend(ticket) if self.backends.holds(ticket) => {
-                    self.on_backend_ended(ticket.index, error.as_ref());
+                    self.on_backend_ended(ticket, error.as_ref());
                 }
                 _ => {}
             },
             Event::Relaxed { token } => match whose(token) {
                 Whose::Client(ticket) if self.clients.holds(ticket) => {
-                    self.on_client_relaxed(ticket.index)
+                    self.on_client_relaxed(ticket)
                 }
                 Whose::Backend(ticket) if self.backends.holds(ticket) => {
-                    self.on_backend_relaxed(ticket.index)
+                    self.on_backend_relaxed(ticket)
                 }
                 _ => {}
             },
@@ -205,14 +203,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 if let Whose::Backend(ticket) = whose(token)
                     && self.backends.holds(ticket)
                 {
-                    self.on_connected(ticket.index, result);
+                    self.on_connected(ticket, result);
                 }
             }
             Event::Detached { token, socket } => {
                 if let Whose::Backend(ticket) = whose(token)
                     && self.backends.holds(ticket)
                 {
-                    self.on_detached(ticket.index, socket);
+                    self.on_detached(ticket, socket);
                 }
             }
             Event::Accepted {
@@ -240,13 +238,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Letter::Look => self.pools.on_woken(self.now),
             Letter::Parcel(parcel) => self.on_parcel(*parcel),
             Letter::ClientWork(ticket, done) if self.clients.holds(ticket) => {
-                self.on_client_work(ticket.index, done);
+                self.on_client_work(ticket, done);
             }
             Letter::BackendWork(ticket, done) if self.backends.holds(ticket) => {
-                self.on_backend_work(ticket.index, done);
+                self.on_backend_work(ticket, done);
             }
             Letter::Resolved(ticket, result) if self.backends.holds(ticket) => {
-                self.on_resolved(ticket.index, result);
+                self.on_resolved(ticket, result);
             }
             Letter::ClientWork(..) | Letter::BackendWork(..) | Letter::Resolved(..) => {}
             Letter::Cancel { key, asker } => self.on_cancel(&key, asker),
@@ -369,10 +367,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             } else {
                 SWEEP_EVERY
             };
-        for index in self.clients.indexes() {
+        for index in self.clients.tickets() {
             self.sweep_client(index);
         }
-        for index in self.backends.indexes() {
+        for index in self.backends.tickets() {
             self.sweep_backend(index);
         }
         self.settle();
@@ -395,12 +393,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     fn close_all(&mut self) {
-        for index in self.clients.indexes() {
+        for index in self.clients.tickets() {
             if self.clients.get(index).is_some() {
                 self.refuse_client(index, &Refusal::ShuttingDown);
             }
         }
-        for index in self.backends.indexes() {
+        for index in self.backends.tickets() {
             if self.backends.get(index).is_some() {
                 self.close_backend(index, CloseReason::Drain, "");
             }

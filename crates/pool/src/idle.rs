@@ -151,8 +151,8 @@ mod tests {
     fn list(labels: &[Label]) -> IdleList {
         let mut list = IdleList::default();
         for (number, label) in (0..).zip(labels) {
-            let since = Instant::from_nanos(u64::from(number));
-            let expires = Instant::from_nanos(1_000 - u64::from(number));
+            let since = Instant::from_nanos(number);
+            let expires = Instant::from_nanos(1_000 - number);
             list.push(Idle {
                 backend: BackendKey(number),
                 label: *label,
@@ -167,7 +167,7 @@ mod tests {
     fn an_equal_label_comes_before_recency_and_recency_before_all_else() {
         let mut many = vec![7; 1];
         many.extend([1; LABELS_COMPARED_MAX]);
-        let table: [(&[Label], Label, LeaseOrder, u32); 7] = [
+        let table: [(&[Label], Label, LeaseOrder, u64); 7] = [
             (&[7, 7, 8], 7, LeaseOrder::Recent, 1),
             (&[7, 8, 9], 7, LeaseOrder::Recent, 0),
             (&[7, 8, 9], 5, LeaseOrder::Recent, 2),

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 /// A client of this worker, as the data plane names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientKey(pub u32);
+pub struct ClientKey(pub u64);
 
 /// A backend of this worker, as the data plane names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BackendKey(pub u32);
+pub struct BackendKey(pub u64);
 
 /// A database server, as the data plane names it; all workers use the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +57,7 @@ impl std::error::Error for PoolGone {}
 /// A map from one of the small keys above. Our own data plane makes them, so nobody can choose them to collide.
 pub(crate) type KeyMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<KeyHasher>>;
 
-/// Spreads a `u32` over 64 bits in two instructions.
+/// Spreads a number over 64 bits in two instructions.
 #[derive(Default)]
 pub(crate) struct KeyHasher(u64);
 
@@ -68,12 +68,12 @@ impl Hasher for KeyHasher {
 
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.write_u32(u32::from(*byte));
+            self.write_u64(u64::from(*byte));
         }
     }
 
-    fn write_u32(&mut self, value: u32) {
+    fn write_u64(&mut self, value: u64) {
         // 2^64 divided by the golden ratio: neighbours land far apart.
-        self.0 = (self.0 ^ u64::from(value)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = (self.0 ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }

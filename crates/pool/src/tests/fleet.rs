@@ -114,7 +114,7 @@ pub(super) struct Fleet {
     pub(super) quiet_max: Option<Duration>,
     mail: BTreeMap<(Instant, u64), Mail>,
     posted: u64,
-    keys: u32,
+    keys: u64,
     users: HashMap<(usize, PoolId), u32>,
     /// The bound was lowered while more were open.
     lowered: bool,
@@ -514,7 +514,7 @@ impl Fleet {
         self.mail.insert((self.now + delay, self.posted), mail);
     }
 
-    fn next_key(&mut self) -> u32 {
+    fn next_key(&mut self) -> u64 {
         self.keys += 1;
         self.keys
     }

@@ -8,7 +8,7 @@ use forebay_core::snapshot::PoolLimits;
 use forebay_core::{Instant, Refusal};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ enum Mail {
 /// What all threads see.
 struct World {
     clock: AtomicU64,
-    keys: AtomicU32,
+    keys: AtomicU64,
     budget: Arc<Budget>,
-    unanswered: AtomicU32,
+    unanswered: AtomicU64,
     mailboxes: Vec<Sender<Mail>>,
 }
 
@@ -83,7 +83,7 @@ impl Worker {
         let user = u32::try_from(self.random.below(2)).expect("few");
         let pool = self.pool(now, user);
         self.pools
-            .request(now, pool, ClientKey(client), 0)
+            .request(now, pool, ClientKey(client.into()), 0)
             .expect("just found");
         self.obey(now);
     }
@@ -200,9 +200,9 @@ fn nobody_is_forgotten_when_threads_interleave() {
         let budget = Budget::new();
         let world = Arc::new(World {
             clock: AtomicU64::new(1),
-            keys: AtomicU32::new(0),
+            keys: AtomicU64::new(0),
             budget: Arc::clone(&budget),
-            unanswered: AtomicU32::new(4 * CLIENTS),
+            unanswered: AtomicU64::new(4 * u64::from(CLIENTS)),
             mailboxes,
         });
         let limits = PoolLimits {

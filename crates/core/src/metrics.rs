@@ -168,11 +168,11 @@ pub struct EndpointBlock {
     pub unpins: Counter,
     /// Cancel requests that reached a query or a waiting client.
     pub cancels_delivered: Counter,
-    /// Cancel requests that matched nobody.
+    /// Cancel requests with a key of nobody's, or of a client that neither waited nor had a backend.
     pub cancels_unmatched: Counter,
-    /// Bytes received from clients.
+    /// Bytes received from clients; with TLS, what was inside.
     pub bytes_received: Counter,
-    /// Bytes sent to clients.
+    /// Bytes sent to clients; with TLS, what is inside.
     pub bytes_sent: Counter,
 }
 

@@ -348,6 +348,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let asker = Asker {
             worker: self.crew.number,
             ticket: client.ticket,
+            listener: client.endpoint.listener,
         };
         let worker = key.process.wrapping_sub(1) >> PLACE_BITS;
         if worker == u32::from(self.crew.number) {
@@ -358,13 +359,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .and_then(|worker| self.crew.mailboxes.get(worker))
         {
             Some(mailbox) => mailbox.send(Letter::Cancel { key, asker }),
-            None => self.cancel_missed(index, asker),
+            None => self.cancel_missed(asker),
         }
     }
 
-    fn cancel_missed(&mut self, index: Ticket, asker: Asker) {
-        if let Some(client) = self.clients.get(index) {
-            client.endpoint.block.cancels_unmatched.add(1);
+    /// There is nothing to cancel; counted where the asker came in, which may have gone meanwhile.
+    fn cancel_missed(&mut self, asker: Asker) {
+        if let Some(endpoint) = self.endpoints.get(&asker.listener) {
+            endpoint.block.cancels_unmatched.add(1);
         }
         self.tell_cancelled(asker);
     }
@@ -378,20 +380,21 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .and_then(|ticket| self.clients.get(ticket))
             .filter(|client| E::cancels(&client.session, &key.secret));
         let Some(victim) = victim else {
-            if let Some(endpoint) = self.endpoints.values().next() {
-                endpoint.block.cancels_unmatched.add(1);
-            }
-            return self.tell_cancelled(asker);
+            return self.cancel_missed(asker);
         };
-        victim.endpoint.block.cancels_delivered.add(1);
+        let delivered = &victim.endpoint.block.cancels_delivered;
         match (victim.phase, victim.lease) {
             (Phase::Waiting { .. }, _) => {
+                delivered.add(1);
                 let waiting = victim.ticket;
                 self.cancel_waiting(waiting);
                 self.tell_cancelled(asker);
             }
-            (_, Some(backend)) => self.dial_cancel(backend, Some(backend), Some(asker)),
-            _ => self.tell_cancelled(asker),
+            (_, Some(backend)) => {
+                delivered.add(1);
+                self.dial_cancel(backend, Some(backend), Some(asker));
+            }
+            _ => self.cancel_missed(asker),
         }
     }
 

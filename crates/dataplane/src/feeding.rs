@@ -23,7 +23,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
-        client.endpoint.block.bytes_received.add(bytes.len() as u64);
         if client.phase != Phase::Login {
             client.active_at = now;
             client.asked_at.get_or_insert(now);
@@ -49,6 +48,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// Bytes of a client, in clear.
     pub(crate) fn feed_client(&mut self, index: Ticket, source: &Source<'_>) {
+        if let Some(client) = self.clients.get(index) {
+            let received = source.bytes().len() as u64;
+            client.endpoint.block.bytes_received.add(received);
+        }
         self.feed(Side::Client(index), source);
         self.bound_client_inbox(index);
     }

@@ -111,6 +111,8 @@ pub struct Asker {
     pub worker: u16,
     /// Its connection there.
     pub ticket: Ticket,
+    /// Number of the listener that it came through; the same on every worker.
+    pub listener: u32,
 }
 
 /// A backend on its way from one worker to another.

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub struct EndpointScope {
     /// `EndpointName`.
     pub name: Arc<str>,
+    /// Number of its listener; the same on every worker.
+    pub listener: u32,
     /// Its proxy, as configured now.
     pub proxy: RefCell<Arc<ProxyPlan>>,
     /// Its target.
@@ -52,6 +54,7 @@ impl EndpointScope {
     /// The scope of an endpoint.
     pub fn new(
         worker: u16,
+        listener: u32,
         plan: &Arc<ProxyPlan>,
         endpoint: &Endpoint,
         target: &Rc<TargetScope>,
@@ -64,6 +67,7 @@ impl EndpointScope {
         };
         EndpointScope {
             name: Arc::clone(&endpoint.name),
+            listener,
             proxy: RefCell::new(Arc::clone(plan)),
             target: RefCell::new(Rc::clone(target)),
             block: registry.endpoint(labels),

@@ -329,6 +329,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let target = self.target_scope(proxy);
         let scope = EndpointScope::new(
             self.crew.number,
+            new.number,
             proxy,
             endpoint,
             &target,

@@ -167,17 +167,19 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
     ),
     counter(
         "cancels_unmatched",
-        "Cancel requests that matched nobody.",
+        "Cancel requests that found nothing to cancel.",
         |b| b.cancels_unmatched.get(),
     ),
     counter(
         "client_bytes_received",
-        "Bytes received from clients.",
+        "Bytes received from clients, inside TLS where there is TLS.",
         |b| b.bytes_received.get(),
     ),
-    counter("client_bytes_sent", "Bytes sent to clients.", |b| {
-        b.bytes_sent.get()
-    }),
+    counter(
+        "client_bytes_sent",
+        "Bytes sent to clients, inside TLS where there is TLS.",
+        |b| b.bytes_sent.get(),
+    ),
 ];
 
 /// Per target (dimensions ProxyName, TargetGroup, Target and ProxyName, TargetGroup, TargetRole).

@@ -10,9 +10,9 @@ from kit.conversations import one
 TABLE = "conformance_soak"
 
 
-def unit(dice, tag):
-    """One random piece of work: (bytes, expected words)."""
-    data, stream = dice.choice(KINDS)(dice, tag)
+def unit(dice, tag, mortal=False):
+    """One random piece of work: (bytes, expected words). Only the mortal leave their session untidy."""
+    data, stream = dice.choice(KINDS + UNTIDY if mortal else KINDS)(dice, tag)
     return data, stream.split(" | ")
 
 
@@ -128,5 +128,37 @@ def slow(dice, tag):
     return wire.query(f"select '{tag}' as v from pg_sleep({dice.random() * 0.02:.4f})"), f"T(v) | D({tag}) | C(SELECT 1) | Z(I)"
 
 
+def untidy(dice, tag):
+    """Everything that could stay behind on a backend; tidied up at the end, which not every client lives to see."""
+    steps = [
+        (f"create temporary table conformance_left as select '{tag}' as v", "C(SELECT 1) | Z(I)"),
+        (f"select pg_advisory_lock({dice.randrange(1 << 30)}) is not null as v", "T(v) | D(t) | C(SELECT 1) | Z(I)"),
+        ("listen conformance_left", "C(LISTEN) | Z(I)"),
+        (f"prepare conformance_left as select '{tag}'", "C(PREPARE) | Z(I)"),
+        ("begin; declare conformance_left cursor with hold for select 1; commit", "C(BEGIN) | C(DECLARE CURSOR) | C(COMMIT) | Z(I)"),
+        (f"set search_path = conformance_left; set work_mem = '{dice.randint(100, 999)}kB'", "C(SET) | C(SET) | Z(I)"),
+        (f"select set_config('statement_timeout', '{dice.randint(50, 90)}s', false) is not null as v", "T(v) | D(t) | C(SELECT 1) | Z(I)"),
+    ]
+    chosen = dice.sample(steps, dice.randint(1, len(steps)))
+    data = b"".join(wire.query(sql) for sql, _ in chosen) + wire.query("discard all")
+    return data, " | ".join([stream for _, stream in chosen] + ["C(DISCARD ALL) | Z(I)"])
+
+
+# What a client finds that has just logged in and has set nothing but its name. Statements that are not SQL's PREPARE are the proxy's.
+LEFT_BEHIND = """select concat_ws(', ',
+    (select 'table' from pg_class where relnamespace = pg_my_temp_schema() limit 1),
+    (select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() limit 1),
+    (select 'channel' from pg_listening_channels() limit 1),
+    (select 'statement' from pg_prepared_statements where from_sql limit 1),
+    (select 'cursor' from pg_cursors where is_holdable limit 1),
+    (select string_agg(name, ' ') from pg_settings where source = 'session' and name <> 'application_name')) as left_behind"""
+
+
+def inspection():
+    """The look for it, and what has to be found: nothing."""
+    return wire.query(LEFT_BEHIND), ["T(left_behind)", "D()", "C(SELECT 1)", "Z(I)"]
+
+
 KINDS = (simple, several, extended, split_unnamed, named, pipeline, transaction, extended_transaction, implicit_transaction,
          copy_in, copy_out, wide, many_rows, setting, slow)
+UNTIDY = (untidy,)

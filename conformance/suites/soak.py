@@ -2,7 +2,7 @@
 
 Victims log in, send random work with their own tag and are cut off by RST after a random number of bytes written or read,
 at any point from the startup packet on. Stayers keep one connection throughout. Cancellers cancel themselves, often too
-late. What each reads must be exactly, or up to its death a prefix of, what its own work is answered with. `--seconds` sets
+late. Inspectors log in anew and look for what others left behind. What each reads must be exactly, or up to its death a prefix of, what its own work is answered with. `--seconds` sets
 the length, `--seed` repeats the choices (not the timing).
 """
 
@@ -23,7 +23,7 @@ TARGET = target.from_command_line(__doc__)
 SUITE = Suite(TARGET)
 SECONDS = TARGET.seconds or (8.0 if TARGET.quick else 60.0)
 SEED = TARGET.seed if TARGET.seed is not None else random.SystemRandom().randrange(1 << 32)
-VICTIMS, STAYERS, CANCELLERS, IDLERS = (24, 8, 3, 10) if TARGET.quick else (40, 12, 4, 40)
+VICTIMS, STAYERS, CANCELLERS, INSPECTORS, IDLERS = (24, 8, 3, 2, 10) if TARGET.quick else (40, 12, 4, 3, 40)
 ANSWER_SECONDS = 20.0
 
 
@@ -39,7 +39,7 @@ class Client:
     """One connection with a life measured in bytes."""
 
     def __init__(self, dice, name, life=None):
-        self.dice, self.name = dice, name
+        self.dice, self.name, self.mortal = dice, name, life is not None
         self.writes_left = self.reads_left = float("inf")
         if life is not None and dice.random() < 0.5:
             self.writes_left = life
@@ -96,7 +96,7 @@ class Client:
     async def work(self):
         """One random piece of work, its whole answer compared."""
         self.serial += 1
-        data, expected = soak_work.unit(self.dice, f"{self.name}.{self.serial}")
+        data, expected = soak_work.unit(self.dice, f"{self.name}.{self.serial}", self.mortal)
         both = {asyncio.ensure_future(self.send(data)), asyncio.ensure_future(self.read(expected))}
         done, pending = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
         for task in pending:
@@ -134,7 +134,8 @@ class Soak:
         self.dice = random.Random(SEED)
         self.end = time.monotonic() + SECONDS
         self.wrong = []
-        self.killed = self.done = self.cancelled = 0
+        self.killed = self.done = self.cancelled = self.inspected = 0
+        self.memory = []
         self.progress = {}
         self.peak = 0
 
@@ -142,6 +143,7 @@ class Soak:
         """All actors until the time is over."""
         crowd = [self.victim(i) for i in range(VICTIMS)] + [self.stayer(i) for i in range(STAYERS)]
         crowd += [self.canceller(i) for i in range(CANCELLERS)] + [self.idler(i) for i in range(IDLERS)]
+        crowd += [self.inspector(i) for i in range(INSPECTORS)]
         if TARGET.admin or TARGET.direct:
             crowd.append(self.watcher())
         await asyncio.gather(*crowd)
@@ -211,6 +213,24 @@ class Soak:
         finally:
             client.reset()
 
+    async def inspector(self, number):
+        """A newcomer again and again, whose session must look new."""
+        lives = 0
+        while self.going_on():
+            lives += 1
+            client = Client(random.Random(number), f"n{number}.{lives}")
+            try:
+                await client.connect()
+                for _ in range(3):
+                    data, expected = soak_work.inspection()
+                    await client.send(data)
+                    await client.read(expected)
+                    self.inspected += 1
+            except (Wrong, Cut, OSError) as error:
+                self.blame(client, error)
+            finally:
+                client.reset()
+
     async def cancel(self, key, delay):
         """A CancelRequest after a while; waits for the server to close."""
         await asyncio.sleep(delay)
@@ -239,6 +259,8 @@ class Soak:
         """Counts backends at the database while the crowd works."""
         while self.going_on():
             self.peak = max(self.peak, await asyncio.to_thread(lambda: counted("true")))
+            if TARGET.proxy_pid:
+                self.memory.append(memory_kb())
             await asyncio.sleep(0.3)
 
     def blame(self, client, error):
@@ -259,6 +281,11 @@ def descriptors():
     return len(os.listdir(f"/proc/{TARGET.proxy_pid}/fd"))
 
 
+def without_backends():
+    """Open descriptors of the proxy, but for those that are connections to the database."""
+    return descriptors() - counted("true")
+
+
 def memory_kb():
     """Resident memory of the proxy."""
     with open(f"/proc/{TARGET.proxy_pid}/status", encoding="ascii") as status:
@@ -274,12 +301,12 @@ def every_client_hears_exactly_its_own_answers():
     with Connection(TARGET.login) as c:
         c.query(f"drop table if exists {soak_work.TABLE}; create table {soak_work.TABLE} (own text, part int)")
     if TARGET.proxy_pid:
-        BEFORE.update(descriptors=descriptors(), memory=memory_kb())
+        BEFORE.update(descriptors=without_backends(), memory=memory_kb())
     SOAK.end = time.monotonic() + SECONDS
     asyncio.run(SOAK.run())
-    print(f"seed {SEED}, {SECONDS:.0f} s: {SOAK.done} pieces of work, {SOAK.killed} clients killed, {SOAK.cancelled} queries cancelled, at most {SOAK.peak} backends", flush=True)
+    print(f"seed {SEED}, {SECONDS:.0f} s: {SOAK.done} pieces of work, {SOAK.killed} clients killed, {SOAK.cancelled} queries cancelled, {SOAK.inspected} inspections, at most {SOAK.peak} backends", flush=True)
     equal(SOAK.wrong[:3], [], f"what went wrong (--seed {SEED})")
-    true(SOAK.killed > 0 and SOAK.done > 0, "clients were killed and work was done")
+    true(SOAK.killed > 0 and SOAK.done > 0 and SOAK.inspected > 0, "clients were killed, work was done, sessions were inspected")
 
 
 @SUITE.check
@@ -329,9 +356,14 @@ def every_transaction_is_whole_or_absent():
 def the_proxy_gave_everything_back():
     if not TARGET.proxy_pid:
         raise Skip("needs --proxy-pid")
-    most = BEFORE["descriptors"] + (TARGET.pool_max or 16) + 4
-    eventually(lambda: descriptors() <= most or descriptors(), 5, f"at most {most} descriptors are open")
-    true(memory_kb() - BEFORE["memory"] < 64_000, f"memory grew by {memory_kb() - BEFORE['memory']} kB")
+    most = BEFORE["descriptors"]
+    eventually(lambda: without_backends() <= most or without_backends(), 10, f"no more than {most} descriptors besides those of backends are open, as before")
+    grown = memory_kb() - BEFORE["memory"]
+    later = memory_kb() - (SOAK.memory[len(SOAK.memory) // 3] if SOAK.memory else BEFORE["memory"])
+    print(f"memory: {BEFORE['memory']} kB before, {grown:+} kB since, of which {later:+} kB in the last two thirds; {most} descriptors", flush=True)
+    true(grown < 64_000, f"memory grew by {grown} kB")
+    # Buffers and tables grow to what the crowd needs at once, and then no more.
+    true(later < 16_000, f"memory still grew by {later} kB in the last two thirds")
 
 
 @SUITE.check

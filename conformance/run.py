@@ -85,10 +85,15 @@ SUITES: dict[str, Callable] = {
     "psycopg": with_drivers("with_psycopg.py"),
     "sessions": with_drivers("sessions.py"),
     "tls": with_drivers("with_tls.py"),
+    "certificates": with_drivers("certificates.py"),
+    "versions": with_drivers("versions.py"),
     "asyncpg": with_drivers("with_asyncpg.py"),
     "node": node,
     "rust": rust,
     "jdbc": jdbc,
+    "metrics": plain("metrics.py"),
+    "limits": with_drivers("limits.py"),
+    "life": with_drivers("life.py"),
     "soak": plain("soak.py"),
 }
 
@@ -181,7 +186,7 @@ def passed_on(options, match):
     """The options every suite understands, as arguments."""
     arguments = ["--host", options.host, "--port", str(options.port), "--user", options.user,
                  "--password", options.password, "--database", options.database]
-    for name in ("tls_ca", "tls_port", "direct_port", "admin_url", "proxy_pid", "pool_max", "bindir", "seconds", "seed"):
+    for name in ("tls_ca", "tls_port", "direct_port", "admin_url", "proxy_pid", "pool_max", "bindir", "bindirs", "forebay", "driver", "xtask", "seconds", "seed"):
         value = getattr(options, name)
         if value is not None:
             arguments += ["--" + name.replace("_", "-"), str(value)]

@@ -33,6 +33,10 @@ class Target:
     proxy_pid: int | None
     pool_max: int | None
     bindir: str | None
+    bindirs: str | None
+    forebay: str | None
+    driver: str | None
+    xtask: str | None
     quick: bool
     seconds: float | None
     seed: int | None
@@ -59,6 +63,10 @@ def parser(description):
     p.add_argument("--proxy-pid", type=int, help="process of the proxy, to watch its memory and descriptors")
     p.add_argument("--pool-max", type=int, help="backends the proxy may open for --user; the soak checks it")
     p.add_argument("--bindir", metavar="DIR", help="where psql, pgbench and pg_dump are (default: PATH)")
+    p.add_argument("--bindirs", metavar="DIR,…", help="where psql of several versions is, for the suite that compares them")
+    p.add_argument("--forebay", metavar="FILE", help="the program: suites about limits, counts and life start it with configurations of their own")
+    p.add_argument("--driver", choices=("uring", "epoll"), help="driver of those (default: the best that works)")
+    p.add_argument("--xtask", metavar="FILE", help="the built xtask, to start databases that a check may stop")
     p.add_argument("--quick", action="store_true", help="fewer rounds: the whole run takes about two minutes")
     p.add_argument("--seconds", type=float, help="length of the soak (default 60, with --quick 8)")
     p.add_argument("--seed", type=int, help="seed of the soak, to repeat one")
@@ -81,6 +89,10 @@ def from_options(options):
         proxy_pid=options.proxy_pid,
         pool_max=options.pool_max,
         bindir=options.bindir,
+        bindirs=options.bindirs,
+        forebay=options.forebay,
+        driver=options.driver,
+        xtask=options.xtask,
         quick=options.quick,
         seconds=options.seconds,
         seed=options.seed,

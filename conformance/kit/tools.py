@@ -16,9 +16,9 @@ SECONDS = 25.0
 class Tools:
     """Programs of one installation, pointed at one login."""
 
-    def __init__(self, target):
+    def __init__(self, target, bindir=None):
         self.login = target.login
-        self.bindir = target.bindir
+        self.bindir = bindir or target.bindir
 
     def path(self, name):
         """Where the program is, or None."""

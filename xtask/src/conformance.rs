@@ -165,7 +165,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn one(args: &Args, version: u32, through: Option<(Driver, PathBuf)>) -> Result<()> {
     let options = ServerOptions {
         version: Some(version),
-        tls: through.is_none(),
+        tls: true,
         settings: vec!["wal_level=logical".into()],
         ..Default::default()
     };
@@ -201,6 +201,12 @@ fn one(args: &Args, version: u32, through: Option<(Driver, PathBuf)>) -> Result<
         ]);
         python.args(["--pool-max", &BACKENDS_MAX.to_string()]);
     }
+    if let Some((driver, binary)) = &through {
+        python.args(["--driver", &driver.to_string()]);
+        python.arg("--forebay").arg(binary);
+        let ourselves = std::env::current_exe().context("the path of xtask")?;
+        python.arg("--xtask").arg(ourselves);
+    }
     let outcome = process::show_within(python.args(&args.more), LONGEST);
     if let (Err(_), Some(proxy)) = (&outcome, &proxy) {
         eprintln!("  what forebay logged last:\n{}", proxy.log_tail());
@@ -230,6 +236,13 @@ fn checks(args: &Args, access: &Access, server: &Server) -> Result<Command> {
     if server.binaries.bin.join("psql").exists() {
         python.arg("--bindir").arg(&server.binaries.bin);
     }
+    let clients = VERSIONS
+        .iter()
+        .filter_map(|version| postgres::Binaries::find(Some(*version)));
+    let folders: Vec<String> = clients
+        .map(|found| found.bin.display().to_string())
+        .collect();
+    python.arg("--bindirs").arg(folders.join(","));
     if args.quick {
         python.arg("--quick");
     }

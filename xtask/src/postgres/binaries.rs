@@ -95,7 +95,8 @@ impl Binaries {
         })
     }
 
-    fn find(major: Option<u32>) -> Option<Binaries> {
+    /// An installation of this major version (any, if `None`) that is there already.
+    pub fn find(major: Option<u32>) -> Option<Binaries> {
         let fits = |found: &Binaries| major.is_none_or(|wanted| found.major == wanted);
         candidates()
             .iter()

@@ -1,0 +1,253 @@
+"""What a running Forebay does to its clients when an operator acts: reload, drain, a database that restarts with other limits.
+
+Each check starts a Forebay, and for restarts a database, of its own; clients are psycopg's.
+"""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+
+from kit import target
+from kit.connection import Connection, eventually
+from kit.database import Database
+from kit.metrics import Metrics
+from kit.proxy import Forebay, secret
+from kit.report import Suite, equal, true
+
+TARGET = target.from_command_line(__doc__)
+SUITE = Suite(TARGET)
+CLIENTS, RELOADS = (24, 4) if TARGET.quick else (48, 12)
+
+
+def connect(login, **options):
+    """psycopg, in autocommit."""
+    given = {"host": login.host, "port": login.port, "user": login.user, "password": login.password, "dbname": login.database,
+             "sslmode": "disable", "connect_timeout": 15, "autocommit": True}
+    return psycopg.connect(**given | options)
+
+
+def figure(forebay, name):
+    """One figure of /metrics, over all endpoints."""
+    return Metrics(forebay.get("/metrics")[1]).value(name)
+
+
+def table(login):
+    """An empty table to commit to."""
+    with connect(login) as c:
+        c.execute("drop table if exists conformance_life")
+        c.execute("create table conformance_life (v int)")
+
+
+def rows(login):
+    """What was committed; the table goes."""
+    with connect(login) as c:
+        found = [v for v, in c.execute("select v from conformance_life order by v")]
+        c.execute("drop table conformance_life")
+        return found
+
+
+class Crowd:
+    """Clients that work until told to stop, and what went wrong with them."""
+
+    def __init__(self, logins, turn):
+        self.stop, self.wrong, self.turns, self.turn = threading.Event(), [], [0] * len(logins), turn
+        self.threads = [threading.Thread(target=self.client, args=(i, login), daemon=True) for i, login in enumerate(logins)]
+
+    def client(self, i, login):
+        """One client's life."""
+        try:
+            with connect(login, prepare_threshold=i % 3) as c:
+                while not self.stop.is_set():
+                    self.turn(c, i)
+                    self.turns[i] += 1
+        except Exception as error:  # Whatever a driver raises went wrong.
+            self.wrong.append(f"client {i}: {type(error).__name__} {error}")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        eventually(lambda: min(self.turns) > 0 or self.wrong, 20, "everybody works")
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(20)
+
+    def moves_on(self):
+        """Waits until everybody has worked since now."""
+        before = list(self.turns)
+        eventually(lambda: all(now > then for now, then in zip(self.turns, before)) or self.wrong[:2], 20, "everybody goes on")
+
+
+def transfer(c, i):
+    """A setting, a prepared statement, a transaction."""
+    c.execute(f"set application_name = 'life {i}'")
+    with c.transaction():
+        equal(c.execute("select %s::int + 1", (i,)).fetchone(), (i + 1,), "own answer")
+        equal(c.execute("show application_name").fetchone(), (f"life {i}",), "own setting")
+
+
+@SUITE.check(deadline=90)
+def a_reload_drops_no_one():
+    """Limits, timeouts and endpoints change under clients at work; nobody hears of it, and what is new holds."""
+    with Forebay(TARGET, group={"max_connections": 10}) as f:
+        with Crowd([f.login()] * CLIENTS, transfer) as crowd:
+            for turn in range(RELOADS):
+                most = (4, 12, 3, 8)[turn % 4]
+                endpoints = ("default", "second") if turn % 2 else ("default",)
+                f.reload([f.proxy(endpoints=endpoints, idle_client_timeout=60 + turn, group={"max_connections": most, "connection_borrow_timeout": 30 + turn})])
+                crowd.moves_on()
+                eventually(lambda: figure(f, "max_database_connections_allowed") == most, 5, f"{most} connections are allowed")
+                eventually(lambda: figure(f, "database_connections") <= most or figure(f, "database_connections"), 10, f"no more than {most} are open")
+        equal(crowd.wrong[:2], [], "what went wrong")
+        equal(figure(f, "client_connections_closed"), CLIENTS, "connections closed, none but by their clients")
+
+
+@SUITE.check
+def a_reload_takes_new_secrets_for_new_logins():
+    """Who is in stays in; who comes needs what is true now."""
+    with Connection(TARGET.admin) as c:
+        c.query("drop role if exists conformance_rotated; create role conformance_rotated login password 'first'")
+    f = Forebay(TARGET)
+    f.secrets, f.proxies = [secret("conformance_rotated", "first")], [f.proxy(users=["conformance_rotated"])]
+    with f:
+        old, new = (f.login("conformance_rotated", p) for p in ("first", "second"))
+        with connect(old) as early:
+            early.execute("set work_mem = '1357kB'")
+            with Connection(TARGET.admin) as c:
+                c.query("alter role conformance_rotated password 'second'")
+            f.reload(secrets=[secret("conformance_rotated", "second")])
+            equal(early.execute("show work_mem").fetchone(), ("1357kB",), "the session from before")
+            with connect(new) as late:
+                equal(late.execute("select 'late'").fetchone(), ("late",), "a newcomer's answer")
+            try:
+                connect(old).close()
+                raise AssertionError("logged in with the old password")
+            except psycopg.OperationalError as error:
+                true("password" in str(error), f"the reason, got {error}")
+            equal(early.execute("show work_mem").fetchone(), ("1357kB",), "the session from before")
+    with Connection(TARGET.admin) as c:
+        c.query("drop role conformance_rotated")
+
+
+@SUITE.check
+def sigterm_lets_transactions_and_queries_finish():
+    """The idle are told 57P01 at once; who is in a transaction or waits for an answer gets to its end, and what it commits counts."""
+    table(TARGET.direct)
+    with Forebay(TARGET) as f:
+        inside, idle, busy = (connect(f.login()) for _ in range(3))
+        inside.execute("begin")
+        inside.execute("insert into conformance_life values (1)")
+        idle.execute("select 1")
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(lambda: busy.execute("insert into conformance_life select 2 from pg_sleep(1.5) returning v").fetchone())
+            eventually(lambda: figure(f, "database_connections_currently_borrowed") == 2, 5, "it runs")
+            f.terminate()
+            eventually(lambda: f.get("/readyz")[0] != 200, 5, "/readyz says no")
+            equal(f.get("/healthz")[0], 200, "/healthz meanwhile")
+            equal(failure(idle), "57P01", "the idle client's end")
+            newcomer_is_refused(f)
+            inside.execute("insert into conformance_life values (3)")
+            true(f.process.poll() is None, "it waits for them")
+            equal(answer.result(10), (2,), "the answer that was under way")
+            inside.execute("commit")
+        equal(f.ended(5), 0, "exit status")
+        equal(failure(inside), "57P01", "the end of the one in a transaction, after it")
+    equal(rows(TARGET.direct), [1, 2, 3], "what was committed")
+
+
+def failure(c):
+    """SQLSTATE that the next statement fails with."""
+    try:
+        c.execute("select 1")
+    except psycopg.Error as error:
+        return error.sqlstate
+    raise AssertionError("a statement succeeded")
+
+
+def newcomer_is_refused(f):
+    """Nobody new while it drains."""
+    try:
+        connect(f.login()).close()
+        raise AssertionError("a newcomer logged in")
+    except psycopg.OperationalError as error:
+        true("refused" in str(error) or "administrator command" in str(error), f"the reason, got {error}")
+
+
+@SUITE.check
+def a_drain_ends_at_its_timeout():
+    """Who does not come to an end is closed, and the database rolls back."""
+    table(TARGET.direct)
+    with Forebay(TARGET, drain="1s") as f, connect(f.login()) as inside:
+        inside.execute("begin")
+        inside.execute("insert into conformance_life values (1)")
+        begun = time.monotonic()
+        f.terminate()
+        equal(f.ended(8), 0, "exit status")
+        true(0.9 <= time.monotonic() - begun < 5, f"after a second, it took {time.monotonic() - begun:.2f} s")
+        true(failure(inside) in ("57P01", None), "the client's end")
+    equal(rows(TARGET.direct), [], "what was committed")
+
+
+@SUITE.check
+def a_second_sigterm_does_not_wait():
+    with Forebay(TARGET, drain="30s") as f:
+        inside = connect(f.login())
+        inside.execute("begin")
+        f.terminate()
+        eventually(lambda: f.get("/readyz")[0] != 200, 5, "it drains")
+        f.terminate()
+        equal(f.ended(5), 0, "exit status")
+        inside.close()
+
+
+@SUITE.check(deadline=100)
+def a_database_that_restarts_with_other_limits_is_asked_anew():
+    """Fewer connections, then more: the cap follows, and clients between transactions are served as if nothing had been."""
+    with Connection(TARGET.direct) as c:
+        version = int(c.value("show server_version_num")) // 10000
+    with Database(TARGET, version, 30) as database:
+        f = Forebay(TARGET)
+        f.database = database.login()
+        f.secrets, f.proxies = [secret(f.database.user, f.database.password)], [f.proxy(group={"connection_borrow_timeout": 30})]
+        with f:
+            clients = [connect(f.login(), application_name="conformance_restart") for _ in range(40)]
+            for most in (30, 15, 60):
+                if most != 30:
+                    with clients[0].cursor() as inside:
+                        inside.execute("begin")
+                        database.stop()
+                        database.start(most)
+                    true(failure(clients[0]) is not None, "the client in a transaction hears of it")
+                    clients[0].close()
+                    clients[0] = connect(f.login(), application_name="conformance_restart")
+                usable = most - 3
+                ask_all(clients)
+                eventually(lambda: figure(f, "max_database_connections_allowed") == usable or figure(f, "max_database_connections_allowed"), 10, f"{usable} connections are allowed")
+                peak = ask_all(clients, database)
+                true(peak <= usable, f"at most {usable} connections at the database, there were {peak}")
+                if most == 60:
+                    true(peak > 27, f"more connections than before are used, {peak}")
+            [c.close() for c in clients]
+
+
+def ask_all(clients, database=None):
+    """Everybody asks at once, twice; returns how many connections the database saw."""
+    def one(c):
+        for _ in range(2):
+            equal(c.execute("select count(*) filter (where application_name = 'conformance_restart') > 0 from pg_stat_activity, pg_sleep(0.2)").fetchone(), (True,), "answer")
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        futures = [pool.submit(one, c) for c in clients]
+        peak = 0
+        while database and not all(future.done() for future in futures):
+            with Connection(database.admin) as c:
+                peak = max(peak, int(c.value("select count(*) from pg_stat_activity where usename = 'app'")))
+        [future.result() for future in futures]
+    return peak
+
+
+SUITE.run()

@@ -242,8 +242,9 @@ impl Pool {
     /// With a borrow timeout of zero nobody waits for what others use, but for a backend that is opened at once or that another
     /// worker may have idle: otherwise the first client of all would be refused.
     fn may_wait_without_timeout(&mut self, now: Instant, books: &mut Books) -> bool {
+        let size_max = self.target.limits.pool_size_max;
         self.dialing > count(self.queue.len())
-            || (now >= self.dial_from && self.dial_one(now, books))
+            || (self.dials_now(now) > 0 && self.dial_one(now, size_max, books))
             || self.share.open() > self.open() + self.closing + self.moving
     }
 

@@ -40,7 +40,7 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// The pools of worker number `worker`. Number 0 keeps the warm minimum of each pool.
+    /// The pools of worker number `worker`.
     pub fn new(worker: u16) -> Pools {
         Pools {
             books: Books::new(worker),

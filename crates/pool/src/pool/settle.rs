@@ -38,13 +38,12 @@ impl Pool {
             .saturating_sub(self.share.places());
         let mut lacking = count(self.queue.len())
             .saturating_sub(self.dialing)
-            .min(room);
-        if now < self.dial_from || self.retired.is_some() {
-            return 0;
-        }
+            .min(room)
+            .min(self.dials_now(now));
+        let size_max = self.target.limits.pool_size_max;
         while lacking > 0 {
             let since = self.queue.since_at(self.dialing as usize).unwrap_or(now);
-            if !self.dial_one(since, books) {
+            if !self.dial_one(since, size_max, books) {
                 break;
             }
             lacking -= 1;
@@ -52,11 +51,23 @@ impl Pool {
         lacking
     }
 
-    /// Opens one backend for somebody who has waited since `since`, if all bounds allow it.
-    pub(super) fn dial_one(&mut self, since: Instant, books: &mut Books) -> bool {
+    /// How many dials may be started now, whatever the shared bounds say: none in a pause, and after a failure a single one, whose
+    /// success lets the others follow.
+    pub(super) fn dials_now(&self, now: Instant) -> u32 {
+        if now < self.dial_from || self.retired.is_some() {
+            0
+        } else if self.failures > 0 {
+            1_u32.saturating_sub(self.dialing)
+        } else {
+            u32::MAX
+        }
+    }
+
+    /// Opens one backend for somebody who has waited since `since`, if all bounds allow it and the pool stays within `size_max`.
+    pub(super) fn dial_one(&mut self, since: Instant, size_max: u32, books: &mut Books) -> bool {
         let Target { limits, budget, .. } = &*self.target;
         if !budget.is_turn(since, books.worker, self.id.slot, limits.dials_max)
-            || !self.share.take(limits.pool_size_max)
+            || !self.share.take(size_max)
         {
             return false;
         }

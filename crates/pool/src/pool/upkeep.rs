@@ -18,7 +18,7 @@ impl Pool {
         let kept = target.budget.aged_max(&target.limits);
         while self.idle.aged() > 0
             && target.budget.aged() > kept
-            && self.open() > self.size_min(books)
+            && self.share.open().saturating_sub(self.closing) > target.limits.pool_size_min
         {
             self.close_longest_idle(CloseReason::IdleTrimmed, books);
         }
@@ -58,27 +58,25 @@ impl Pool {
         }
     }
 
-    /// Backends this worker keeps open even when nobody asks.
-    fn size_min(&self, books: &Books) -> u32 {
-        match books.worker {
-            0 => self.target.limits.pool_size_min,
-            _ => 0,
-        }
-    }
-
-    /// Backends short of the warm minimum.
-    fn cold(&self, books: &Books) -> u32 {
-        if self.retired.is_some() {
+    /// Backends short of the warm minimum, which counts those of all workers; the worker that notices opens them.
+    fn cold(&self) -> u32 {
+        let limits = &self.target.limits;
+        if limits.pool_size_min == 0 || self.retired.is_some() {
             return 0;
         }
-        self.size_min(books)
-            .saturating_sub(self.open() + self.dialing)
+        let size_min = limits.pool_size_min.min(limits.pool_size_max);
+        size_min.saturating_sub(self.share.places())
     }
 
     /// Opens what the warm minimum lacks; those who wait go first.
     pub(crate) fn warm(&mut self, now: Instant, books: &mut Books) {
-        for _ in 0..self.cold(books) {
-            if now < self.warm_from || !self.dial_one(Instant::FAR_FUTURE, books) {
+        let lacking = self.cold();
+        if lacking == 0 || now < self.warm_from {
+            return;
+        }
+        let size_min = self.target.limits.pool_size_min;
+        for _ in 0..lacking.min(self.dials_now(now)) {
+            if !self.dial_one(Instant::FAR_FUTURE, size_min, books) {
                 return;
             }
         }
@@ -90,7 +88,7 @@ impl Pool {
     }
 
     /// When it must be looked at next though nothing happens; the far future if never. Also notes since when it is empty.
-    pub(crate) fn deadline(&mut self, now: Instant, books: &Books) -> Instant {
+    pub(crate) fn deadline(&mut self, now: Instant) -> Instant {
         let limits = &self.target.limits;
         let mut next = self.idle.expires_from();
         next = next.min(self.idle.ages_at(limits.idle_timeout).unwrap_or(next));
@@ -111,7 +109,7 @@ impl Pool {
         {
             next = next.min(later(idle.since + IDLE_GRACE, now));
         }
-        if limits.pool_size_min > 0 && self.cold(books) > 0 {
+        if self.cold() > 0 {
             next = next.min(match self.warm_from {
                 from if from > now => from,
                 _ => now + WARM_RETRY,

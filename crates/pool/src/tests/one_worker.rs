@@ -406,17 +406,40 @@ fn a_warm_minimum_that_cannot_be_opened_is_tried_less_and_less_often() {
     fleet.dials_fail = Some(Refusal::BackendLost);
     fleet.pool(0, 1);
     fleet.pass(Duration::from_secs(60));
+    // Two at first, then one at a time: 50 ms, 100 ms and so on up to 25.6 s.
     let first_minute = fleet.dials;
-    assert!((20..=24).contains(&first_minute), "{first_minute} dials");
+    assert!((11..=13).contains(&first_minute), "{first_minute} dials");
     fleet.pass(Duration::from_secs(600));
     let dials = fleet.dials - first_minute;
-    assert!((36..=44).contains(&dials), "{dials} dials in ten minutes");
+    assert!((19..=21).contains(&dials), "{dials} dials in ten minutes");
     // A client that comes meanwhile need not wait for that long.
     fleet.dials_fail = None;
     let client = fleet.request(0, 1);
     fleet.pass_millis(10);
     assert!(fleet.backend_of(client).is_some());
     assert_eq!(fleet.backends.len(), 2, "and the rest follows at once");
+}
+
+#[test]
+fn after_a_failure_one_dial_looks_whether_the_database_is_back_and_the_others_follow() {
+    let mut fleet = fleet(20, &limits());
+    fleet.dials_fail = Some(Refusal::BackendLost);
+    fleet.request(0, 1);
+    fleet.pass_millis(5);
+    let clients: Vec<_> = (0..4).map(|_| fleet.request(0, 1)).collect();
+    fleet.pass(BACK_OFF_MIN);
+    assert_eq!(fleet.dials, 2, "one for all four");
+    fleet.pass_millis(5);
+    for client in &clients {
+        assert_eq!(fleet.refusal_of(*client), Some(&Refusal::BackendLost));
+    }
+    let clients: Vec<_> = (0..4).map(|_| fleet.request(0, 1)).collect();
+    fleet.dials_fail = None;
+    fleet.pass_millis(120);
+    for client in &clients {
+        assert!(fleet.backend_of(*client).is_some());
+    }
+    assert_eq!(fleet.backends.len(), 4);
 }
 
 #[test]

@@ -314,6 +314,30 @@ fn warm_backends_of_the_first_worker_serve_the_others() {
 }
 
 #[test]
+fn the_warm_minimum_is_of_all_workers_whichever_has_the_pool_first() {
+    let warm = PoolLimits {
+        pool_size_min: 2,
+        ..limits()
+    };
+    let mut fleet = Fleet::new(3, 2, &warm);
+    for worker in [2, 0, 1] {
+        fleet.pool(worker, 1);
+        fleet.pass_millis(10);
+        assert_eq!(fleet.backends.len(), 2, "worker {worker}");
+    }
+    // Where they go to does not matter, nor where one is lost.
+    let client = fleet.request(1, 1);
+    fleet.pass_millis(10);
+    let moved = fleet.backend_of(client).expect("moved");
+    assert_eq!(fleet.backends.len(), 2);
+    fleet.kill(moved);
+    fleet.pass_millis(10);
+    assert_eq!(fleet.backends.len(), 2);
+    fleet.pass(Duration::from_secs(600));
+    assert_eq!(fleet.backends.len(), 2, "not trimmed either");
+}
+
+#[test]
 fn aged_backends_are_counted_over_all_workers() {
     let mut fleet = Fleet::new(2, 10, &limits());
     fleet.warm_up(0, 1, 4);

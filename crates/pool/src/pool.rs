@@ -11,14 +11,15 @@
 //! ```
 //!
 //! `free` lasts no longer than one call: a backend is leased, idle, closing or moving when a fact has been dealt with, so a waiter
-//! and an idle backend are never seen together. What a pool does after each fact
-//! is in `settle`, what it does as time passes in `upkeep`; what concerns several pools is in `pools.rs`.
+//! and an idle backend are never seen together. Who may wait, and for how long, is in `waiters`; what a pool does after each fact
+//! in `settle`, what it does as time passes in `upkeep`; what concerns several pools is in `pools.rs`.
 
 mod settle;
 mod upkeep;
+mod waiters;
 
 use crate::board::{MoveWant, Share, Uncovered};
-use crate::books::{Books, Place, Slot, State, expiry};
+use crate::books::{Books, Slot, State, expiry};
 use crate::budget::Budget;
 use crate::idle::{Idle, IdleList};
 use crate::key::{BackendKey, ClientKey, Label, PoolId, PoolKey, TargetId};
@@ -186,128 +187,6 @@ impl Pool {
         self.idle.is_empty()
             && self.leased + self.dialing + self.closing + self.moving == 0
             && self.queue.is_empty()
-    }
-
-    /// How long a client of this pool waits at most.
-    pub(crate) fn wait_max(&self) -> Duration {
-        match self.target.limits.borrow_timeout {
-            Duration::ZERO => DIAL_GRACE,
-            timeout => timeout,
-        }
-    }
-
-    /// With a borrow timeout of zero: where in the queue the first client is for whom nothing is being opened.
-    fn first_without_dial(&self) -> Option<usize> {
-        let zero = self.target.limits.borrow_timeout.is_zero();
-        zero.then_some(self.dialing as usize)
-    }
-
-    // --- Clients ---
-
-    /// A session wants a backend: the hot half is everything before `wait`.
-    pub(crate) fn request(
-        &mut self,
-        now: Instant,
-        client: ClientKey,
-        label: Label,
-        books: &mut Books,
-    ) {
-        if self.share.starving() > 0 {
-            self.lend_idle(now, books);
-        }
-        match self.take_idle(label, books) {
-            Some(idle) => self.lease(client, idle.backend, now, books),
-            None => self.wait(now, client, books),
-        }
-    }
-
-    fn wait(&mut self, now: Instant, client: ClientKey, books: &mut Books) {
-        let limits = &self.target.limits;
-        if books.waiting.contains_key(&client) {
-            debug_assert!(false, "{client:?} asked twice");
-            return;
-        }
-        let queue_max = limits.queue_max;
-        if limits.borrow_timeout.is_zero() && !self.may_wait_without_timeout(now, books) {
-            return books.refuse(client, Refusal::BorrowTimeout);
-        }
-        if !self.share.join_queue(queue_max) {
-            return books.refuse(client, Refusal::QueueFull { max: queue_max });
-        }
-        let ticket = self.queue.push(client, now);
-        let pool = self.id.slot;
-        books.waiting.insert(client, Place { pool, ticket });
-    }
-
-    /// With a borrow timeout of zero nobody waits for what others use, but for a backend that is opened at once or that another
-    /// worker may have idle: otherwise the first client of all would be refused.
-    fn may_wait_without_timeout(&mut self, now: Instant, books: &mut Books) -> bool {
-        let size_max = self.target.limits.pool_size_max;
-        self.dialing > count(self.queue.len())
-            || (self.dials_now(now) > 0 && self.dial_one(now, size_max, books))
-            || self.share.open() > self.open() + self.closing + self.moving
-    }
-
-    pub(crate) fn withdraw(&mut self, ticket: u64) -> bool {
-        let waited = self.queue.remove(ticket).is_some();
-        if waited {
-            self.share.leave_queue();
-        }
-        waited
-    }
-
-    /// Refuses the clients whose time is up.
-    pub(crate) fn expire_waiters(&mut self, now: Instant, books: &mut Books) {
-        let timeout = self.wait_max();
-        while self
-            .queue
-            .oldest()
-            .is_some_and(|since| since + timeout <= now)
-        {
-            self.refuse_at(0, &Refusal::BorrowTimeout, books);
-        }
-        while let Some(index) = self.first_without_dial()
-            && let Some(since) = self.queue.since_at(index)
-            && since + MOVE_GRACE <= now
-        {
-            self.refuse_at(index, &Refusal::BorrowTimeout, books);
-        }
-    }
-
-    fn refuse_at(&mut self, index: usize, refusal: &Refusal, books: &mut Books) {
-        if let Some(client) = self.take_waiter(index, books) {
-            books.refuse(client.client, refusal.clone());
-        }
-    }
-
-    /// Every way out of the queue passes here, but for those who give up.
-    fn take_waiter(&mut self, index: usize, books: &mut Books) -> Option<Waiter> {
-        let waiter = self.queue.remove_at(index)?;
-        self.share.leave_queue();
-        books.waiting.remove(&waiter.client);
-        Some(waiter)
-    }
-
-    fn refuse_all(&mut self, refusal: &Refusal, books: &mut Books) {
-        while !self.queue.is_empty() {
-            self.refuse_at(0, refusal, books);
-        }
-    }
-
-    fn lease(
-        &mut self,
-        client: ClientKey,
-        backend: BackendKey,
-        waited_since: Instant,
-        books: &mut Books,
-    ) {
-        books.enter(backend, State::Leased);
-        self.leased += 1;
-        books.order(Order::Lease {
-            client,
-            backend,
-            waited_since,
-        });
     }
 
     // --- Backends ---

@@ -86,44 +86,44 @@ impl Drain {
 
     fn on_event(&mut self, event: &Event) {
         let mut line = line(event);
-        match &event.kind {
+        self.pace(Instant::now(), &event.kind, &mut line);
+        self.tell(event, &line);
+    }
+
+    /// Keeps the lines about a database that takes no connections few, and tells when that is over.
+    fn pace(&mut self, now: Instant, kind: &EventKind, line: &mut Line<'_>) {
+        match kind {
             EventKind::BackendFailed {
                 target,
                 user,
                 database,
                 refusal,
-            } => {
-                let now = Instant::now();
-                match self
-                    .outages
-                    .on_failed(now, target, (user, database), refusal)
-                {
-                    Say::Begins => {}
-                    Say::Lasts(lasting) => {
-                        line.message = format!("{} ({lasting})", line.message).into()
-                    }
-                    Say::Nothing => line.level = Level::DEBUG,
+            } => match self
+                .outages
+                .on_failed(now, target, (user, database), refusal)
+            {
+                Say::Begins => {}
+                Say::Lasts(lasting) => {
+                    line.message = format!("{} ({lasting})", line.message).into()
                 }
-            }
+                Say::Nothing => line.level = Level::DEBUG,
+            },
             EventKind::BackendReady {
                 target,
                 user,
                 database,
                 ..
             } => {
-                let over = self
-                    .outages
-                    .on_ready(Instant::now(), target, (user, database));
-                for lasted in over {
+                for lasted in self.outages.on_ready(now, target, (user, database)) {
+                    let target = &**target;
                     info!(
-                        target = &**target,
+                        target,
                         "The database at {target} takes connections again ({lasted})"
                     );
                 }
             }
             _ => {}
         }
-        self.tell(event, &line);
     }
 
     fn tell(&mut self, event: &Event, line: &Line<'_>) {

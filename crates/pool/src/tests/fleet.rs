@@ -6,7 +6,7 @@
 use crate::*;
 use forebay_core::snapshot::PoolLimits;
 use forebay_core::{CloseReason, Instant, Refusal};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub(super) struct Backend {
     pub(super) label: Label,
     pub(super) client: Option<ClientKey>,
     /// On its way to another worker.
-    in_mail: bool,
+    pub(super) in_mail: bool,
 }
 
 /// See the head of this file.
@@ -117,7 +117,7 @@ pub(super) struct Fleet {
     keys: u64,
     users: HashMap<(usize, PoolId), u32>,
     /// The bound was lowered while more were open.
-    lowered: bool,
+    pub(super) lowered: bool,
 }
 
 impl Fleet {
@@ -517,59 +517,6 @@ impl Fleet {
     fn next_key(&mut self) -> u64 {
         self.keys += 1;
         self.keys
-    }
-
-    // --- What must always hold ---
-
-    fn check(&mut self) {
-        self.workers.iter().for_each(Pools::check);
-        let stats = || {
-            self.workers
-                .iter()
-                .flat_map(Pools::pools)
-                .map(|(_, _, stats)| stats)
-        };
-        let in_mail = self
-            .backends
-            .values()
-            .filter(|backend| backend.in_mail)
-            .count();
-        let dialing: u32 = stats().map(|stats| stats.dialing).sum();
-        let open: u32 = stats()
-            .map(|stats| stats.idle + stats.leased + stats.closing + stats.moving)
-            .sum();
-        let open = open + u32::try_from(in_mail).expect("few");
-        assert_eq!(self.budget.dialing(), dialing, "dials under way");
-        assert_eq!(self.budget.used(), open + dialing, "places in use");
-        self.check_waiting();
-        self.lowered &= self.budget.used() > self.budget.max();
-        assert!(
-            self.lowered || self.budget.used() <= self.budget.max(),
-            "the budget is exceeded"
-        );
-        let leased: BTreeSet<_> = self
-            .backends
-            .values()
-            .filter_map(|backend| backend.client)
-            .collect();
-        let total: u32 = stats().map(|stats| stats.leased).sum();
-        assert_eq!(total as usize, leased.len(), "leases");
-    }
-
-    /// The shares count who waits, over all workers.
-    fn check_waiting(&self) {
-        let mut waiting: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
-        for pool in self
-            .workers
-            .iter()
-            .flat_map(|worker| worker.slots.iter().flatten())
-        {
-            let sum = waiting.entry(pool.share.id).or_default();
-            *sum = (sum.0 + pool.stats().waiting, pool.share.waiting());
-        }
-        for (queued, counted) in waiting.values() {
-            assert_eq!(queued, counted, "clients that wait");
-        }
     }
 
     // --- What tests ask ---

@@ -2,7 +2,9 @@
 //!
 //! All of them drive a [`fleet::Fleet`]: workers, one database and the mail between them, on a clock that only moves when told.
 
+mod failures;
 mod fleet;
+mod invariants;
 mod one_worker;
 mod several_workers;
 mod simulation;

@@ -15,6 +15,9 @@ pub struct Args {
     /// Run this one seed only, as a failure printed it
     #[arg(long)]
     seed: Option<u64>,
+    /// With debug assertions: pools check themselves after each turn of a worker; slower
+    #[arg(long)]
+    checked: bool,
     /// Further arguments for the simulation itself
     #[arg(last = true)]
     more: Vec<String>,
@@ -26,6 +29,7 @@ impl Args {
         Args {
             seconds,
             seed: None,
+            checked: false,
             more: Vec::new(),
         }
     }
@@ -47,17 +51,9 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("the package `forebay-testkit` has no binary `sim`");
     }
     let mut cargo = workspace::cargo();
-    cargo.args([
-        "run",
-        "-q",
-        "--profile",
-        "quick",
-        "-p",
-        "forebay-testkit",
-        "--bin",
-        "sim",
-        "--",
-    ]);
+    let profile = if args.checked { "checked" } else { "quick" };
+    cargo.args(["run", "-q", "--profile", profile]);
+    cargo.args(["-p", "forebay-testkit", "--bin", "sim", "--"]);
     cargo.args(["--seconds", &args.seconds.to_string()]);
     if let Some(seed) = args.seed {
         cargo.args(["--seed", &seed.to_string()]);

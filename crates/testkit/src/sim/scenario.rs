@@ -25,6 +25,8 @@ pub struct Faults {
     pub notices: bool,
     /// The configuration is loaded again, with other limits.
     pub reloads: bool,
+    /// Some of these configurations name another target: the same database under another address.
+    pub replaces: bool,
     /// The proxy drains before clients are done.
     pub drain: bool,
 }
@@ -49,6 +51,9 @@ impl Default for ClientLimits {
         }
     }
 }
+
+/// Most places that a target may use.
+const TARGET_PLACES_MAX: u32 = 12;
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
@@ -88,13 +93,16 @@ impl Scenario {
     pub fn random(seed: u64) -> Scenario {
         let mut rng = SplitMix64::new(seed);
         let rng = &mut rng;
-        let faults = random_faults(rng);
+        let mut faults = random_faults(rng);
+        // From numbers of its own, so that seeds keep what else they stand for.
+        faults.replaces = faults.reloads && SplitMix64::new(seed ^ 0x7a67).chance(40);
         let limits = random_limits(rng, &faults);
         let usable = limits.connections_max;
         let max_connections = if faults.crowding {
             3 + rng.between(1, u64::from(usable)) as u32
         } else {
-            usable + 3 + rng.below(10) as u32
+            // Each target has a budget of its own.
+            usable + 3 + rng.below(10) as u32 + u32::from(faults.replaces) * TARGET_PLACES_MAX
         };
         Scenario {
             seed,
@@ -152,14 +160,16 @@ impl Scenario {
             outages,
             crowding,
             reloads,
+            replaces,
             drain,
             notices: _,
         } = self.faults;
-        let table: [(bool, &[&str]); 5] = [
+        let table: [(bool, &[&str]); 6] = [
             (kills, &["57P01", "08006", "08001"]),
             (outages, &["08001", "08000", "57P03", "08006"]),
             (crowding, &["08000", "53300"]),
             (reloads, &["08000"]),
+            (replaces, &["08001"]),
             (drain, &["57P01"]),
         ];
         let always = [(true, self.expected)];
@@ -202,7 +212,7 @@ fn random_faults(rng: &mut SplitMix64) -> Faults {
 }
 
 pub(super) fn random_limits(rng: &mut SplitMix64, faults: &Faults) -> PoolLimits {
-    let connections_max = *rng.pick(&[1, 1, 2, 3, 4, 6, 12]);
+    let connections_max = *rng.pick(&[1, 1, 2, 3, 4, 6, TARGET_PLACES_MAX]);
     let seconds = |rng: &mut SplitMix64, low, high| Duration::from_secs(rng.between(low, high));
     PoolLimits {
         connections_max,

@@ -103,6 +103,8 @@ pub struct World {
     pub(super) is_ending: bool,
     /// Highest `connections_max` there was.
     pub(super) limit_max: u32,
+    /// The address of the target.
+    host: &'static str,
     pub(super) report: Report,
     /// First answers after a thought, in order.
     pub(super) answers: Vec<Answer>,
@@ -114,6 +116,9 @@ pub struct World {
     telling: usize,
     last: VecDeque<String>,
 }
+
+/// Addresses of the database.
+const HOSTS: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
 
 /// Steps after which a run is taken to move in circles.
 const STEPS_MAX: u64 = 20_000_000;
@@ -150,7 +155,7 @@ impl World {
         sink.set_details(telling > 0);
         let mut planner = Planner::default();
         let plan = planner
-            .plan(&snapshot(scenario, &scenario.limits))
+            .plan(&snapshot(scenario, &scenario.limits, HOSTS[0]))
             .expect("no TLS, so nothing to fail");
         let drivers: Vec<Driver> = (0..scenario.workers)
             .map(|number| Driver::new(number, &network))
@@ -208,6 +213,7 @@ impl World {
             rng,
             is_ending: false,
             limit_max: scenario.limits.connections_max,
+            host: HOSTS[0],
             report: Report::default(),
             answers: Vec::new(),
             told_at: None,
@@ -265,6 +271,7 @@ impl World {
         self.load(&PoolLimits {
             pool_size_min: 0,
             lifetime_max: Duration::from_secs(1 << 20),
+            idle_timeout: Duration::from_secs(1 << 20),
             ..self.scenario.limits.clone()
         });
         self.pass(Duration::from_secs(10))?;
@@ -496,13 +503,21 @@ impl World {
     fn reload(&mut self) {
         let mut limits = random_limits(&mut self.rng, &self.scenario.faults);
         limits.borrow_timeout = self.scenario.limits.borrow_timeout;
-        self.note(|| format!("fault: reload with {limits:?}"));
+        if self.scenario.faults.replaces && self.rng.chance(50) {
+            self.host = if self.host == HOSTS[0] {
+                HOSTS[1]
+            } else {
+                HOSTS[0]
+            };
+        }
+        let host = self.host;
+        self.note(|| format!("fault: reload of {host} with {limits:?}"));
         self.load(&limits);
     }
 
     fn load(&mut self, limits: &PoolLimits) {
         self.limit_max = self.limit_max.max(limits.connections_max);
-        let snapshot = snapshot(&self.scenario, limits);
+        let snapshot = snapshot(&self.scenario, limits, self.host);
         self.plan = self
             .planner
             .plan(&snapshot)
@@ -559,7 +574,7 @@ fn users(scenario: &Scenario) -> Vec<String> {
         .collect()
 }
 
-fn snapshot(scenario: &Scenario, limits: &PoolLimits) -> Snapshot {
+fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> Snapshot {
     let credentials = users(scenario).into_iter().map(|username| {
         Arc::new(Credential {
             username,
@@ -568,7 +583,7 @@ fn snapshot(scenario: &Scenario, limits: &PoolLimits) -> Snapshot {
         })
     });
     let target = Target {
-        host: "10.0.0.1".into(),
+        host: host.into(),
         port: 5432,
         tls: TargetTls {
             mode: TlsMode::Disable,

@@ -41,8 +41,8 @@ struct Pending {
 /// What must be set again on the backend because a RESET brought back its default instead of the client's baseline.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Restore {
-    /// Statements, each ended by a semicolon.
-    pub sql: String,
+    /// The statements that do.
+    pub statements: Vec<String>,
     /// The settings.
     pub names: Vec<Box<str>>,
 }
@@ -285,14 +285,18 @@ impl Tracker {
         if names.is_empty() {
             return None;
         }
-        let mut sql = String::new();
-        for name in &names {
-            // As the session sees it now: a rollback to a savepoint may have undone the RESET.
-            if let Some(value) = self.current(name) {
-                push_set(&mut sql, name, value);
-            }
-        }
-        Some(Restore { sql, names })
+        // As the session sees it now: a rollback to a savepoint may have undone the RESET.
+        let current = names
+            .iter()
+            .filter_map(|name| Some((name, self.current(name)?)));
+        let statements = current.map(|(name, value)| {
+            let mut sql = String::new();
+            push_set(&mut sql, name, value);
+            sql.pop();
+            sql
+        });
+        let statements = statements.collect();
+        Some(Restore { statements, names })
     }
 
     /// Whether a setting has the value that the session began with.

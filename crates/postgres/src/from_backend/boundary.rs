@@ -8,6 +8,9 @@ use crate::wire::{Header, write};
 use forebay_core::orders::Order;
 use std::sync::Arc;
 
+/// What statements of ours are called that set again what a RESET took.
+const RESTORING: &[u8] = b"fb_restore";
+
 impl FromBackend<'_> {
     pub(super) fn ready(&mut self, header: Header, rest: &[u8]) -> Step {
         let status = match self.body(header, rest) {
@@ -64,12 +67,15 @@ impl FromBackend<'_> {
         }
         let step = self.pass(header, rest);
         self.orders.push(Order::Answered { since });
-        if let Some(restore) = restore.filter(|restore| !restore.sql.is_empty()) {
-            self.orders
-                .to_backend(|out| write::query(out, restore.sql.as_bytes()));
+        if let Some(restore) = restore.filter(|restore| !restore.statements.is_empty()) {
+            // Not a Query: the client may have an unnamed statement there, and in its transaction an unnamed portal.
+            self.orders.to_backend(|out| {
+                for sql in &restore.statements {
+                    write::run(out, RESTORING, sql.as_bytes());
+                }
+                out.extend_from_slice(write::SYNC);
+            });
             self.backend.exchange.push(Expect::Replay);
-            // It is a Query, which ends the unnamed statement there; the client still has it.
-            self.backend.unnamed = None;
         }
         self.answer_locals();
         if self.end_waiting() {

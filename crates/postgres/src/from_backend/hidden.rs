@@ -43,7 +43,7 @@ impl FromBackend<'_> {
                 Ok(_) | Err(Step::Stop) => self.broken("a ReadyForQuery has no status"),
                 Err(step) => step,
             },
-            b'C' | b'T' | b'I' | b'N' | b'A' => self.hide(header, rest),
+            b'C' | b'T' | b'I' | b'N' | b'A' | b'1' | b'2' | b'3' => self.hide(header, rest),
             _ => self.broken("a backend answered a query of ours with something else"),
         }
     }

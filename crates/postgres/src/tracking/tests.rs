@@ -157,10 +157,11 @@ fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
     world.complete(set("a", "1"), "SET").ready(b'I', false);
     world.complete(Effect::Reset("a".into()), "RESET");
     assert!(world.tracker.restores(b"A") && !world.tracker.restores(b"b"));
-    let restored = world.tracker.take_restore().map(|restore| restore.sql);
+    let restored = world.tracker.take_restore();
+    let restored = restored.map(|restore| restore.statements.join(";"));
     assert_eq!(
         restored.as_deref(),
-        Some("SELECT pg_catalog.set_config('a','base',false);")
+        Some("SELECT pg_catalog.set_config('a','base',false)")
     );
     assert_eq!(world.tracker.take_restore(), None);
     world.ready(b'I', false);
@@ -253,8 +254,8 @@ fn what_a_reset_took_is_restored_although_its_transaction_ended_in_the_same_segm
     world.ready(b'I', false);
     let restored = world.tracker.take_restore().expect("committed");
     assert_eq!(
-        restored.sql,
-        "SELECT pg_catalog.set_config('a','base',false);"
+        restored.statements,
+        ["SELECT pg_catalog.set_config('a','base',false)"]
     );
     world.complete(Effect::ResetAll, "RESET");
     world.complete(Effect::Rollback { chain: false }, "ROLLBACK");
@@ -269,7 +270,7 @@ fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
     world.complete(Effect::Reset("a".into()), "RESET");
     world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
     let restored = world.ready(b'T', false).tracker.take_restore();
-    assert_eq!(restored.expect("in doubt").sql, "SET a TO 1;");
+    assert_eq!(restored.expect("in doubt").statements, ["SET a TO 1"]);
 }
 
 #[test]

@@ -95,6 +95,22 @@ pub fn close(out: &mut Vec<u8>, what: u8, name: &[u8]) {
     });
 }
 
+/// One statement without parameters, prepared, run and closed again under this name: what has other names, or none, stays.
+pub fn run(out: &mut Vec<u8>, name: &[u8], sql: &[u8]) {
+    parse(out, name, sql, &[0; 2]);
+    message(out, b'B', |out| {
+        string(out, name);
+        string(out, name);
+        out.extend_from_slice(&[0; 6]);
+    });
+    message(out, b'E', |out| {
+        string(out, name);
+        out.extend_from_slice(&[0; 4]);
+    });
+    close(out, b'P', name);
+    close(out, b'S', name);
+}
+
 /// `CancelRequest`; has no type byte.
 pub fn cancel_request(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
     let len = u32::try_from(12 + secret.len()).expect("secrets are at most 256 bytes");

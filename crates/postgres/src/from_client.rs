@@ -245,12 +245,12 @@ impl<'a> FromClient<'a> {
     }
 
     fn sync(&mut self, header: Header, rest: &[u8]) -> Step {
+        if self.backend.exchange.copying_in {
+            // The server ignores it, whatever it holds, and earns no reply with it (`CopyGetData`).
+            return self.swallow_small(header, rest);
+        }
         if header.len != HEADER_BYTES {
             return self.violation("invalid message length");
-        }
-        if self.backend.exchange.copying_in {
-            // The server ignores it and earns no reply with it (`CopyGetData`).
-            return self.swallow_small(header, rest);
         }
         self.backend.exchange.push(Expect::Sync(self.now));
         Step::Took(self.pass(header.len, rest))

@@ -181,7 +181,7 @@ impl Default for PoolLimits {
 }
 
 /// One database server.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Target {
     /// Name or address.
     pub host: Arc<str>,
@@ -208,7 +208,7 @@ pub enum TlsMode {
 }
 
 /// TLS towards a target.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct TargetTls {
     /// How much is required.
     pub mode: TlsMode,
@@ -219,6 +219,7 @@ pub struct TargetTls {
 }
 
 /// A certificate chain with its key.
+#[derive(PartialEq, Eq)]
 pub struct Identity {
     /// Certificates, DER, our own first.
     pub chain: Vec<Vec<u8>>,

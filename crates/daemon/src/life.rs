@@ -11,7 +11,7 @@
 use crate::log::{self, EventLog};
 use crate::plan::{Origin, Plan, environment};
 use crate::process;
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use forebay_api::Server;
 use forebay_control::config::{self, Driver, LogFormat, ServerConfig};
 use forebay_control::differences;
@@ -54,28 +54,13 @@ pub fn live(plan: Plan) -> Result<()> {
         // Before anything else listens: a signal must not find the default action.
         let mut signals = Signals::new().context("cannot listen for signals")?;
         let mut running = Running::start(plan)?;
-        running.serve(&mut signals).await;
-        running.drain(&mut signals).await;
-        running.stop();
-        Ok(())
-    })
-}
-
-/// Whether clients could be served when we last looked; tells the log about each change.
-#[derive(Default)]
-struct Health {
-    failed: bool,
-}
-
-impl Health {
-    fn on_answer(&mut self, ready: Result<(), String>) {
-        match ready {
-            Err(why) if !self.failed => error!("not ready for clients: {why}"),
-            Ok(()) if self.failed => info!("ready for clients again"),
-            _ => return,
+        let served = running.serve(&mut signals).await;
+        if served.is_ok() {
+            running.drain(&mut signals).await;
         }
-        self.failed = !self.failed;
-    }
+        running.stop();
+        served
+    })
 }
 
 /// The signals we obey.
@@ -227,20 +212,22 @@ impl Running {
     }
 
     /// Serves until a signal asks for the end.
-    async fn serve(&mut self, signals: &mut Signals) {
-        let mut health = Health::default();
+    ///
+    /// # Errors
+    /// When a worker has failed: backends and places that it had are lost to the others, so whoever supervises us starts us anew.
+    async fn serve(&mut self, signals: &mut Signals) -> Result<()> {
         let mut tick = interval(HEALTH_TICK);
         loop {
             tokio::select! {
-                _ = tick.tick() => health.on_answer(self.shared.ready()),
+                _ = tick.tick() => self.shared.ready().map_err(Error::msg)?,
                 _ = signals.hangup.recv() => self.reload(),
                 _ = signals.interrupt.recv() => {
                     info!("SIGINT: draining");
-                    return;
+                    return Ok(());
                 }
                 _ = signals.terminate.recv() => {
                     info!("SIGTERM: draining");
-                    return;
+                    return Ok(());
                 }
             }
         }

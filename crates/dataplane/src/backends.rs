@@ -5,7 +5,7 @@ use crate::driver::Driver;
 use crate::mailbox::{Asker, Ticket};
 use crate::relay::{Side, Source};
 use crate::scope::PoolScope;
-use crate::tls::Filter;
+use crate::tls::{Filter, TlsError};
 use crate::worker::Worker;
 use crate::workshop::Job;
 use forebay_core::engine::{BackendFacts, Engine, Purpose};
@@ -46,6 +46,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             cancels: 0,
             release_deferred: false,
             in_transaction: false,
+            unfit: None,
             leaving: None,
         })
     }
@@ -109,7 +110,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
-        let target = Rc::clone(&backend.pool.target);
+        let target = backend.pool.target();
         if !matches!(backend.role, Role::Cancel { .. }) {
             target.block.database_connection_requests.add(1);
             if target.plan.tls.is_some() {
@@ -191,7 +192,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let facts = BackendFacts {
             credential: Arc::clone(&pool.credential.borrow()),
             database: Arc::clone(&pool.key.database),
-            tls: pool.target.plan.target.tls.mode,
+            tls: pool.target().plan.target.tls.mode,
             init_query: Arc::clone(&pool.init_query.borrow()),
             purpose: purpose.unwrap_or(Purpose::Pooled),
             entropy,
@@ -209,7 +210,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(backend) = self.backends.get_mut(index) else {
             return;
         };
-        let target = Rc::clone(&backend.pool.target);
+        let target = backend.pool.target();
         let filter = target.plan.tls.as_ref().map(Filter::client);
         match (filter, backend.handle) {
             (Some(Ok(mut filter)), Some(handle)) if backend.tls.is_none() => {
@@ -223,6 +224,19 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             (Some(Err(error)), _) => self.dial_failed(index, &error.to_string()),
             _ => self.dial_failed(index, "TLS is not configured"),
+        }
+    }
+
+    /// The backend's TLS broke.
+    pub(crate) fn on_backend_tls_failed(&mut self, index: Ticket, error: &TlsError) {
+        let role = self.backends.get(index).map(|backend| backend.role);
+        let why = error.to_string();
+        match role {
+            Some(Role::Pooled | Role::Dedicated) => {
+                self.close_backend(index, CloseReason::Tls, &why);
+            }
+            Some(_) => self.dial_failed(index, &why),
+            None => {}
         }
     }
 
@@ -246,10 +260,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let scope = Rc::clone(&backend.pool);
-        let block = &scope.target.block;
+        let target = scope.target();
+        let block = &scope.block;
         block.database_connections_setup_succeeded.add(1);
         block.database_connections.add(1);
-        let health = &scope.target.plan.health;
+        let health = &target.plan.health;
         health.set_availability(Availability::Up);
         let tls = backend.secured;
         match backend.role {
@@ -271,18 +286,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             Role::Pooled | Role::Dedicated | Role::Cancel { .. } => {}
         }
-        scope.target.show();
-        let target = &scope.target.plan.name;
+        target.show();
+        let name = &target.plan.name;
         if usable > 0 && health.on_connections_max(max) {
             let kind = EventKind::LimitsRead {
-                target: Arc::clone(target),
+                target: Arc::clone(name),
                 max_connections: max,
-                usable: scope.target.plan.budget.max(),
+                usable: target.plan.budget.max(),
             };
             self.report_backend(index, kind);
         }
         let kind = EventKind::BackendReady {
-            target: Arc::clone(target),
+            target: Arc::clone(name),
             user: Arc::clone(&scope.key.user),
             database: Arc::clone(&scope.key.database),
             tls,
@@ -290,15 +305,19 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.report_backend(index, kind);
     }
 
-    /// The backend cannot be used.
+    /// The backend that was being set up cannot be used.
     pub(crate) fn on_backend_failed(&mut self, index: Ticket, refusal: &Refusal) {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
         let scope = Rc::clone(&backend.pool);
         let role = backend.role;
+        if matches!(role, Role::Pooled | Role::Dedicated) {
+            // It may serve a client, who must be told.
+            return self.close_backend(index, CloseReason::SetupFailed, refusal.as_str());
+        }
         if !matches!(role, Role::Cancel { .. }) {
-            let target = &scope.target;
+            let target = scope.target();
             target.block.database_connections_setup_failed.add(1);
             target.plan.health.set_availability(shows(refusal));
             target.show();
@@ -317,10 +336,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.refuse_client(client, refusal)
             }
             Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
-            Role::Pooled | Role::Dedicated => {
-                self.pools.on_closed(self.now, index.backend_key());
-            }
-            Role::DialingFor(_) => {}
+            Role::DialingFor(_) | Role::Pooled | Role::Dedicated => {}
         }
     }
 
@@ -409,10 +425,51 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.dial_came_to_nothing(pool, &refusal);
             }
             Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
-            Role::DialingFor(_) | Role::Dedicated => {}
+            Role::DialingFor(client) => self.refuse_client(client, &Refusal::BackendLost),
+            Role::Dedicated => {}
         }
         if let Some(client) = client {
             self.refuse_client(client, &Refusal::BackendLost);
+        }
+    }
+
+    /// The database has not answered in time.
+    fn on_dial_timeout(&mut self, index: Ticket) {
+        let now = self.now;
+        let Some(backend) = self.backends.get_mut(index) else {
+            return;
+        };
+        if backend.state.is_none() && !backend.addresses.is_empty() {
+            // Nothing listens there, or the way there swallows packets: the name has another address.
+            backend.dial_deadline = now + DIAL_TIMEOUT;
+            if let Some(handle) = backend.handle.take() {
+                self.driver.close(handle, false);
+            }
+            return self.try_next_address(index, "timed out");
+        }
+        if let Role::Cancel {
+            victim: Some(victim),
+            ..
+        } = backend.role
+            && backend.state.is_some()
+            && let Some(victim) = self.backends.get_mut(victim)
+        {
+            // The request was sent and may be read at any time: what it would hit must not be the next session's.
+            victim.unfit = Some(CloseReason::NotClean);
+        }
+        self.dial_failed(index, "timed out");
+    }
+
+    /// Closes the pooled backends of these pools as soon as nobody uses them.
+    pub(crate) fn renew_backends(&mut self, mut concerned: impl FnMut(&PoolScope) -> bool) {
+        for index in self.backends.tickets() {
+            if let Some(backend) = self.backends.get_mut(index)
+                && !matches!(backend.role, Role::Cancel { .. } | Role::Dedicated)
+                && concerned(&backend.pool)
+            {
+                backend.unfit = Some(CloseReason::Reconfigured);
+                self.sweep_backend(index);
+            }
         }
     }
 
@@ -423,7 +480,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         self.cancel_purposes.remove(&index);
         self.dedicated_parameters.remove(&index);
-        let block = &backend.pool.target.block;
+        let block = &backend.pool.block;
         if matches!(backend.role, Role::Pooled | Role::Dedicated) {
             block.database_connections.sub(1);
         }
@@ -445,15 +502,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    /// Whether an idle backend's TLS has encrypted so much that it must be replaced (AES-GCM of TLS 1.2).
-    fn is_worn(&self, index: Ticket) -> bool {
-        let filter = self
-            .backends
-            .get(index)
-            .and_then(|backend| backend.tls.as_ref());
-        filter.is_some_and(|filter| filter.is_worn())
-    }
-
     /// Timeouts of a backend.
     pub(crate) fn sweep_backend(&mut self, index: Ticket) {
         let Some(backend) = self.backends.get(index) else {
@@ -462,7 +510,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         match backend.role {
             Role::Dialing(_) | Role::DialingFor(_) | Role::Cancel { .. } => {
                 if self.now > backend.dial_deadline {
-                    self.dial_failed(index, "timed out");
+                    self.on_dial_timeout(index);
                 }
             }
             Role::Pooled => {
@@ -471,8 +519,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     && !backend.state.as_ref().is_some_and(E::is_clean);
                 if cleaning && self.now > backend.leased_at + CLEANING_TIMEOUT {
                     self.close_backend(index, CloseReason::NotClean, "the rollback took too long");
-                } else if backend.client.is_none() && self.is_worn(index) {
-                    self.close_backend(index, CloseReason::MaxAge, "its TLS keys are worn");
+                } else if backend.client.is_none()
+                    && let Some((reason, why)) = backend.unusable()
+                {
+                    self.close_backend(index, reason, why);
                 }
             }
             Role::Dedicated => {}

@@ -105,13 +105,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 },
             );
         }
-        let Some(pool) = self.pool_scope(index, &admission.user, &admission.database) else {
-            return self.refuse_client(
-                index,
-                &Refusal::NoCredentials {
-                    user: admission.user,
-                },
-            );
+        let pool = match self.pool_scope(index, &admission.user, &admission.database) {
+            Ok(pool) => pool,
+            Err(refusal) => return self.refuse_client(index, &refusal),
         };
         let Some(client) = self.clients.get_mut(index) else {
             return;
@@ -315,7 +311,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if pinned {
             backend
                 .pool
-                .target
                 .block
                 .database_connections_currently_session_pinned
                 .sub(1);

@@ -8,9 +8,9 @@ use crate::mailbox::{Asker, Ticket};
 use crate::scope::{EndpointScope, PoolScope};
 use crate::tls::Filter;
 use forebay_core::Instant;
-use forebay_core::PinReason;
 use forebay_core::engine::Engine;
 use forebay_core::metrics::Counter;
+use forebay_core::{CloseReason, PinReason};
 use forebay_pool::{History, PoolId};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -115,14 +115,32 @@ pub struct Backend<E: Engine> {
     pub release_deferred: bool,
     /// Whether a transaction is open, as last counted.
     pub in_transaction: bool,
+    /// Why it may serve no further session, found out while it served one.
+    pub unfit: Option<CloseReason>,
     /// It is on its way to another worker.
     pub leaving: Option<(u16, History)>,
 }
 
 impl<E: Engine> Backend<E> {
+    /// Why it may not serve another session, if it may not.
+    pub(crate) fn unusable(&self) -> Option<(CloseReason, &'static str)> {
+        match (self.unfit, &self.tls) {
+            (Some(CloseReason::NotClean), _) => Some((
+                CloseReason::NotClean,
+                "a cancel request is still on its way",
+            )),
+            (Some(reason), _) => Some((reason, "")),
+            // AES-GCM of TLS 1.2 encrypts only so many records.
+            (None, Some(tls)) if tls.is_worn() => {
+                Some((CloseReason::MaxAge, "its TLS keys are worn"))
+            }
+            _ => None,
+        }
+    }
+
     /// The gauge of backends that pinned sessions keep.
     pub(crate) fn pinned(&self) -> &Counter {
-        let block = &self.pool.target.block;
+        let block = &self.pool.block;
         &block.database_connections_currently_session_pinned
     }
 }

@@ -5,7 +5,6 @@ use crate::driver::{Driver, Handle};
 use crate::relay::{Side, Source};
 use crate::tls::{Filter, Progress, TlsError};
 use crate::worker::Worker;
-use forebay_core::Refusal;
 use forebay_core::engine::{Engine, TlsFacts};
 
 impl<D: Driver, E: Engine> Worker<D, E> {
@@ -63,7 +62,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     E::on_backend_tls(state, facts, &mut self.orders);
                 }
                 backend.secured = true;
-                let block = &backend.pool.target.block;
+                let block = &backend.pool.block;
                 block.database_connections_with_tls.add(1);
             }
         }
@@ -73,10 +72,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     fn on_tls_failed(&mut self, side: Side, error: &TlsError) {
         match side {
             Side::Client(index) => self.on_client_tls_failed(index, error),
-            Side::Backend(index) => {
-                let detail = error.to_string().into();
-                self.on_backend_failed(index, &Refusal::TargetUnreachable { detail });
-            }
+            Side::Backend(index) => self.on_backend_tls_failed(index, error),
         }
     }
 }

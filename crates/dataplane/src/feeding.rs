@@ -265,7 +265,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             backend.in_transaction = open;
             let gauge = &backend
                 .pool
-                .target
                 .block
                 .database_connections_currently_in_transaction;
             if open { gauge.add(1) } else { gauge.sub(1) }

@@ -60,38 +60,55 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    /// The scope of a pool, made at first use; `None` when no such user or target is configured.
+    /// The scope of a pool, made at first use.
     pub(crate) fn pool_scope(
         &mut self,
         client: Ticket,
         user: &str,
         database: &str,
-    ) -> Option<Rc<PoolScope>> {
-        let endpoint = Rc::clone(&self.clients.get(client)?.endpoint);
-        let proxy = Arc::clone(&endpoint.proxy.borrow());
-        let target = self.target_scope(&proxy);
+    ) -> Result<Rc<PoolScope>, Refusal> {
+        let gone = || Refusal::TargetUnreachable {
+            detail: "its proxy is no longer configured".into(),
+        };
+        let client = self.clients.get(client).ok_or_else(gone)?;
+        let proxy = Arc::clone(&client.endpoint.proxy.borrow());
+        let target = self.targets.get(&proxy.target.id).ok_or_else(gone)?;
+        let target = Rc::clone(target);
         let key = PoolKey {
             target: proxy.target.id,
             user: user.into(),
             database: database.into(),
         };
         if let Some(scope) = self.pool_scopes.get(&key) {
-            return Some(Rc::clone(scope));
+            return Ok(Rc::clone(scope));
         }
-        let credential = Arc::clone(proxy.proxy.credential(user)?);
-        let id = self.pools.pool(self.now, &key)?;
+        let credential = proxy.proxy.credential(user);
+        let credential = credential.ok_or_else(|| Refusal::NoCredentials { user: user.into() })?;
+        let credential = RefCell::new(Arc::clone(credential));
+        let id = self.pools.pool(self.now, &key).ok_or_else(gone)?;
         let scope = Rc::new(PoolScope {
             key: key.clone(),
             id: Cell::new(id),
-            credential: RefCell::new(credential),
-            target,
+            credential,
+            block: Arc::clone(&target.block),
+            target: RefCell::new(target),
             number: self.next_number(),
             init_query: RefCell::new(Arc::clone(&proxy.proxy.target_group.limits.init_query)),
             retired: Cell::new(false),
         });
         self.pool_scopes.insert(key, Rc::clone(&scope));
         self.pools_by_id.insert(id, Rc::clone(&scope));
-        Some(scope)
+        Ok(scope)
+    }
+
+    /// Forgets pools that were dropped for disuse and that no client knows.
+    pub(crate) fn forget_pools(&mut self) {
+        let pools = &self.pools;
+        let used = |scope: &Rc<PoolScope>, known: usize| {
+            Rc::strong_count(scope) > known || pools.stats(scope.id.get()).is_some()
+        };
+        self.pool_scopes.retain(|_, scope| used(scope, 2));
+        self.pools_by_id.retain(|_, scope| used(scope, 1));
     }
 
     /// The session needs a backend.
@@ -112,15 +129,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if pool.retired.get() {
             let (user, database) = (Arc::clone(&pool.key.user), Arc::clone(&pool.key.database));
             match self.pool_scope(index, &user, &database) {
-                Some(scope) => pool = scope,
-                None => {
-                    return self.refuse_client(
-                        index,
-                        &Refusal::NoCredentials {
-                            user: user.to_string(),
-                        },
-                    );
-                }
+                Ok(scope) => pool = scope,
+                Err(refusal) => return self.refuse_client(index, &refusal),
             }
             if let Some(client) = self.clients.get_mut(index) {
                 client.pool = Some(Rc::clone(&pool));
@@ -210,12 +220,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .record(now.micros_since(waited_since));
         backend
             .pool
-            .target
             .block
             .database_connections_currently_borrowed
             .add(1);
         client.lease = Some(backend_index);
         client.paused = false;
+        // What it waited for was the backend: from here on its own silence counts.
+        client.active_at = now;
         backend.client = Some(client_index);
         backend.leased_at = now;
         let Some(state) = backend.state.as_mut() else {
@@ -250,7 +261,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(client_index) = backend.client.take() else {
             return;
         };
-        let block = Arc::clone(&backend.pool.target.block);
+        let block = Arc::clone(&backend.pool.block);
         block.database_connections_currently_borrowed.sub(1);
         if backend.throttled {
             Self::receive_again(&mut self.driver, backend);
@@ -287,8 +298,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 && backend.inbox.bytes.is_empty()
                 && backend.state.as_ref().is_some_and(E::is_clean);
             if !clean {
-                backend.pool.target.block.backends_not_clean.add(1);
+                backend.pool.block.backends_not_clean.add(1);
                 self.close_backend(index, CloseReason::NotClean, "");
+            } else if let Some((reason, why)) = backend.unusable() {
+                self.close_backend(index, reason, why);
             } else if backend.cancels > 0 {
                 // A signal that is still on its way must not hit the next session.
                 backend.release_deferred = true;
@@ -396,11 +409,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let (Some((to_worker, history)), Some(state)) = (backend.leaving, backend.state) else {
             return;
         };
-        let block = &backend.pool.target.block;
-        block.backends_moved.add(1);
+        let whole = backend.inbox.bytes.is_empty();
+        let block = &backend.pool.block;
+        block.backends_moved.add(u64::from(whole));
         block.database_connections.sub(1);
         if backend.tls.is_some() {
             block.database_connections_with_tls.sub(1);
+        }
+        if !whole {
+            // Half a message stays here, and without it nobody can read on.
+            self.pools.on_closed(self.now, index.backend_key());
+            let (reason, detail) = (CloseReason::NotClean, "it spoke while it moved".into());
+            return self.report(about, EventKind::BackendClosed { reason, detail });
         }
         self.pools.on_moved(self.now, index.backend_key());
         let parcel = Parcel {
@@ -421,7 +441,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let scope = self.pool_scopes.get(&parcel.pool).cloned();
         let pool = self.pools.pool(self.now, &parcel.pool);
         let (Some(scope), Some(id)) = (scope, pool) else {
-            // The target was removed meanwhile; dropping the socket closes it, its place in the budget is gone with the target.
+            // The target was removed meanwhile; dropping the socket closes it. Its place in the budget is gone with the target:
+            // should that come again, it comes with a new one (`Planner`).
             return;
         };
         self.rename_pool(&scope, id);
@@ -445,7 +466,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let handle = self
             .driver
             .attach(socket, crate::connection::backend_token(backend.ticket));
-        let block = &scope.target.block;
+        let block = &scope.block;
         block.database_connections.add(1);
         if tls.is_some() {
             block.database_connections_with_tls.add(1);

@@ -100,6 +100,7 @@ type TargetName = (Arc<str>, Arc<str>);
 #[derive(Default)]
 pub struct Planner {
     targets: HashMap<TargetName, (TargetId, Arc<Budget>, Arc<Health>)>,
+    next_target: u32,
     gates: HashMap<Arc<str>, Arc<Gate>>,
 }
 
@@ -110,9 +111,19 @@ impl Planner {
             .proxies
             .iter()
             .map(|proxy| self.proxy(proxy).map(Arc::new));
-        Ok(Arc::new(Plan {
+        let plan = Plan {
             proxies: proxies.collect::<Result<_, _>>()?,
-        }))
+        };
+        self.forget_others(&plan);
+        Ok(Arc::new(plan))
+    }
+
+    /// What a plan no longer has begins anew if it comes again: a removed target's last backends count for the old budget alone.
+    fn forget_others(&mut self, plan: &Plan) {
+        let ids: Vec<TargetId> = plan.proxies.iter().map(|proxy| proxy.target.id).collect();
+        self.targets.retain(|_, (id, ..)| ids.contains(id));
+        self.gates
+            .retain(|name, _| plan.proxies.iter().any(|proxy| proxy.proxy.name == *name));
     }
 
     fn proxy(&mut self, proxy: &Arc<Proxy>) -> Result<ProxyPlan, PlanError> {
@@ -132,12 +143,15 @@ impl Planner {
             .first()
             .expect("control checks that there is a target");
         let name: Arc<str> = format!("{}:{}", target.host, target.port).into();
-        let number = self.targets.len() as u32;
+        let next_target = &mut self.next_target;
         let known = self
             .targets
             .entry((Arc::clone(&proxy.name), Arc::clone(&name)));
         let (id, budget, health) = known
-            .or_insert_with(|| (TargetId(number), Budget::new(), Arc::default()))
+            .or_insert_with(|| {
+                *next_target += 1;
+                (TargetId(*next_target), Budget::new(), Arc::default())
+            })
             .clone();
         let client_tls = match target.tls.mode {
             forebay_core::snapshot::TlsMode::Disable => None,
@@ -183,5 +197,7 @@ mod tests {
         assert_eq!(gate.clients(), 1);
         assert!(gate.admit(7, 2) && gate.admit(7, 2) && !gate.admit(7, 2));
         assert!(gate.admit(8, 2) && gate.admit(8, u32::MAX));
+        // A worker that is still in the second before counts into this one.
+        assert!(gate.admit(7, 2) && !gate.admit(7, 2) && !gate.admit(8, 2));
     }
 }

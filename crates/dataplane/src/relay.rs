@@ -157,12 +157,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             (Order::Cancel(key), Some(client), _) => self.ask_cancel(client, *key),
             (Order::Replayed, _, Some(backend)) => {
                 if let Some(backend) = self.backends.get(backend) {
-                    backend.pool.target.block.settings_replayed.add(1);
+                    backend.pool.block.settings_replayed.add(1);
                 }
             }
             (Order::Reprepared, _, Some(backend)) => {
                 if let Some(backend) = self.backends.get(backend) {
-                    backend.pool.target.block.statements_reprepared.add(1);
+                    backend.pool.block.statements_reprepared.add(1);
                 }
             }
             (Order::Refuse(refusal), Some(client), _) => self.refuse_client(client, &refusal),
@@ -264,7 +264,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if let Some(backend) = leased {
             backend
                 .pool
-                .target
                 .block
                 .query_database_response_latency
                 .record(database);

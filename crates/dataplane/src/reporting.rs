@@ -37,7 +37,7 @@ impl Subject {
     /// A backend.
     pub(crate) fn backend<E: Engine>(backend: &Backend<E>) -> Subject {
         Subject {
-            proxy: Some(Arc::clone(&backend.pool.target.proxy)),
+            proxy: Some(Arc::clone(&backend.pool.target.borrow().proxy)),
             backend: Some(backend.number),
             ..Subject::default()
         }

@@ -16,8 +16,6 @@ pub struct EndpointScope {
     pub listener: u32,
     /// Its proxy, as configured now.
     pub proxy: RefCell<Arc<ProxyPlan>>,
-    /// Its target.
-    pub target: RefCell<Rc<TargetScope>>,
     /// Its counters.
     pub block: Arc<EndpointBlock>,
 }
@@ -40,13 +38,15 @@ pub struct PoolScope {
     pub id: Cell<PoolId>,
     /// Who logs in.
     pub credential: RefCell<Arc<Credential>>,
-    /// Where to.
-    pub target: Rc<TargetScope>,
+    /// Where to, as configured now.
+    pub target: RefCell<Rc<TargetScope>>,
+    /// The target's counters.
+    pub block: Arc<TargetBlock>,
     /// Its number, for engines.
     pub number: u64,
     /// Run once on each new backend.
     pub init_query: RefCell<Arc<str>>,
-    /// Its target is no longer configured.
+    /// Its target or its user is no longer configured.
     pub retired: Cell<bool>,
 }
 
@@ -57,7 +57,6 @@ impl EndpointScope {
         listener: u32,
         plan: &Arc<ProxyPlan>,
         endpoint: &Endpoint,
-        target: &Rc<TargetScope>,
         registry: &Registry,
     ) -> EndpointScope {
         let labels = EndpointLabels {
@@ -69,13 +68,24 @@ impl EndpointScope {
             name: Arc::clone(&endpoint.name),
             listener,
             proxy: RefCell::new(Arc::clone(plan)),
-            target: RefCell::new(Rc::clone(target)),
             block: registry.endpoint(labels),
         }
     }
 }
 
+impl PoolScope {
+    /// Where to, as configured now.
+    pub fn target(&self) -> Rc<TargetScope> {
+        Rc::clone(&self.target.borrow())
+    }
+}
+
 impl TargetScope {
+    /// Whether backends that were opened for `other` do for this as well.
+    pub fn serves_as(&self, other: &TargetScope) -> bool {
+        self.plan.target == other.plan.target
+    }
+
     /// The scope of a proxy's target.
     pub fn new(worker: u16, plan: &ProxyPlan, registry: &Registry) -> TargetScope {
         let role = plan

@@ -7,19 +7,20 @@ use crate::mailbox::Ticket;
 use crate::relay::Source;
 use crate::tls::Filter;
 use crate::worker::Worker;
+use forebay_core::CloseReason;
 use forebay_core::engine::Engine;
 
 impl<D: Driver, E: Engine> Worker<D, E> {
-    /// Sends bytes on one connection.
+    /// Sends bytes on one connection. False if its TLS encrypts no more.
     fn send(
         driver: &mut D,
         wire: &mut Vec<u8>,
         (handle, tls): (Handle, Option<&mut Box<Filter>>),
         source: &Source<'_>,
         (start, end): (usize, usize),
-    ) {
+    ) -> bool {
         if start == end {
-            return;
+            return true;
         }
         match (tls, source) {
             (None, Source::Received(slice)) => {
@@ -28,11 +29,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             (None, Source::Bytes(bytes)) => driver.send_copy(handle, &bytes[start..end]),
             (Some(filter), source) => {
                 wire.clear();
-                // An error means that TLS is over; the connection's end follows.
-                let _ = filter.on_plain(&source.bytes()[start..end], wire);
+                let encrypted = filter.on_plain(&source.bytes()[start..end], wire);
                 driver.send_copy(handle, wire);
+                return encrypted.is_ok();
             }
         }
+        true
     }
 
     /// Sends part of `source` to a client.
@@ -50,16 +52,35 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .block
             .bytes_sent
             .add((range.1 - range.0) as u64);
-        let to = (client.handle, client.tls.as_mut());
-        Self::send(&mut self.driver, &mut self.wire, to, source, range);
-        let Some(lease) = client.lease else { return };
-        if self.driver.unsent(client.handle) > UNSENT_HIGH
-            && let Some(backend) = self.backends.get_mut(lease)
+        let (handle, lease) = (client.handle, client.lease);
+        let to = (handle, client.tls.as_mut());
+        if !Self::send(&mut self.driver, &mut self.wire, to, source, range) {
+            return self.close_client(index, CloseReason::Tls);
+        }
+        if self.driver.unsent(handle) > UNSENT_HIGH {
+            self.throttle_both(index, lease);
+        }
+    }
+
+    /// The client takes too little: neither it nor its backend is received from, since both cause more to be sent to it.
+    fn throttle_both(&mut self, client: Ticket, lease: Option<Ticket>) {
+        if let Some(backend) = lease.and_then(|lease| self.backends.get_mut(lease))
             && !backend.throttled
             && let Some(handle) = backend.handle
         {
             backend.throttled = true;
             self.driver.receive(handle, false);
+        }
+        self.throttle_client(client);
+    }
+
+    /// Does not receive from a client for the time being.
+    fn throttle_client(&mut self, index: Ticket) {
+        if let Some(client) = self.clients.get_mut(index)
+            && !client.throttled
+        {
+            client.throttled = true;
+            self.driver.receive(client.handle, false);
         }
     }
 
@@ -74,15 +95,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let Some(handle) = backend.handle else { return };
+        let client = backend.client;
         let to = (handle, backend.tls.as_mut());
-        Self::send(&mut self.driver, &mut self.wire, to, source, range);
-        let Some(client) = backend.client else { return };
+        if !Self::send(&mut self.driver, &mut self.wire, to, source, range) {
+            return self.close_backend(index, CloseReason::Tls, "its TLS encrypts no more");
+        }
         if self.driver.unsent(handle) > UNSENT_HIGH
-            && let Some(client) = self.clients.get_mut(client)
-            && !client.throttled
+            && let Some(client) = client
         {
-            client.throttled = true;
-            self.driver.receive(client.handle, false);
+            self.throttle_client(client);
         }
     }
 
@@ -92,6 +113,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if let Some(backend) = lease.and_then(|lease| self.backends.get_mut(lease)) {
             Self::receive_again(&mut self.driver, backend);
         }
+        self.on_client_relaxed_maybe(index);
     }
 
     /// Receives from a throttled backend again.
@@ -110,14 +132,17 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    /// Receives from a throttled client again, if its backend takes more.
+    /// Receives from a throttled client again, if it and its backend take more.
     pub(crate) fn on_client_relaxed_maybe(&mut self, index: Ticket) {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
         let backend = client.lease.and_then(|lease| self.backends.get(lease));
         let handle = backend.and_then(|backend| backend.handle);
-        let full = handle.is_some_and(|handle| self.driver.unsent(handle) > UNSENT_HIGH);
+        let ends = [Some(client.handle), handle].into_iter().flatten();
+        let full = ends
+            .map(|handle| self.driver.unsent(handle))
+            .any(|unsent| unsent > UNSENT_HIGH);
         if client.throttled && !full {
             client.throttled = false;
             self.driver.receive(client.handle, true);

@@ -8,10 +8,10 @@
 //!
 //! Nothing in here is shared; what crosses threads comes and goes by the mailbox. A worker runs the same on all drivers.
 
-use crate::connection::{Backend, Client, Places, Whose, listener_token, whose};
+use crate::connection::{Backend, Client, Places, Role, Whose, listener_token, whose};
 use crate::driver::{Driver, Event};
 use crate::mailbox::{Letter, Mailbox, Ticket};
-use crate::plan::Plan;
+use crate::plan::{Plan, ProxyPlan};
 use crate::plane::NewEndpoint;
 use crate::reporting::Subject;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
@@ -30,7 +30,9 @@ use std::time::Duration;
 
 /// How often timeouts of seconds are looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// The same while draining.
+/// How long the end of a worker waits for the cancel requests that it asked for.
+const STOPPING_MAX: Duration = Duration::from_secs(1);
+/// How often timeouts are looked at while draining.
 const SWEEP_EVERY_DRAINING: Duration = Duration::from_millis(50);
 
 /// Fills a buffer with random bytes.
@@ -140,8 +142,29 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             self.turn(&mut events)?;
         }
         self.close_all();
-        // The farewells leave with this.
-        self.driver.turn(Some(self.driver.now()), &mut events)
+        // The farewells leave with the first turn; queries that run on are cancelled, for which the database must be dialled.
+        let end = self.driver.now() + STOPPING_MAX;
+        loop {
+            let cancelling = self.cancels_under_way();
+            let until = if cancelling { end } else { self.driver.now() };
+            self.driver.turn(Some(until), &mut events)?;
+            self.now = self.driver.now();
+            for event in events.drain(..) {
+                self.on_event(event);
+            }
+            if !cancelling || self.now >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether cancel requests are on their way.
+    fn cancels_under_way(&self) -> bool {
+        let tickets = self.backends.tickets();
+        let mut backends = tickets
+            .iter()
+            .filter_map(|ticket| self.backends.get(*ticket));
+        backends.any(|backend| matches!(backend.role, Role::Cancel { .. }))
     }
 
     /// One turn of the loop.
@@ -263,57 +286,84 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     pub fn load(&mut self, plan: &Arc<Plan>, listeners: Vec<NewEndpoint>, gone: &[u32]) {
         for number in gone {
             self.driver.unlisten(listener_token(*number));
+            // Its clients keep it as long as they stay.
+            self.endpoints.remove(number);
         }
         for new in listeners {
             self.add_endpoint(plan, new);
         }
-        let mut wanted = Vec::new();
         for proxy in &plan.proxies {
-            let target = self.target_scope(proxy);
-            wanted.push(proxy.target.id);
-            self.pools.set_target(
-                self.now,
-                proxy.target.id,
-                proxy.proxy.target_group.limits.clone(),
-                Arc::clone(&proxy.target.budget),
-            );
-            for scope in self.endpoints.values() {
-                if scope.proxy.borrow().proxy.name == proxy.proxy.name {
-                    *scope.proxy.borrow_mut() = Arc::clone(proxy);
-                    *scope.target.borrow_mut() = Rc::clone(&target);
-                }
-            }
-            for scope in self.pool_scopes.values() {
-                if scope.key.target == proxy.target.id {
-                    if let Some(credential) = proxy.proxy.credential(&scope.key.user) {
-                        *scope.credential.borrow_mut() = Arc::clone(credential);
-                    }
-                    *scope.init_query.borrow_mut() =
-                        Arc::clone(&proxy.proxy.target_group.limits.init_query);
-                }
-            }
+            self.load_proxy(proxy);
         }
-        let gone: Vec<TargetId> = self
-            .targets
-            .keys()
-            .copied()
-            .filter(|id| !wanted.contains(id))
-            .collect();
+        let wanted = plan.proxies.iter().map(|proxy| proxy.target.id);
+        let wanted: Vec<TargetId> = wanted.collect();
+        let known = self.targets.keys().copied();
+        let gone: Vec<TargetId> = known.filter(|id| !wanted.contains(id)).collect();
         for id in gone {
-            self.targets.remove(&id);
-            let refusal = Refusal::TargetUnreachable {
-                detail: "the target was removed".into(),
-            };
-            self.pools
-                .remove_target(self.now, id, &refusal, CloseReason::Reconfigured);
-            self.pool_scopes.retain(|_, scope| {
-                scope
-                    .retired
-                    .set(scope.retired.get() || scope.key.target == id);
-                !scope.retired.get()
-            });
+            self.remove_target(id);
         }
         self.settle();
+    }
+
+    /// Puts a proxy's configuration into effect.
+    fn load_proxy(&mut self, proxy: &Arc<ProxyPlan>) {
+        let id = proxy.target.id;
+        let target_before = self.targets.get(&id).cloned();
+        let target = self.target_scope(proxy);
+        let group = &proxy.proxy.target_group;
+        let budget = Arc::clone(&proxy.target.budget);
+        self.pools
+            .set_target(self.now, id, group.limits.clone(), budget);
+        for scope in self.endpoints.values() {
+            if scope.proxy.borrow().proxy.name == proxy.proxy.name {
+                *scope.proxy.borrow_mut() = Arc::clone(proxy);
+            }
+        }
+        let mut removed = Vec::new();
+        for scope in self.pool_scopes.values() {
+            if scope.key.target != id {
+                continue;
+            }
+            match proxy.proxy.credential(&scope.key.user) {
+                Some(credential) => *scope.credential.borrow_mut() = Arc::clone(credential),
+                None => removed.push(scope.key.clone()),
+            }
+            *scope.target.borrow_mut() = Rc::clone(&target);
+            *scope.init_query.borrow_mut() = Arc::clone(&group.limits.init_query);
+        }
+        for key in removed {
+            self.remove_pool(&key);
+        }
+        if target_before.is_some_and(|before| !target.serves_as(&before)) {
+            self.renew_backends(|pool| pool.key.target == id);
+        }
+    }
+
+    /// Nobody may log in to this pool any more.
+    fn remove_pool(&mut self, key: &PoolKey) {
+        let refusal = Refusal::NoCredentials {
+            user: key.user.to_string(),
+        };
+        self.pools
+            .remove_pool(self.now, key, &refusal, CloseReason::Reconfigured);
+        if let Some(scope) = self.pool_scopes.remove(key) {
+            scope.retired.set(true);
+            self.pools_by_id.remove(&scope.id.get());
+        }
+    }
+
+    fn remove_target(&mut self, id: TargetId) {
+        self.targets.remove(&id);
+        let refusal = Refusal::TargetUnreachable {
+            detail: "the target was removed".into(),
+        };
+        self.pools
+            .remove_target(self.now, id, &refusal, CloseReason::Reconfigured);
+        self.pools_by_id.retain(|_, scope| scope.key.target != id);
+        self.pool_scopes.retain(|key, scope| {
+            scope.retired.set(scope.retired.get() || key.target == id);
+            !scope.retired.get()
+        });
     }
 
     fn add_endpoint(&mut self, plan: &Plan, new: NewEndpoint) {
@@ -326,13 +376,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         else {
             return;
         };
-        let target = self.target_scope(proxy);
         let scope = EndpointScope::new(
             self.crew.number,
             new.number,
             proxy,
             endpoint,
-            &target,
             &self.crew.registry,
         );
         if self
@@ -345,7 +393,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The scope of a proxy's target, as it is now.
-    pub(crate) fn target_scope(&mut self, proxy: &crate::plan::ProxyPlan) -> Rc<TargetScope> {
+    pub(crate) fn target_scope(&mut self, proxy: &ProxyPlan) -> Rc<TargetScope> {
         let id = proxy.target.id;
         if let Some(scope) = self.targets.get(&id)
             && Arc::ptr_eq(&scope.plan, &proxy.target)
@@ -379,6 +427,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.block.system_calls.set(counters.system_calls);
         self.block.buffers_exhausted.set(counters.buffers_exhausted);
         self.targets.values().for_each(|scope| scope.show());
+        self.forget_pools();
         if self.draining && self.clients.count() == 0 && !self.drained_told {
             self.drained_told = true;
             self.report(Subject::worker(), EventKind::Drained);
@@ -394,6 +443,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     fn close_all(&mut self) {
+        self.drain();
         for index in self.clients.tickets() {
             if self.clients.get(index).is_some() {
                 self.refuse_client(index, &Refusal::ShuttingDown);

@@ -105,6 +105,23 @@ impl Pools {
         self.look_at_all(now, id);
     }
 
+    /// Removes one pool, as [`Pools::remove_target`] does all of a target: its user may not log in any more.
+    pub fn remove_pool(
+        &mut self,
+        now: Instant,
+        key: &PoolKey,
+        refusal: &Refusal,
+        reason: CloseReason,
+    ) {
+        let Some(slot) = self.index.remove(key) else {
+            return;
+        };
+        if let Some(pool) = &mut self.slots[slot as usize] {
+            pool.retire(refusal, reason, &mut self.books);
+        }
+        self.look_at_all(now, key.target);
+    }
+
     /// The database takes `usable` connections from us (its `max_connections` less what it reserves).
     pub fn on_limits(&mut self, now: Instant, id: TargetId, usable: u32) {
         let Some(Known { target, .. }) = self.known(id) else {

@@ -172,6 +172,13 @@ impl Fleet {
         }
     }
 
+    pub(super) fn remove_pool(&mut self, user: u32, refusal: &Refusal, reason: CloseReason) {
+        for worker in 0..self.workers.len() {
+            self.workers[worker].remove_pool(self.now, &Fleet::key(user), refusal, reason);
+            self.obey(worker);
+        }
+    }
+
     pub(super) fn set_usable(&mut self, usable: u32) {
         self.lowered = true;
         self.workers[0].on_limits(self.now, TARGET, usable);

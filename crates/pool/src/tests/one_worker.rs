@@ -460,6 +460,24 @@ fn a_removed_target_refuses_closes_and_forgets() {
 }
 
 #[test]
+fn a_removed_pool_ends_alone_and_another_of_its_name_begins_anew() {
+    let mut fleet = fleet(2, &limits());
+    let holder = fleet.busy(0, 1, 1)[0];
+    fleet.busy(0, 2, 1);
+    let waiting = fleet.request(0, 1);
+    fleet.remove_pool(1, &Refusal::ShuttingDown, CloseReason::Reconfigured);
+    fleet.pass_millis(10);
+    assert_eq!(fleet.refusal_of(waiting), Some(&Refusal::ShuttingDown));
+    assert_eq!(fleet.close_reasons(), []);
+    fleet.release(holder);
+    fleet.pass_millis(10);
+    assert_eq!(fleet.close_reasons(), [CloseReason::Reconfigured]);
+    assert_eq!(fleet.budget.used(), 1);
+    fleet.busy(0, 1, 1);
+    assert_eq!(fleet.budget.used(), 2);
+}
+
+#[test]
 fn a_target_that_returns_with_a_new_budget_is_a_new_target() {
     let mut fleet = fleet(2, &limits());
     let holder = fleet.busy(0, 1, 1)[0];

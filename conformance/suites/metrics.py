@@ -1,7 +1,7 @@
 """Every figure of `/metrics` against the truth: what the script did, and what the database says of its own connections.
 
-A Forebay of the suite's own with two workers, so that nobody else is counted. Three proxies: `own` with an endpoint for plain
-clients and one for TLS, `strict` that requires TLS, `lost` whose database is not there. Checks build on one another and run in order.
+A Forebay of the suite's own with two workers, so that nobody else is counted. Four proxies: `own` with an endpoint for plain
+clients and one for TLS, `strict` that requires TLS, `narrow` with a single backend, `lost` whose database is not there. Checks build on one another and run in order.
 Units: a request is a Query, an Execute or a FunctionCall; an exchange ends with ReadyForQuery; a lease is a backend borrowed.
 """
 
@@ -19,7 +19,7 @@ from kit.crowd import Crowd, Member, enter_all, refusal
 from kit.metrics import Metrics
 from kit.proxy import Forebay, secret
 from kit.report import Skip, Suite, equal, true
-from kit.wire import SYNC, describe, function_call, parse, query
+from kit.wire import SYNC, bind, describe, execute, function_call, parse, query
 
 TARGET = target.from_command_line(__doc__)
 SUITE = Suite(TARGET)
@@ -28,7 +28,7 @@ POOL, MAX = 12, 20
 WAIT_SECONDS = 3
 DATABASE = "conformance_metrics"
 PLAIN, TLS = {"proxy": "own", "endpoint": "plain"}, {"proxy": "own", "endpoint": "tls"}
-OWN, STRICT, LOST = {"proxy": "own"}, {"proxy": "strict"}, {"proxy": "lost"}
+OWN, STRICT, NARROW, LOST = ({"proxy": name} for name in ("own", "strict", "narrow", "lost"))
 
 COUNTERS = """client_connections_closed client_connections_received client_connections_setup_failed_auth client_connections_setup_succeeded
     query_requests query_requests_no_tls query_requests_tls client_refusals clients_throttled borrow_timeouts session_unpins
@@ -98,6 +98,7 @@ class Scene:
         f.proxies = [
             f.proxy("own", users=[TARGET.login.user, "conformance_unknown"], endpoints=("plain", "tls"), tls=tls, group=limits, to=there),
             f.proxy("strict", tls=tls, require_tls=True, group={"max_connections_percent": 50}),
+            f.proxy("narrow", group={"pool_size_max": 1}),
             f.proxy("lost", group={"connection_borrow_timeout": 1}, to={"port": nowhere}),
         ]
         self.forebay = self.cleanup.enter_context(f)
@@ -165,8 +166,8 @@ def grown(after, before, name, labels):
 def every_metric_is_there_from_the_start():
     SCENE.start()
     for name in COUNTERS + GAUGES:
-        found = [SCENE.before.value(name, **labels) for labels in (OWN, STRICT, LOST)]
-        equal(found, [0, 0, 0], f"{name} before anybody came")
+        found = [SCENE.before.value(name, **labels) for labels in (OWN, STRICT, NARROW, LOST)]
+        equal(found, [0, 0, 0, 0], f"{name} before anybody came")
     for name in HISTOGRAMS:
         equal([SCENE.before.count(name, **labels) for labels in (PLAIN, TLS, STRICT)], [0, 0, 0], f"count of {name}")
     for name in ("availability_percentage", "max_database_connections_allowed"):
@@ -301,6 +302,30 @@ def strict():
 
 
 @SUITE.check
+def what_is_done_again_for_a_session_is_counted():
+    """Two sessions with different settings take turns on one backend; then the database loses it."""
+    narrow = SCENE.forebay.login(proxy="narrow")
+    a, b = SCENE.crowd.run(enter_all([narrow] * 2))
+    equal(SCENE.crowd.run(a.ask("set work_mem = '1111kB'")), None, "SET succeeds")
+    before = scrape()
+    for member in (b, a) * 5:
+        SCENE.crowd.run(member.ask("select 1"))
+    settle({figure("settings_replayed", NARROW): before.value("settings_replayed", **NARROW) + 10, figure("database_connections", NARROW): 1})
+    SCENE.crowd.run(a.answers(parse("conformance", "select 'prepared'") + SYNC))
+    before = scrape()
+    again = bind("", "conformance") + execute() + SYNC
+    SCENE.crowd.run(a.answers(again))
+    pid = [m.row()[0] for m in SCENE.crowd.run(a.answers(query("select pg_backend_pid()"))) if m.kind == "D"][0].decode()
+    asked(f"select pg_terminate_backend({pid}, 5000)")
+    settle({figure("database_connections", NARROW): 0, figure("statements_reprepared", NARROW): before.value("statements_reprepared", **NARROW)})
+    for _ in range(3):
+        equal([m.kind for m in SCENE.crowd.run(a.answers(again))], list("2DCZ"), "the statement on another backend")
+    settle({figure("statements_reprepared", NARROW): before.value("statements_reprepared", **NARROW) + 1, figure("database_connections", NARROW): 1,
+            figure("settings_replayed", NARROW): before.value("settings_replayed", **NARROW) + 1, figure("backends_not_clean", NARROW): 0})
+    SCENE.crowd.all([m.leave() for m in (a, b)])
+
+
+@SUITE.check
 def pins_are_counted_by_reason():
     before, pinned = scrape(), []
     for (reason, sql), member in zip(PINS.items(), SCENE.plain):
@@ -347,15 +372,19 @@ def waits_and_borrow_timeouts_are_counted():
     holders, waiters = SCENE.plain[:POOL], SCENE.plain[POOL : POOL + 40]
     SCENE.crowd.all([m.ask("begin") for m in holders])
     begun = time.monotonic()
-    for m in waiters:
+    cancelled = SCENE.plain[POOL + len(waiters)]
+    for m in [*waiters, cancelled]:
         m.send(query("select 1"))
-    settle({figure("clients_waiting", PLAIN): len(waiters), figure("database_connections_currently_borrowed", OWN): POOL}, WAIT_SECONDS - 0.5)
+    settle({figure("clients_waiting", PLAIN): len(waiters) + 1, figure("database_connections_currently_borrowed", OWN): POOL}, WAIT_SECONDS - 0.5)
+    send_cancel(cancelled.login, cancelled.greeting.key)
+    equal([m.fields()["C"] for m in SCENE.crowd.run(cancelled.answers(b"")) if m.kind == "E"], ["57014"], "the end of one that was cancelled as it waited")
     answers = SCENE.crowd.all([m.answers(b"") for m in waiters])
     true(time.monotonic() - begun > WAIT_SECONDS - 0.2, "they waited")
     for got in answers:
         equal([(m.kind, m.fields()["C"]) for m in got[:-1]], [("E", "08000")], "a refusal")
     settle({figure("borrow_timeouts", PLAIN): before.value("borrow_timeouts", **PLAIN) + len(waiters),
-            figure("client_refusals", PLAIN): before.value("client_refusals", **PLAIN) + len(waiters),
+            figure("client_refusals", PLAIN): before.value("client_refusals", **PLAIN) + len(waiters) + 1,
+            figure("cancels_delivered", PLAIN): before.value("cancels_delivered", **PLAIN) + 1,
             figure("clients_waiting", PLAIN): 0, figure("clients_throttled", OWN): 0})
     SCENE.crowd.all([m.ask("commit") for m in holders])
 
@@ -406,12 +435,12 @@ def backends_that_cannot_be_opened_are_counted():
 @SUITE.check(deadline=60)
 def when_everybody_is_gone_the_books_balance():
     SCENE.crowd.all([m.leave() for m in SCENE.plain + SCENE.tls + SCENE.silent])
-    settle({figure(name, labels): 0 for labels in (OWN, STRICT, LOST) for name in GAUGES if not name.startswith("database_connections") or "_currently_" in name}
+    settle({figure(name, labels): 0 for labels in (OWN, STRICT, NARROW, LOST) for name in GAUGES if not name.startswith("database_connections") or "_currently_" in name}
            | {figure("backends_not_clean", OWN): 0, figure("bugs", {}): 0, figure("events_dropped", {}): 0})
     now = scrape()
-    for labels in (PLAIN, TLS, STRICT, LOST):
+    for labels in (PLAIN, TLS, STRICT, NARROW, LOST):
         equal(now.value("client_connections_closed", **labels), now.value("client_connections_received", **labels), f"closed and received {labels}")
-    for labels in (OWN, STRICT, LOST):
+    for labels in (OWN, STRICT, NARROW, LOST):
         attempts = now.value("database_connection_requests", **labels)
         equal(now.value("database_connections_setup_succeeded", **labels) + now.value("database_connections_setup_failed", **labels), attempts, f"attempts {labels}")
     settle({figure("database_connections", OWN): backends, figure("database_connections_with_tls", OWN): lambda: backends("ssl")})

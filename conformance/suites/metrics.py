@@ -236,7 +236,9 @@ def requests_exchanges_and_leases_are_counted():
     equal(after.count(name, **OWN) - before.count(name, **OWN), exchanges * (PLAIN_CLIENTS + TLS_CLIENTS), f"values in {name}")
     spent = {n: after.sum(n, **OWN) - before.sum(n, **OWN) for n in (*HISTOGRAMS, name)}
     true(spent["query_database_response_latency"] <= spent["query_response_latency"], f"the database took less than the whole: {spent}")
-    true(spent[name] <= seconds * POOL * 1.05, f"{POOL} backends cannot have worked {spent[name]:.1f} s in {seconds:.1f} s")
+    # What is pipelined waits for what is before it, and each counts its own wait.
+    most = seconds * POOL * max(w[2] for w in WORK)
+    true(spent[name] <= most, f"{POOL} backends cannot have worked {spent[name]:.1f} s in {seconds:.1f} s")
 
 
 @SUITE.check

@@ -10,7 +10,7 @@
 //! ```
 
 mod expect;
-mod portals;
+pub mod portals;
 
 use crate::sql::Effect;
 use crate::statements::Statement;

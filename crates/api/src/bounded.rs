@@ -1,7 +1,7 @@
 //! Bounds on the HTTP side: connections at one time, time per request, bytes per request.
 //!
 //! The port may be open to more than the operator's monitoring, and a peer that sends a header byte by byte must not cost anything that
-//! matters. One deadline covers everything between two answers: the wait for the next request, its header and the writing of the reply.
+//! matters. A request must be there in time, counted from its first byte, and its answer taken in time, counted from its first piece.
 
 use axum::serve::Listener;
 use std::io;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// Most connections at one time; further ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// Longest time between two pieces of answer.
+/// Longest time for a request, and for taking its answer.
 const QUIET_MAX: Duration = Duration::from_secs(10);
 /// Most bytes of a request, header and body.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
@@ -63,8 +63,10 @@ impl Listener for BoundedListener {
 pub(crate) struct BoundedStream {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
-    /// Bytes received since the last piece of answer.
+    /// Bytes received since the last answer began.
     request_bytes: usize,
+    /// The last byte was one of ours.
+    answering: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -74,6 +76,7 @@ impl BoundedStream {
             stream,
             deadline: Box::pin(sleep_until(Instant::now() + QUIET_MAX)),
             request_bytes: 0,
+            answering: false,
             _place: place,
         }
     }
@@ -85,9 +88,13 @@ impl BoundedStream {
         }
     }
 
-    fn on_answer(&mut self) {
-        self.request_bytes = 0;
-        self.deadline.as_mut().reset(Instant::now() + QUIET_MAX);
+    /// A byte went this way; only the first after one that went the other way gives new time.
+    fn on_byte(&mut self, answering: bool) {
+        if self.answering != answering {
+            self.answering = answering;
+            self.request_bytes = 0;
+            self.deadline.as_mut().reset(Instant::now() + QUIET_MAX);
+        }
     }
 }
 
@@ -103,7 +110,11 @@ impl AsyncRead for BoundedStream {
         }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.request_bytes += buffer.filled().len() - before;
+        let received = buffer.filled().len() - before;
+        if received > 0 {
+            self.on_byte(false);
+            self.request_bytes += received;
+        }
         result
     }
 }
@@ -117,7 +128,7 @@ impl AsyncWrite for BoundedStream {
         self.check_deadline(context)?;
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         if let Poll::Ready(Ok(_)) = result {
-            self.on_answer();
+            self.on_byte(true);
         }
         result
     }

@@ -5,12 +5,12 @@
 
 use crate::files;
 use forebay_core::snapshot::Identity;
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore};
 use std::path::Path;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 /// An identity, and whether every user of this machine may read its key.
@@ -60,25 +60,27 @@ pub(crate) fn identity(certificate: &Path, key: &Path) -> Result<LoadedIdentity,
     })
 }
 
+/// Not by `CertifiedKey::from_der`: that needs version 3 certificates, and many a server has one of version 1, because
+/// `openssl x509 -req` long made no other without extensions.
 fn check(
     identity: &Identity,
     key_der: PrivateKeyDer<'static>,
     certificate: &Path,
     key: &Path,
 ) -> Result<(), String> {
-    let chain = identity.chain.iter().cloned().map(CertificateDer::from);
-    match CertifiedKey::from_der(chain.collect(), key_der, &default_provider()) {
-        Ok(_) => Ok(()),
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(format!(
+    let leaf = identity.chain.first().map_or(&[][..], Vec::as_slice);
+    let (_, leaf) = X509Certificate::from_der(leaf)
+        .map_err(|_| format!("the certificate in {} is malformed", certificate.display()))?;
+    let signing = default_provider().key_provider.load_private_key(key_der);
+    let signing =
+        signing.map_err(|_| format!("the key in {} is of no known kind", key.display()))?;
+    match signing.public_key() {
+        Some(public) if public.as_ref() != leaf.public_key().raw => Err(format!(
             "the key in {} does not belong to the certificate in {}",
             key.display(),
             certificate.display()
         )),
-        Err(Error::InvalidCertificate(_)) => Err(format!(
-            "the certificate in {} is malformed",
-            certificate.display()
-        )),
-        Err(_) => Err(format!("the key in {} is of no known kind", key.display())),
+        _ => Ok(()),
     }
 }
 

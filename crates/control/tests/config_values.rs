@@ -179,6 +179,37 @@ fn certificates_become_der() {
     assert!(target.identity.is_some());
 }
 
+/// What `openssl x509 -req -signkey` makes without extensions: a certificate of version 1. Made for this test alone.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBLTCB1QIUFVa0DqFJ7DpxDJgpDwueTgvT6F4wCgYIKoZIzj0EAwIwGTEXMBUG
+A1UEAwwOZGIuZXhhbXBsZS5vcmcwIBcNMjYxMTIxMTUxOTU0WhgPMjEyNjEwMjgx
+NTE5NTRaMBkxFzAVBgNVBAMMDmRiLmV4YW1wbGUub3JnMFkwEwYHKoZIzj0CAQYI
+KoZIzj0DAQcDQgAEORXjkCIZOlrMPJ9VNyhjGThy8Gy/P35suqylrwk3dK90ipbN
+lsO3aYEnWVR4iQE08hn5OwX05RVHg7wfPDVErTAKBggqhkjOPQQDAgNHADBEAiAv
+atM9rBYMTaDdfStWh285loz9SuRnPwBTly4qO97vZQIgAVPuOGEpJVTc5o8vlJ+i
+p2/2AW4Au2urjREQLd7SC4A=
+-----END CERTIFICATE-----
+";
+const VERSION_1_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQguuqlcT+Np+T4oePN
+BNd+rYJp+eRdodua8/WSYVAN2eOhRANCAAQ5FeOQIhk6Wsw8n1U3KGMZOHLwbL8/
+fmy6rKWvCTd0r3SKls2Ww7dpgSdZVHiJATTyGfk7BfTlFUeDvB88NUSt
+-----END PRIVATE KEY-----
+";
+
+#[test]
+fn a_certificate_of_version_1_will_do_where_only_the_key_counts() {
+    let directory = Directory::new();
+    directory.file("old.pem", VERSION_1);
+    directory.file("old.key", VERSION_1_KEY);
+    let tls = "name = \"orders\"\ntls = { certificate = \"old.pem\", private_key = \"old.key\" }";
+    let loaded = directory.load(&with("name = \"orders\"", tls));
+    let snapshot = loaded.expect("the key belongs to it").snapshot;
+    assert!(snapshot.proxies[0].tls.is_some());
+}
+
 #[test]
 fn a_secret_or_an_authority_without_use_is_warned_about() {
     let directory = Directory::new();

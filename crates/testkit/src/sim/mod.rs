@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `scenario.rs` | what a seed stands for: workers, clients, limits, faults |
 //! | `network.rs`, `driver.rs` | how bytes get from one to another; the `Driver` of a worker |
+//! | `setup.rs` | configuration, server and clients of a scenario |
 //! | `world.rs` | who acts next: workers, clients, database, faults |
 //! | `database.rs`, `clients.rs` | the model server and the scripted clients on the network |
 //! | `arrivals.rs` | who is served when |
@@ -27,6 +28,7 @@ mod known;
 mod network;
 mod scenario;
 mod scripts;
+mod setup;
 mod world;
 
 pub use arrivals::{Answer, JITTER, RELEASE_MAX, arrivals_and_answers};

@@ -2,24 +2,18 @@
 //!
 //! Either the network has a task due, or a worker turns, whichever is earlier. Everything random comes from the seed.
 
-use super::clients::Md5;
 use super::driver::{Driver, Waker};
 use super::network::{LinkId, Network, Task, Way};
 use super::scenario::{Scenario, random_limits};
+use super::setup::{new_endpoint, peer, server, snapshot};
 use super::{Answer, Failure, Report, known};
-use crate::model::client::{ClientConfig, Program, default_settings, program};
-use crate::model::{
-    Availability, ConnectionId, ScriptedClient, Server, ServerConfig, SplitMix64, User,
-};
+use crate::model::client::{Program, program};
+use crate::model::{Availability, ConnectionId, ScriptedClient, Server, SplitMix64};
 use forebay_core::Instant;
 use forebay_core::engine::Household;
 use forebay_core::event::{Event as Told, EventSink};
 use forebay_core::metrics::Registry;
-use forebay_core::snapshot::{
-    ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, Snapshot, Target,
-    TargetGroup, TargetRole, TargetTls, TlsMode,
-};
-use forebay_dataplane::NewEndpoint;
+use forebay_core::snapshot::PoolLimits;
 use forebay_dataplane::driver::Driver as _;
 use forebay_dataplane::mailbox::{Letter, Mailbox};
 use forebay_dataplane::plan::{Plan, Planner};
@@ -28,7 +22,6 @@ use forebay_postgres::Postgres;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -554,109 +547,5 @@ impl World {
             .map_or(0, |network| network.now.as_nanos());
         let line = format!("{:>12.6} {}", now as f64 / 1e9, text());
         self.last.push_back(line);
-    }
-}
-
-/// An endpoint that listens nowhere: the simulated driver needs no socket, and the null device stands in for it.
-fn new_endpoint() -> NewEndpoint {
-    let null = std::fs::File::open("/dev/null").expect("every Unix has it");
-    NewEndpoint {
-        number: 0,
-        listener: TcpListener::from(std::os::fd::OwnedFd::from(null)),
-        proxy: "p".into(),
-        endpoint: "default".into(),
-    }
-}
-
-fn users(scenario: &Scenario) -> Vec<String> {
-    (0..scenario.users)
-        .map(|number| format!("user{number}"))
-        .collect()
-}
-
-fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> Snapshot {
-    let credentials = users(scenario).into_iter().map(|username| {
-        Arc::new(Credential {
-            username,
-            password: "secret".into(),
-            client_auth: ClientAuth::Md5,
-        })
-    });
-    let target = Target {
-        host: host.into(),
-        port: 5432,
-        tls: TargetTls {
-            mode: TlsMode::Disable,
-            ..TargetTls::default()
-        },
-    };
-    let proxy = Proxy {
-        name: "p".into(),
-        engine: EngineFamily::Postgres,
-        require_tls: false,
-        idle_client_timeout: scenario.client_limits.idle_timeout,
-        clients_max: scenario.client_limits.clients_max,
-        connect_rate_max: scenario.client_limits.connect_rate_max,
-        login_timeout: Duration::from_secs(3600),
-        tls: None,
-        credentials: credentials.collect(),
-        endpoints: vec![Endpoint {
-            name: "default".into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 5432)),
-            role: TargetRole::ReadWrite,
-        }],
-        target_group: TargetGroup {
-            limits: limits.clone(),
-            targets: vec![Arc::new(target)],
-        },
-    };
-    Snapshot {
-        generation: 1,
-        proxies: vec![Arc::new(proxy)],
-    }
-}
-
-fn server(scenario: &Scenario) -> Server {
-    let user = |name: String| User {
-        name,
-        password: None,
-        superuser: false,
-        member_of: scenario.style.roles.clone(),
-    };
-    let names = users(scenario)
-        .into_iter()
-        .chain(scenario.style.roles.clone());
-    Server::new(ServerConfig {
-        users: names.map(user).collect(),
-        max_connections: scenario.max_connections,
-        seed: scenario.seed,
-        ..ServerConfig::default()
-    })
-}
-
-fn peer(scenario: &Scenario, id: u32, program: Program, rng: &mut SplitMix64) -> Peer {
-    let user = users(scenario).swap_remove(rng.below(scenario.users as u64) as usize);
-    let database = format!("db{}", rng.below(scenario.databases as u64));
-    let authenticator = Md5 {
-        user: user.clone(),
-        password: "secret".into(),
-    };
-    let config = ClientConfig {
-        id,
-        user,
-        database,
-        authenticator: Box::new(authenticator),
-        tolerated: scenario.tolerated(),
-        tolerates_close: scenario.tolerates_close(),
-        defaults: default_settings(),
-    };
-    Peer {
-        client: ScriptedClient::new(config, program),
-        link: None,
-        is_slow: rng.chance(scenario.slow_percent),
-        is_thinking: false,
-        asked: None,
-        was_answered: false,
-        since: Instant::ZERO,
     }
 }

@@ -1,0 +1,120 @@
+//! What a scenario is made of in the proxy's and the server's own words: configuration, endpoint, server, clients.
+
+use super::clients::Md5;
+use super::scenario::Scenario;
+use super::world::Peer;
+use crate::model::client::{ClientConfig, Program, default_settings};
+use crate::model::{ScriptedClient, Server, ServerConfig, SplitMix64, User};
+use forebay_core::Instant;
+use forebay_core::snapshot::{
+    ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, Snapshot, Target,
+    TargetGroup, TargetRole, TargetTls, TlsMode,
+};
+use forebay_dataplane::NewEndpoint;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An endpoint that listens nowhere: the simulated driver needs no socket, and the null device stands in for it.
+pub(super) fn new_endpoint() -> NewEndpoint {
+    let null = std::fs::File::open("/dev/null").expect("every Unix has it");
+    NewEndpoint {
+        number: 0,
+        listener: TcpListener::from(std::os::fd::OwnedFd::from(null)),
+        proxy: "p".into(),
+        endpoint: "default".into(),
+    }
+}
+
+pub(super) fn users(scenario: &Scenario) -> Vec<String> {
+    (0..scenario.users)
+        .map(|number| format!("user{number}"))
+        .collect()
+}
+
+pub(super) fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> Snapshot {
+    let credentials = users(scenario).into_iter().map(|username| {
+        Arc::new(Credential {
+            username,
+            password: "secret".into(),
+            client_auth: ClientAuth::Md5,
+        })
+    });
+    let target = Target {
+        host: host.into(),
+        port: 5432,
+        tls: TargetTls {
+            mode: TlsMode::Disable,
+            ..TargetTls::default()
+        },
+    };
+    let proxy = Proxy {
+        name: "p".into(),
+        engine: EngineFamily::Postgres,
+        require_tls: false,
+        idle_client_timeout: scenario.client_limits.idle_timeout,
+        clients_max: scenario.client_limits.clients_max,
+        connect_rate_max: scenario.client_limits.connect_rate_max,
+        login_timeout: Duration::from_secs(3600),
+        tls: None,
+        credentials: credentials.collect(),
+        endpoints: vec![Endpoint {
+            name: "default".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 5432)),
+            role: TargetRole::ReadWrite,
+        }],
+        target_group: TargetGroup {
+            limits: limits.clone(),
+            targets: vec![Arc::new(target)],
+        },
+    };
+    Snapshot {
+        generation: 1,
+        proxies: vec![Arc::new(proxy)],
+    }
+}
+
+pub(super) fn server(scenario: &Scenario) -> Server {
+    let user = |name: String| User {
+        name,
+        password: None,
+        superuser: false,
+        member_of: scenario.style.roles.clone(),
+    };
+    let names = users(scenario)
+        .into_iter()
+        .chain(scenario.style.roles.clone());
+    Server::new(ServerConfig {
+        users: names.map(user).collect(),
+        max_connections: scenario.max_connections,
+        seed: scenario.seed,
+        ..ServerConfig::default()
+    })
+}
+
+pub(super) fn peer(scenario: &Scenario, id: u32, program: Program, rng: &mut SplitMix64) -> Peer {
+    let user = users(scenario).swap_remove(rng.below(scenario.users as u64) as usize);
+    let database = format!("db{}", rng.below(scenario.databases as u64));
+    let authenticator = Md5 {
+        user: user.clone(),
+        password: "secret".into(),
+    };
+    let config = ClientConfig {
+        id,
+        user,
+        database,
+        authenticator: Box::new(authenticator),
+        tolerated: scenario.tolerated(),
+        tolerates_close: scenario.tolerates_close(),
+        defaults: default_settings(),
+    };
+    Peer {
+        client: ScriptedClient::new(config, program),
+        link: None,
+        is_slow: rng.chance(scenario.slow_percent),
+        is_thinking: false,
+        asked: None,
+        was_answered: false,
+        since: Instant::ZERO,
+    }
+}

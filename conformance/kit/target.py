@@ -67,7 +67,7 @@ def parser(description):
     p.add_argument("--forebay", metavar="FILE", help="the program: suites about limits, counts and life start it with configurations of their own")
     p.add_argument("--driver", choices=("uring", "epoll"), help="driver of those (default: the best that works)")
     p.add_argument("--xtask", metavar="FILE", help="the built xtask, to start databases that a check may stop")
-    p.add_argument("--quick", action="store_true", help="fewer rounds: the whole run takes about two minutes")
+    p.add_argument("--quick", action="store_true", help="fewer rounds: the whole run takes about a minute and a half")
     p.add_argument("--seconds", type=float, help="length of the soak (default 60, with --quick 8)")
     p.add_argument("--seed", type=int, help="seed of the soak, to repeat one")
     p.add_argument("--match", metavar="TEXT", help="only checks whose name contains TEXT")

@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 
-from kit import target, wire
+from kit import scram_faults, target, wire
 from kit.connection import Connection, Gone, ServerError, Socket, await_running, eventually, rows, send_cancel
 from kit.report import Skip, Suite, equal, true
 
@@ -80,6 +80,50 @@ def options_of_the_startup_packet_apply():
         equal(c.value("show work_mem"), "1234kB", "work_mem")
         equal(c.value("show statement_timeout"), "54321ms", "statement_timeout")
         equal(c.value("show search_path"), '"a b",public', "search_path")
+
+
+@SUITE.check
+def what_only_the_start_of_a_connection_can_set_applies():
+    """SET cannot bring these about, so the client must have a connection that was started with them, and nobody else."""
+    names = ("ignore_system_indexes", "post_auth_delay", "work_mem", "TimeZone")
+    for parameters in ({"options": "-P -c work_mem=1234kB", "TimeZone": "Asia/Tokyo"},
+                       {"Ignore_System_Indexes": "true", "work_mem": "1234kB", "TimeZone": "Asia/Tokyo", "post_auth_delay": "0"}):
+        with Connection(LOGIN, **parameters) as c, Connection(LOGIN) as other:
+            process = c.value("select pg_backend_pid()")
+            for _ in range(3):
+                equal([c.value(f"show {name}") for name in names], ["on", "0", "1234kB", "Asia/Tokyo"], "settings")
+                equal(c.value("select pg_backend_pid()"), process, "one connection from start to end")
+                equal(other.value("show ignore_system_indexes"), "off", "another client's")
+            c.query("set work_mem = '5MB'")
+            c.query("begin")
+            c.query("set local work_mem = '6MB'")
+            c.query("rollback")
+            equal(c.value("show work_mem"), "5MB", "after a rollback")
+            c.query("discard all")
+            equal([c.value(f"show {name}") for name in names], ["on", "0", "1234kB", "Asia/Tokyo"], "settings after DISCARD ALL")
+    if TARGET.admin:
+        with Connection(TARGET.admin) as admin:
+            running = f"select count(*) from pg_stat_activity where pid = {process}"
+            eventually(lambda: admin.value(running) == "0", 5, "the connection ends with its client")
+    with Connection(LOGIN) as other:
+        equal(other.value("show ignore_system_indexes"), "off", "a newcomer's")
+
+
+@SUITE.check
+def what_the_start_of_a_connection_cannot_set_is_refused_in_postgresqls_words():
+    wrong = ({"ignore_system_indexes": "banana"}, {"log_connections": "on"}, {"options": "-W x"}, {"options": "-F"}, {"options": "-B 100"},
+             {"options": "-q"}, {"local_preload_libraries": "conformance_nothing"})
+    for parameters in wrong:
+        errors = []
+        for login in (LOGIN, TARGET.direct or LOGIN):
+            try:
+                Connection(login, **parameters).close()
+                errors.append(None)
+            except ServerError as error:
+                errors.append((error.fields.get("S"), error.code, error.fields.get("M")))
+        equal(errors[0], errors[1], f"severity, SQLSTATE and text for {parameters}")
+        true(errors[0] is not None, f"{parameters} is refused")
+    still_serves()
 
 
 @SUITE.check
@@ -287,6 +331,17 @@ def garbage_in_the_scram_exchange_is_refused():
             except (Gone, BrokenPipeError, ConnectionResetError):
                 pass
             true("Z" not in kinds and kinds[-1:] in ([], ["E"]), f"a refusal of {body[:40]}, got {kinds}")
+    still_serves()
+
+
+@SUITE.check
+def faults_of_a_scram_exchange_are_told_as_postgresql_tells_them():
+    for mechanism, first, last, wanted in scram_faults.IN_CLEAR:
+        with raw() as s:
+            got = scram_faults.answer(s, LOGIN.user, mechanism, first, last)
+        if got is None:
+            raise Skip("needs SCRAM")
+        equal(got, wanted, f"SQLSTATE and text for {first} {last}")
     still_serves()
 
 

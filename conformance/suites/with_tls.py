@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 from psycopg import pq
 
-from kit import target, wire
+from kit import scram_faults, target, wire
 from kit.connection import Connection, Socket, await_running, send_cancel
 from kit.report import Skip, Suite, equal, true
 from kit.tools import Tools
@@ -85,6 +85,17 @@ def channel_binding_can_be_required():
         equal(c.execute("select 1").fetchone(), (1,), "answer")
     with connect(channel_binding="disable") as c:
         equal(c.execute("select 1").fetchone(), (1,), "answer without it")
+
+
+@SUITE.check
+def faults_of_channel_binding_are_told_as_postgresql_tells_them():
+    for mechanism, first, last, wanted in scram_faults.UNDER_TLS:
+        with Socket(LOGIN.host, LOGIN.port) as s:
+            s.send(wire.SSL_REQUEST)
+            equal(s.receive(1), b"S", "answer to SSLRequest")
+            s.socket = context().wrap_socket(s.socket, server_hostname=LOGIN.host)
+            got = scram_faults.answer(s, LOGIN.user, mechanism, first, last)
+        equal(got, wanted, f"SQLSTATE and text for {mechanism} {first} {last}")
 
 
 @SUITE.check

@@ -107,6 +107,10 @@ pub trait Engine: Sized + 'static {
         orders: &mut Orders<Self::Work>,
     );
 
+    /// Whether a login that failed now, or whose connection ended now, did so where a database would end it that does not know the
+    /// protocol version asked for: worth another try with [`BackendFacts::oldest_version`].
+    fn is_version_in_doubt(backend: &Self::Backend) -> bool;
+
     /// The backend will be closed: what it is told last, if it listens.
     fn on_backend_closing(backend: &mut Self::Backend, orders: &mut Orders<Self::Work>);
 
@@ -148,7 +152,7 @@ pub trait Engine: Sized + 'static {
     /// Whether this secret cancels this session.
     fn cancels(session: &Self::Session, secret: &[u8]) -> bool;
 
-    /// How to cancel what the backend does now; `None` while nothing is outstanding.
+    /// How to cancel what the backend does now; `None` while nothing is outstanding, or without a key.
     fn cancel(backend: &Self::Backend) -> Option<Purpose>;
 
     /// A backend leaves for another worker: whatever refers to this worker's `Shared` is made whole again.
@@ -229,6 +233,8 @@ pub struct BackendFacts {
     pub init_query: Arc<str>,
     /// What for.
     pub purpose: Purpose,
+    /// The target was found not to know our newest protocol version: speak the oldest one that serves.
+    pub oldest_version: bool,
     /// Fresh randomness for nonces.
     pub entropy: [u8; 32],
 }

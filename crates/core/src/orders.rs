@@ -87,8 +87,8 @@ pub struct Admission {
     pub user: String,
     /// The database.
     pub database: String,
-    /// Set for a connection that must have a backend of its own from start to end (replication): the backend's startup
-    /// parameters.
+    /// Set for a connection that must have a backend of its own from start to end (for replication, or for what can only be set when
+    /// a backend starts): the backend's startup parameters.
     pub dedicated: Option<Vec<(String, String)>>,
 }
 

@@ -35,11 +35,13 @@ pub enum PinReason {
     ReplicationState,
     /// The client opened a replication connection; its backend is its own from start to end.
     ReplicationConnection,
+    /// The client's startup message sets what a server process reads only when it starts; its backend is its own from start to end.
+    StartupParameter,
 }
 
 impl PinReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [PinReason; 14] = [
+    pub const ALL: [PinReason; 15] = [
         PinReason::TemporaryObject,
         PinReason::HoldableCursor,
         PinReason::AdvisoryLock,
@@ -54,6 +56,7 @@ impl PinReason {
         PinReason::UnexplainedReport,
         PinReason::ReplicationState,
         PinReason::ReplicationConnection,
+        PinReason::StartupParameter,
     ];
 
     /// The name in logs and metric labels.
@@ -73,6 +76,7 @@ impl PinReason {
             PinReason::UnexplainedReport => "unexplained_report",
             PinReason::ReplicationState => "replication_state",
             PinReason::ReplicationConnection => "replication_connection",
+            PinReason::StartupParameter => "startup_parameter",
         }
     }
 }

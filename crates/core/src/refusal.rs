@@ -56,6 +56,15 @@ pub enum Refusal {
     MissingUser,
     /// The client asked for a mechanism that is not offered.
     UnsupportedAuth,
+    /// This user's password is only asked for in clear text, and the client came without TLS.
+    ClearTextNeedsTls {
+        /// The user's name as the client gave it.
+        user: String,
+    },
+    /// What the client says of the TLS channel is not what the proxy sees of it: somebody may sit between them. The text says what.
+    ChannelBinding(&'static str),
+    /// The client's login asks for something of the protocol that does not exist here; the text says for what.
+    FeatureNotSupported(&'static str),
     /// The client did not finish its login in time.
     LoginTimeout,
     /// The protocol version is not spoken here.
@@ -81,6 +90,12 @@ pub enum Refusal {
     /// The database cannot be reached; the text is for the log and names no secret.
     TargetUnreachable {
         /// What failed, e.g. `connection refused`.
+        detail: Arc<str>,
+    },
+    /// The database and the proxy do not trust each other: its TLS certificate, ours, or the kind of proof it asks for. The text is for
+    /// the log and names no secret.
+    TargetAuthentication {
+        /// What failed, e.g. `the peer's certificate has expired`.
         detail: Arc<str>,
     },
     /// The database refused the proxy's own login; its SQLSTATE-like code and text.
@@ -120,6 +135,9 @@ impl Refusal {
             Refusal::WrongPassword { .. } => "wrong_password",
             Refusal::MissingUser => "missing_user",
             Refusal::UnsupportedAuth => "unsupported_auth",
+            Refusal::ClearTextNeedsTls { .. } => "clear_text_needs_tls",
+            Refusal::ChannelBinding(_) => "channel_binding",
+            Refusal::FeatureNotSupported(_) => "feature_not_supported",
             Refusal::LoginTimeout => "login_timeout",
             Refusal::ProtocolVersion { .. } => "protocol_version",
             Refusal::ProtocolViolation(_) => "protocol_violation",
@@ -128,10 +146,45 @@ impl Refusal {
             Refusal::ShuttingDown => "shutting_down",
             Refusal::Cancelled => "cancelled",
             Refusal::TargetUnreachable { .. } => "target_unreachable",
+            Refusal::TargetAuthentication { .. } => "target_authentication",
             Refusal::TargetRefused { .. } => "target_refused",
             Refusal::BackendLost => "backend_lost",
             Refusal::SettingRefused { .. } => "setting_refused",
             Refusal::Bug { .. } => "bug",
+        }
+    }
+
+    /// Whether a login that ends with it failed for its authentication or for TLS, be it the client's or ours with the database
+    /// (`ClientConnectionsSetupFailedAuth`).
+    pub fn is_authentication(&self) -> bool {
+        match self {
+            Refusal::TlsRequired
+            | Refusal::CertificateRequired
+            | Refusal::NoCredentials { .. }
+            | Refusal::WrongPassword { .. }
+            | Refusal::MissingUser
+            | Refusal::UnsupportedAuth
+            | Refusal::ClearTextNeedsTls { .. }
+            | Refusal::ChannelBinding(_)
+            | Refusal::TargetAuthentication { .. } => true,
+            // SQLSTATE class 28: invalid authorization specification.
+            Refusal::TargetRefused { code, .. } => code.starts_with("28"),
+            Refusal::BorrowTimeout
+            | Refusal::QueueFull { .. }
+            | Refusal::TooManyClients { .. }
+            | Refusal::ConnectRate { .. }
+            | Refusal::FeatureNotSupported(_)
+            | Refusal::LoginTimeout
+            | Refusal::ProtocolVersion { .. }
+            | Refusal::ProtocolViolation(_)
+            | Refusal::MessageTooLarge { .. }
+            | Refusal::IdleClientTimeout
+            | Refusal::ShuttingDown
+            | Refusal::Cancelled
+            | Refusal::TargetUnreachable { .. }
+            | Refusal::BackendLost
+            | Refusal::SettingRefused { .. }
+            | Refusal::Bug { .. } => false,
         }
     }
 
@@ -149,6 +202,9 @@ impl Refusal {
             | Refusal::WrongPassword { .. }
             | Refusal::MissingUser
             | Refusal::UnsupportedAuth
+            | Refusal::ClearTextNeedsTls { .. }
+            | Refusal::ChannelBinding(_)
+            | Refusal::FeatureNotSupported(_)
             | Refusal::LoginTimeout
             | Refusal::ProtocolVersion { .. }
             | Refusal::ProtocolViolation(_)
@@ -157,6 +213,7 @@ impl Refusal {
             | Refusal::Cancelled
             | Refusal::SettingRefused { .. } => Blame::Client,
             Refusal::TargetUnreachable { .. }
+            | Refusal::TargetAuthentication { .. }
             | Refusal::TargetRefused { .. }
             | Refusal::BackendLost => Blame::Backend,
             Refusal::Bug { .. } => Blame::Proxy,

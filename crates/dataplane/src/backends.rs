@@ -43,6 +43,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             number,
             dial_deadline: now + DIAL_TIMEOUT,
             addresses: Vec::new(),
+            redialed: false,
             cancels: 0,
             release_deferred: false,
             in_transaction: false,
@@ -106,12 +107,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.start_dial(index);
     }
 
-    fn start_dial(&mut self, index: Ticket) {
+    pub(crate) fn start_dial(&mut self, index: Ticket) {
         let Some(backend) = self.backends.get(index) else {
             return;
         };
         let target = backend.pool.target();
-        if !matches!(backend.role, Role::Cancel { .. }) {
+        if !matches!(backend.role, Role::Cancel { .. }) && !backend.redialed {
             target.block.database_connection_requests.add(1);
             if target.plan.tls.is_some() {
                 target.block.database_connection_requests_with_tls.add(1);
@@ -179,11 +180,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return self.try_next_address(index, &error.to_string());
         }
         let pool = Rc::clone(&backend.pool);
+        let oldest_version = backend.redialed || pool.target().plan.health.takes_oldest_version();
         let purpose = match backend.role {
             Role::Cancel { .. } => self.cancel_purposes.remove(&index),
             Role::DialingFor(_) => self
                 .dedicated_parameters
-                .remove(&index)
+                .get(&index)
+                .cloned()
                 .map(Purpose::Dedicated),
             _ => None,
         };
@@ -195,6 +198,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             tls: pool.target().plan.target.tls.mode,
             init_query: Arc::clone(&pool.init_query.borrow()),
             purpose: purpose.unwrap_or(Purpose::Pooled),
+            oldest_version,
             entropy,
         };
         let state = E::backend(&mut self.shared, facts, &mut self.orders);
@@ -222,7 +226,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     self.tls_bytes(Side::Backend(index), rest);
                 }
             }
-            (Some(Err(error)), _) => self.dial_failed(index, &error.to_string()),
+            (Some(Err(error)), _) => self.on_backend_tls_failed(index, &error),
             _ => self.dial_failed(index, "TLS is not configured"),
         }
     }
@@ -235,7 +239,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Some(Role::Pooled | Role::Dedicated) => {
                 self.close_backend(index, CloseReason::Tls, &why);
             }
-            Some(_) => self.dial_failed(index, &why),
+            Some(_) => {
+                let detail = why.into();
+                self.on_backend_failed(index, &Refusal::TargetAuthentication { detail });
+            }
             None => {}
         }
     }
@@ -267,6 +274,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let health = &target.plan.health;
         health.set_availability(Availability::Up);
         let tls = backend.secured;
+        if std::mem::take(&mut backend.redialed) {
+            health.on_oldest_version();
+        }
+        self.dedicated_parameters.remove(&index);
         match backend.role {
             Role::Dialing(pool) => {
                 backend.role = Role::Pooled;
@@ -307,6 +318,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// The backend that was being set up cannot be used.
     pub(crate) fn on_backend_failed(&mut self, index: Ticket, refusal: &Refusal) {
+        if self.redial(index) {
+            return;
+        }
         let Some(backend) = self.backends.get(index) else {
             return;
         };
@@ -316,9 +330,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             // It may serve a client, who must be told.
             return self.close_backend(index, CloseReason::SetupFailed, refusal.as_str());
         }
+        let own = refused_settings(role, refusal);
+        let refusal = own.as_ref().unwrap_or(refusal);
+        let target = scope.target();
         if !matches!(role, Role::Cancel { .. }) {
-            let target = scope.target();
             target.block.database_connections_setup_failed.add(1);
+        }
+        if !matches!(role, Role::Cancel { .. }) && own.is_none() {
             target.plan.health.set_availability(shows(refusal));
             target.show();
             let kind = EventKind::BackendFailed {
@@ -413,6 +431,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let role = backend.role;
+        if matches!(role, Role::Dialing(_) | Role::DialingFor(_)) {
+            let block = &backend.pool.target().block;
+            block.database_connections_setup_failed.add(1);
+        }
         let detail = detail.into();
         self.report_backend(index, EventKind::BackendClosed { reason, detail });
         self.drop_backend(index);
@@ -474,7 +496,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Takes a backend out of its place and closes its connection.
-    fn drop_backend(&mut self, index: Ticket) {
+    pub(crate) fn drop_backend(&mut self, index: Ticket) {
         let Some(mut backend) = self.backends.remove(index) else {
             return;
         };
@@ -536,6 +558,22 @@ fn shows(refusal: &Refusal) -> Availability {
     match refusal {
         Refusal::TargetRefused { code, .. } if !code.starts_with("57P") => Availability::Up,
         _ => Availability::Down,
+    }
+}
+
+/// What the database says of the startup parameters of one client: no fault of the database's. By SQLSTATE: a wrong value, a lack of
+/// rights, a setting of another kind, a library that is not there.
+fn refused_settings(role: Role, refusal: &Refusal) -> Option<Refusal> {
+    match (role, refusal) {
+        (Role::DialingFor(_), Refusal::TargetRefused { code, message })
+            if ["22", "42", "55", "58"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+        {
+            let (code, message) = (Arc::clone(code), Arc::clone(message));
+            Some(Refusal::SettingRefused { code, message })
+        }
+        _ => None,
     }
 }
 

@@ -226,19 +226,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let block = &client.endpoint.block;
         block.refusals.add(1);
-        if matches!(
-            refusal,
-            Refusal::WrongPassword { .. }
-                | Refusal::NoCredentials { .. }
-                | Refusal::TlsRequired
-                | Refusal::CertificateRequired
-                | Refusal::UnsupportedAuth
-        ) {
+        let in_setup = matches!(client.phase, Phase::Login | Phase::Waiting { ready: false });
+        if in_setup && refusal.is_authentication() {
             block.client_connections_setup_failed_auth.add(1);
         }
         E::on_refused(&mut client.session, refusal, &mut self.orders);
         let detail = match refusal {
-            Refusal::TargetUnreachable { detail } => Arc::clone(detail),
+            Refusal::TargetUnreachable { detail } | Refusal::TargetAuthentication { detail } => {
+                Arc::clone(detail)
+            }
             _ => "".into(),
         };
         self.report_refused(index, refusal.clone(), detail);

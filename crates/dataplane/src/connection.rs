@@ -109,6 +109,8 @@ pub struct Backend<E: Engine> {
     pub dial_deadline: Instant,
     /// Addresses still to be tried.
     pub addresses: Vec<SocketAddr>,
+    /// It is dialled a second time, for the target may not know our newest protocol version.
+    pub redialed: bool,
     /// Cancel requests under way that are meant for what it does now.
     pub cancels: u32,
     /// It was released while such requests were under way.

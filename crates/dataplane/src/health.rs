@@ -1,7 +1,8 @@
-//! What is known of a database, over all workers: whether it could be reached, and how many connections it said it takes.
+//! What is known of a database, over all workers: whether it could be reached, how many connections it said it takes, and whether it
+//! must be spoken to in an old protocol version.
 
 use forebay_core::metrics::Availability;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// See the head of this file. Lives as long as its target.
 #[derive(Debug, Default)]
@@ -10,6 +11,8 @@ pub struct Health {
     availability: AtomicU64,
     /// `max_connections` as last reported; 0 before.
     connections_max: AtomicU32,
+    /// It took the oldest protocol version after it had refused the newest.
+    oldest_version: AtomicBool,
 }
 
 impl Health {
@@ -22,6 +25,16 @@ impl Health {
     pub fn set_availability(&self, availability: Availability) {
         self.availability
             .store(availability as u64, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be spoken to in the oldest protocol version at once, as [`Health::on_oldest_version`] found out.
+    pub fn takes_oldest_version(&self) -> bool {
+        self.oldest_version.load(Ordering::Relaxed)
+    }
+
+    /// A login with the oldest protocol version succeeded where the newest had been refused.
+    pub fn on_oldest_version(&self) {
+        self.oldest_version.store(true, Ordering::Relaxed);
     }
 
     /// The database has told its `max_connections`. True if that is news to all workers.

@@ -16,6 +16,7 @@ mod leases;
 pub mod mailbox;
 pub mod plan;
 mod plane;
+mod redialing;
 mod relay;
 mod reporting;
 mod scope;

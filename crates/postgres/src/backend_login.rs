@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ExpectTlsAnswer --'S'--> ExpectTls --on_tls--> ExpectRequest            ('N' and TlsMode::Disable go straight there)
-//! ExpectRequest --SASL--> ExpectSaslContinue [--> DerivingKeys --on_work-->] ExpectSaslFinal --> ExpectOk
+//! ExpectRequest --NegotiateProtocolVersion--> ExpectRequest
+//!               --SASL--> ExpectSaslContinue [--> DerivingKeys --on_work-->] ExpectSaslFinal --> ExpectOk
 //!               |--MD5, clear text under TLS--> ExpectOk
 //!               '--AuthenticationOk--> ExpectReady --> ReadingLimits --> RunningInitQuery --> Ready
 //! ```
@@ -14,12 +15,13 @@
 mod authentication;
 mod reports;
 mod setup;
+mod version;
 
 use crate::login_cache::{Done, LoginCache, Work};
 use crate::reports::Reports;
 use crate::scram::{ClientFirst, ExpectServerFinal, NeedKeys};
 use crate::wire::read::ErrorFields;
-use crate::wire::{HEADER_BYTES, header, startup, write};
+use crate::wire::{HEADER_BYTES, header, write};
 use authentication::prove;
 use forebay_core::Refusal;
 use forebay_core::engine::{BackendFacts, Purpose, TlsFacts};
@@ -27,6 +29,7 @@ use forebay_core::orders::{Order, Orders};
 use forebay_core::snapshot::TlsMode;
 use reports::Collected;
 use setup::Limits;
+use version::Version;
 
 /// Longest message that is read whole during login; the only longer ones are results of an initialization query, which are not
 /// looked at.
@@ -39,6 +42,7 @@ const ERROR_TEXT_BYTES_MAX: usize = 1024;
 pub struct BackendLogin {
     facts: BackendFacts,
     channel: Channel,
+    version: Version,
     reports: Collected,
     /// Bytes still to come of a message that is not looked at.
     skipped: usize,
@@ -92,12 +96,16 @@ enum State {
     /// The cancel request is sent.
     Cancelling,
     Failed,
+    /// The first answer was an error that may be about the protocol version.
+    VersionRefused,
 }
 
 /// Why the login failed.
 enum Failure {
     /// The database's own error.
     Refused(Refusal),
+    /// Its proof or ours is not to be had, for the log.
+    Untrusted(&'static str),
     /// Something it should not have done, for the log.
     Broken(&'static str),
 }
@@ -108,10 +116,24 @@ impl From<&'static str> for Failure {
     }
 }
 
+impl Failure {
+    /// By its SQLSTATE: feature_not_supported of old servers, protocol_violation of poolers that take the message for no startup
+    /// message at all.
+    fn may_be_about_version(&self) -> bool {
+        match self {
+            Failure::Refused(Refusal::TargetRefused { code, .. }) => {
+                matches!(&**code, "0A000" | "08P01")
+            }
+            Failure::Refused(_) | Failure::Untrusted(_) | Failure::Broken(_) => false,
+        }
+    }
+}
+
 impl BackendLogin {
     /// A connection to the database was made.
     pub fn new(facts: BackendFacts, orders: &mut Orders<Work>) -> BackendLogin {
         let mut login = BackendLogin {
+            version: Version::to_ask(facts.oldest_version),
             facts,
             channel: Channel::Clear,
             reports: Collected::default(),
@@ -134,7 +156,7 @@ impl BackendLogin {
             let used = match self.state {
                 State::ExpectTlsAnswer => self.on_tls_answer(input, orders).map(Some),
                 State::Cancelling => return orders.swallow(input.len()),
-                State::ExpectTls | State::Ready | State::Failed => return,
+                State::ExpectTls | State::Ready | State::Failed | State::VersionRefused => return,
                 _ => self.read_message(cache, input, orders),
             };
             match used {
@@ -164,7 +186,7 @@ impl BackendLogin {
             (State::DerivingKeys(need), Done::Keys(keys)) => {
                 self.state = prove(need, &keys, orders)
             }
-            (State::Failed, _) => {}
+            (state @ (State::Failed | State::VersionRefused), _) => self.state = state,
             _ => orders.push(Order::Bug(
                 "a backend login was given work that it did not order",
             )),
@@ -181,10 +203,28 @@ impl BackendLogin {
         matches!(self.state, State::Ready).then(|| self.reports.into_logged_in())
     }
 
+    /// Whether a database that does not know the version asked for would have ended the login here: with an error in answer to the
+    /// startup message (so did PostgreSQL before 9.3.21, so do some poolers), or without a word (so do others).
+    pub fn is_version_in_doubt(&self) -> bool {
+        match self.state {
+            State::VersionRefused => true,
+            State::ExpectRequest => self.version.is_refusable(),
+            _ => false,
+        }
+    }
+
     fn fail(&mut self, failure: Failure, orders: &mut Orders<Work>) {
-        self.state = State::Failed;
+        let doubted = self.is_version_in_doubt() && failure.may_be_about_version();
+        self.state = if doubted {
+            State::VersionRefused
+        } else {
+            State::Failed
+        };
         let refusal = match failure {
             Failure::Refused(refusal) => refusal,
+            Failure::Untrusted(detail) => Refusal::TargetAuthentication {
+                detail: detail.into(),
+            },
             Failure::Broken(detail) => Refusal::TargetUnreachable {
                 detail: detail.into(),
             },
@@ -211,7 +251,7 @@ impl BackendLogin {
                 orders.swallow(1);
                 self.state = self.start(orders);
             }
-            (b'N', _) => return Err("the database does not offer TLS".into()),
+            (b'N', _) => return Err(Failure::Untrusted("the database does not offer TLS")),
             // Its text is not shown: without TLS anybody could have written it (CVE-2024-10977).
             (b'E', _) => return Err("the database answered the SSL request with an error".into()),
             _ => return Err("the database does not speak the PostgreSQL protocol".into()),
@@ -237,7 +277,7 @@ impl BackendLogin {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         orders.to_backend(|out| {
-            write::startup(out, startup::VERSION_3_0, own.into_iter().chain(given))
+            write::startup(out, self.version.asked(), own.into_iter().chain(given))
         });
         State::ExpectRequest
     }
@@ -301,7 +341,10 @@ impl BackendLogin {
             _ => {}
         }
         self.state = match std::mem::replace(&mut self.state, State::Failed) {
-            state @ State::ExpectRequest if kind == b'v' => state,
+            state @ State::ExpectRequest if kind == b'v' => {
+                self.version = self.version.on_negotiation(body)?;
+                state
+            }
             state @ (State::ExpectRequest
             | State::ExpectSaslContinue(_)
             | State::ExpectSaslFinal(_)
@@ -317,7 +360,7 @@ impl BackendLogin {
                 state
             }
             state @ State::ExpectReady if kind == b'K' => {
-                self.reports.on_key_data(body)?;
+                self.reports.on_key_data(self.version.spoken(), body)?;
                 state
             }
             State::ExpectReady if kind == b'Z' => self.after_login(orders),
@@ -328,14 +371,22 @@ impl BackendLogin {
         Ok(())
     }
 
-    fn after_login(&self, orders: &mut Orders<Work>) -> State {
-        match self.facts.purpose {
-            Purpose::Pooled => {
-                orders.to_backend(|out| write::query(out, setup::LIMITS_QUERY));
-                State::ReadingLimits(None)
+    /// Such a connection may not understand SQL.
+    fn is_for_replication(&self) -> bool {
+        match &self.facts.purpose {
+            Purpose::Dedicated(parameters) => {
+                parameters.iter().any(|(name, _)| name == "replication")
             }
-            Purpose::Dedicated(_) | Purpose::Cancel { .. } => ready(Limits::UNKNOWN, orders),
+            Purpose::Pooled | Purpose::Cancel { .. } => false,
         }
+    }
+
+    fn after_login(&self, orders: &mut Orders<Work>) -> State {
+        if self.is_for_replication() {
+            return ready(Limits::UNKNOWN, orders);
+        }
+        orders.to_backend(|out| write::query(out, setup::LIMITS_QUERY));
+        State::ReadingLimits(None)
     }
 
     fn on_limits(

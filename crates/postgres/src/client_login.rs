@@ -13,6 +13,7 @@
 mod options;
 mod password;
 mod sasl;
+mod start_only;
 mod startup;
 
 use crate::login_cache::{Done, LoginCache, Work};
@@ -22,7 +23,7 @@ use crate::wire::{DecodeError, HEADER_BYTES, header, write};
 use forebay_core::engine::{ClientFacts, TlsFacts};
 use forebay_core::orders::{Admission, CancelKey, Order, Orders};
 use forebay_core::snapshot::ClientAuth;
-use forebay_core::{CloseReason, Refusal};
+use forebay_core::{CloseReason, PinReason, Refusal};
 use password::{ExpectClear, ExpectMd5};
 use sasl::{ExpectSaslFirst, ExpectSaslInitial, ExpectSaslProof, Subject};
 use startup::Startup;
@@ -53,8 +54,8 @@ pub struct Admitted {
     pub user: String,
     /// Database.
     pub database: String,
-    /// Settings of the startup message: lower-case names, values as given, each name once, in order. Empty for a dedicated session,
-    /// whose backend reads them itself.
+    /// Settings of the startup message: lower-case names, values as given, each name once, in order, but those that a backend of its
+    /// own was started with. Empty for replication, whose backend reads them all itself.
     pub baseline: Vec<(String, String)>,
     /// Minor version of protocol 3 that was agreed on.
     pub minor: u16,
@@ -64,8 +65,8 @@ pub struct Admitted {
     pub session: u64,
     /// Secret for `BackendKeyData`: 4 bytes before protocol 3.2, else 32.
     pub secret: Box<[u8]>,
-    /// Whether the session has a backend of its own from start to end.
-    pub dedicated: bool,
+    /// Why the session has a backend of its own from start to end, if it has.
+    pub dedicated: Option<PinReason>,
 }
 
 impl std::fmt::Debug for Admitted {
@@ -214,7 +215,7 @@ impl ClientLogin {
             process: self.facts.process,
             session: self.facts.session,
             secret: secret[..secret_bytes].into(),
-            dedicated: startup.dedicated.is_some(),
+            dedicated: startup.dedicated.map(|dedicated| dedicated.reason),
         })
     }
 
@@ -399,7 +400,7 @@ impl ClientLogin {
                     credential,
                 }))
             }
-            ClientAuth::ClearText => Err(Refusal::UnsupportedAuth),
+            ClientAuth::ClearText => Err(Refusal::ClearTextNeedsTls { user: startup.user }),
         }
     }
 
@@ -495,7 +496,7 @@ fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
     orders.push(Order::Admit(Box::new(Admission {
         user: startup.user.clone(),
         database: startup.database.clone(),
-        dedicated: startup.dedicated.clone(),
+        dedicated: startup.dedicated.as_ref().map(|own| own.parameters.clone()),
     })));
     State::Admitted(startup)
 }

@@ -9,6 +9,8 @@ use crate::exchange::{Awaits, Exchange, Expect, Segment};
 use crate::from_backend::{FromBackend, tell_reports};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
+use crate::pinning;
+use crate::relay;
 use crate::reports::{ReportInterner, Reports};
 use crate::session::{Admitting, Prepared, Session, Stage};
 use crate::statements::Statements;
@@ -82,7 +84,9 @@ pub fn finish_admission(
     orders: &mut Orders<Work>,
 ) {
     let reports = Arc::clone(&backend.reports);
-    if let Stage::Admission(admitting) = &session.stage {
+    if let Stage::Admission(admitting) = &session.stage
+        && session.pin.is_none()
+    {
         if shared.welcomes.len() >= WELCOMES_MAX {
             shared.welcomes.clear();
         }
@@ -90,7 +94,7 @@ pub fn finish_admission(
         shared.welcomes.insert(key, Arc::clone(&reports));
     }
     welcome(session, &reports, orders);
-    if backend.exchange.is_clean() {
+    if session.pin.is_none() && backend.exchange.is_clean() {
         orders.push(Order::Release);
     }
 }
@@ -178,7 +182,10 @@ impl Engine for Postgres {
             (Stage::Ready, Some(backend)) => {
                 FromClient::new(shared, session, backend, now, orders).run(input)
             }
-            (Stage::Relay, _) => orders.forward(input.len()),
+            (Stage::Relay, Some(backend)) => {
+                relay::on_client_bytes(&mut backend.exchange, input, orders);
+            }
+            (Stage::Relay, None) => orders.push(Order::Pause),
         }
     }
 
@@ -192,7 +199,7 @@ impl Engine for Postgres {
             ));
         };
         let dedicated = admitted.dedicated;
-        if !dedicated {
+        if dedicated != Some(PinReason::ReplicationConnection) {
             session.tracker = Tracker::new(shared.settings.intern(map_of(&admitted.baseline)));
         }
         session.stage = Stage::Admission(Box::new(Admitting { admitted, pool }));
@@ -201,7 +208,7 @@ impl Engine for Postgres {
             .get(&(pool, session.tracker.committed().label()))
             .cloned();
         match known {
-            Some(reports) if !dedicated => welcome(session, &reports, orders),
+            Some(reports) if dedicated.is_none() => welcome(session, &reports, orders),
             _ => orders.push(Order::Lease),
         }
     }
@@ -213,11 +220,19 @@ impl Engine for Postgres {
         _now: Instant,
         orders: &mut Orders<Work>,
     ) {
-        if let backend::Stage::Relay = backend.stage {
-            session.pin = Some(PinReason::ReplicationConnection);
-            welcome(session, &Arc::clone(&backend.reports), orders);
-            session.stage = Stage::Relay;
-            return orders.push(Order::Pin(PinReason::ReplicationConnection));
+        let dedicated = match &session.stage {
+            Stage::Admission(admitting) => admitting.admitted.dedicated,
+            _ => None,
+        };
+        if let Some(reason) = dedicated {
+            pinning::pin(session, backend, reason, orders);
+            if reason == PinReason::ReplicationConnection {
+                welcome(session, &Arc::clone(&backend.reports), orders);
+                session.stage = Stage::Relay;
+                return;
+            }
+            // Beyond its start it is a backend like any other.
+            backend.stage = backend::Stage::Ready;
         }
         backend.exchange.go_on_from(session.segment);
         if replay(session, backend, orders) {
@@ -338,6 +353,13 @@ impl Engine for Postgres {
         }
     }
 
+    fn is_version_in_doubt(backend: &Backend) -> bool {
+        match &backend.stage {
+            backend::Stage::Login(login) => login.is_version_in_doubt(),
+            backend::Stage::Ready | backend::Stage::Relay => false,
+        }
+    }
+
     fn on_backend_closing(backend: &mut Backend, orders: &mut Orders<Work>) {
         if matches!(backend.stage, backend::Stage::Ready) && backend.exchange.is_empty() {
             orders.to_backend(|out| out.extend_from_slice(write::TERMINATE));
@@ -409,7 +431,8 @@ impl Engine for Postgres {
 
     fn cancel(backend: &Backend) -> Option<Purpose> {
         let busy = !backend.exchange.is_empty() || matches!(backend.stage, backend::Stage::Relay);
-        busy.then(|| Purpose::Cancel {
+        // A pooler in front of the database may have named no key.
+        (busy && !backend.secret.is_empty()).then(|| Purpose::Cancel {
             process: backend.process,
             secret: backend.secret.to_vec(),
         })

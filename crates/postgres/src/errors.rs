@@ -61,6 +61,17 @@ pub fn words(refusal: &Refusal) -> Words {
             "28000",
             "This proxy supports only IAM, MD5, or SCRAM authentication.",
         ),
+        Refusal::ClearTextNeedsTls { user } => {
+            let advice = "Connect with TLS (sslmode=require or stronger).";
+            fatal(
+                "28000",
+                format!(
+                    "This proxy asks the role {user} for its password in clear text, and only over TLS. {advice}"
+                ),
+            )
+        }
+        Refusal::ChannelBinding(text) => fatal("28000", *text),
+        Refusal::FeatureNotSupported(text) => fatal("0A000", *text),
         Refusal::LoginTimeout => fatal("08006", "canceling authentication due to timeout"),
         Refusal::ProtocolVersion { major, minor } => {
             let served = "server supports 3.0 to 3.2";
@@ -87,6 +98,9 @@ pub fn words(refusal: &Refusal) -> Words {
             ..fatal("57014", "canceling statement due to user request")
         },
         Refusal::TargetUnreachable {
+            detail: _for_the_log,
+        }
+        | Refusal::TargetAuthentication {
             detail: _for_the_log,
         } => fatal("08001", "The proxy cannot connect to the database."),
         // The client has proven itself; that the database does not take our secret is not its fault.
@@ -214,6 +228,13 @@ mod tests {
                 "This proxy supports only IAM, MD5, or SCRAM authentication.",
             ),
             (
+                Refusal::ClearTextNeedsTls { user: user() },
+                "28000",
+                "This proxy asks the role R for its password in clear text, and only over TLS. Connect with TLS (sslmode=require or stronger).",
+            ),
+            (Refusal::ChannelBinding("so"), "28000", "so"),
+            (Refusal::FeatureNotSupported("so"), "0A000", "so"),
+            (
                 Refusal::LoginTimeout,
                 "08006",
                 "canceling authentication due to timeout",
@@ -247,6 +268,13 @@ mod tests {
             (
                 Refusal::TargetUnreachable {
                     detail: "10.0.0.1".into(),
+                },
+                "08001",
+                "The proxy cannot connect to the database.",
+            ),
+            (
+                Refusal::TargetAuthentication {
+                    detail: "its certificate has expired".into(),
                 },
                 "08001",
                 "The proxy cannot connect to the database.",

@@ -21,6 +21,7 @@ pub mod from_client;
 pub mod login_cache;
 pub mod md5_password;
 pub mod pinning;
+pub mod relay;
 pub mod reports;
 pub mod scram;
 pub mod session;

@@ -42,7 +42,8 @@ pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut
         | PinReason::Seed
         | PinReason::ProcedureCall
         | PinReason::ReplicationState
-        | PinReason::ReplicationConnection => false,
+        | PinReason::ReplicationConnection
+        | PinReason::StartupParameter => false,
     };
     if ended {
         session.pin = None;

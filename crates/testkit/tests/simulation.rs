@@ -1,6 +1,7 @@
 //! The data plane in simulation: fixed seeds, equal runs of equal seeds, and one backend that four workers share in order of arrival.
 
 use forebay_pool::{ASK_AFTER, MOVE_HANDICAP};
+use forebay_testkit::model::Protocol;
 use forebay_testkit::sim::{self, Scenario};
 
 fn run(seed: u64) -> sim::Report {
@@ -35,6 +36,24 @@ fn equal_seeds_give_equal_runs() {
         assert_eq!(run(seed), run(seed));
     }
     assert_ne!(run(3).trace, run(8).trace);
+}
+
+/// The newest protocol version is asked for; whatever a database makes of that, clients are served, and only the first connections
+/// pay for it.
+#[test]
+fn databases_of_every_protocol_version_serve() {
+    for protocol in [
+        Protocol::Newest,
+        Protocol::Negotiated,
+        Protocol::Refused,
+        Protocol::Unanswered,
+    ] {
+        let mut scenario = Scenario::one_backend(7, 2, 10);
+        scenario.protocol = protocol;
+        let order = sim::arrivals_and_answers(&scenario)
+            .unwrap_or_else(|failure| panic!("{protocol:?}: {}", failure.problem));
+        assert_eq!(order.len(), 10, "{protocol:?}");
+    }
 }
 
 /// Clients of four workers share one backend. Each is overtaken only by clients that came less than the pool's bound after it

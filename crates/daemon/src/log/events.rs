@@ -208,7 +208,9 @@ fn refused<'e>(refusal: &Refusal, peer: &'e str, detail: &'e str) -> Line<'e> {
 /// Why a database connection could not be made.
 fn why(refusal: &Refusal) -> Cow<'_, str> {
     match refusal {
-        Refusal::TargetUnreachable { detail } => Cow::Borrowed(detail),
+        Refusal::TargetUnreachable { detail } | Refusal::TargetAuthentication { detail } => {
+            Cow::Borrowed(detail)
+        }
         Refusal::TargetRefused { code, message } => Cow::Owned(format!("{code} {message}")),
         other => Cow::Borrowed(other.as_str()),
     }

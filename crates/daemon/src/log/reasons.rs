@@ -31,6 +31,9 @@ pub fn pin(reason: PinReason) -> &'static str {
             "Replication slots, origins or a backup in progress belong to the session."
         }
         PinReason::ReplicationConnection => "It is a replication connection.",
+        PinReason::StartupParameter => {
+            "Its startup message sets what can only be set when a database connection begins."
+        }
     }
 }
 

@@ -32,29 +32,30 @@ impl BackendLogin {
             (State::ExpectRequest, 3) => self.send_clear_text(orders),
             (State::ExpectRequest, 5) => self.send_md5(fields.0, orders),
             (State::ExpectRequest, 10) => self.choose_mechanism(fields, orders),
-            (State::ExpectRequest, 2 | 7 | 9) => {
-                Err("the database asks for GSSAPI, Kerberos or SSPI authentication".into())
-            }
+            (State::ExpectRequest, 2 | 7 | 9) => Err(Failure::Untrusted(
+                "the database asks for GSSAPI, Kerberos or SSPI authentication",
+            )),
             (State::ExpectSaslContinue(first), 11) => {
                 self.on_sasl_continue(first, fields.0, cache, orders)
             }
             (State::ExpectSaslFinal(expect), 12) => on_sasl_final(expect, fields.0),
-            (State::ExpectSaslContinue(_) | State::ExpectSaslFinal(_), 0) => Err(
-                "the database accepts the login without proving that it knows the password".into(),
-            ),
-            (State::ExpectRequest, _) => {
-                Err("the database asks for an unknown kind of authentication".into())
+            (State::ExpectSaslContinue(_) | State::ExpectSaslFinal(_), 0) => {
+                Err(Failure::Untrusted(
+                    "the database accepts the login without proving that it knows the password",
+                ))
             }
+            (State::ExpectRequest, _) => Err(Failure::Untrusted(
+                "the database asks for an unknown kind of authentication",
+            )),
             _ => Err("the database sent an unexpected authentication request".into()),
         }
     }
 
     fn send_clear_text(&self, orders: &mut Orders<Work>) -> Result<State, Failure> {
         if !self.is_tls() {
-            return Err(
-                "the database asks for the password in clear text, but the connection has no TLS"
-                    .into(),
-            );
+            return Err(Failure::Untrusted(
+                "the database asks for the password in clear text, but the connection has no TLS",
+            ));
         }
         send_password(
             self.facts.credential.password.expose_secret().as_bytes(),
@@ -102,7 +103,9 @@ impl BackendLogin {
             | Channel::Clear => ClientBinding::None,
         };
         if binding.mechanism() == Mechanism::ScramSha256 && !plain {
-            return Err("the database offers no SASL mechanism that is known here".into());
+            return Err(Failure::Untrusted(
+                "the database offers no SASL mechanism that is known here",
+            ));
         }
         let nonce: &[u8; NONCE_BYTES] = self
             .facts
@@ -163,7 +166,7 @@ fn send_password(password: &[u8], orders: &mut Orders<Work>) {
 }
 
 fn scram_failed(error: ScramError) -> Failure {
-    Failure::Refused(Refusal::TargetUnreachable {
+    Failure::Refused(Refusal::TargetAuthentication {
         detail: format!("SCRAM with the database failed: {error}").into(),
     })
 }

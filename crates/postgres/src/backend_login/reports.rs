@@ -3,7 +3,7 @@
 use super::LoggedIn;
 use crate::reports::Reports;
 use crate::wire::read::Fields;
-use crate::wire::startup::CANCEL_SECRET_BYTES_MAX;
+use crate::wire::startup::{CANCEL_SECRET_BYTES_MAX, CANCEL_SECRET_BYTES_MIN, VERSION_3_2};
 
 /// Most parameters that are kept; PostgreSQL 18 reports 16.
 const PARAMETERS_MAX: usize = 64;
@@ -44,14 +44,24 @@ impl Collected {
         Ok(())
     }
 
-    /// The key that cancels; its secret has 4 bytes in protocol 3.0 and up to 256 in 3.2.
-    pub(super) fn on_key_data(&mut self, body: &[u8]) -> Result<(), &'static str> {
+    /// The key that cancels (PostgreSQL documentation, "BackendKeyData"): its secret has 4 bytes before protocol 3.2, and 4 to 256
+    /// from there on.
+    pub(super) fn on_key_data(&mut self, version: u32, body: &[u8]) -> Result<(), &'static str> {
         let mut fields = Fields(body);
         self.process = fields.u32().map_err(|error| error.as_str())?;
-        if fields.0.len() > CANCEL_SECRET_BYTES_MAX {
+        let secret = fields.0;
+        if secret.len() < CANCEL_SECRET_BYTES_MIN {
+            return Err("the database sent a cancel key that is too short");
+        }
+        let max = if version < VERSION_3_2 {
+            CANCEL_SECRET_BYTES_MIN
+        } else {
+            CANCEL_SECRET_BYTES_MAX
+        };
+        if secret.len() > max {
             return Err("the database sent a cancel key that is too long");
         }
-        self.secret = fields.0.into();
+        self.secret = secret.into();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The `options` startup parameter: command-line switches of a server process, as `pg_split_opts` (postinit.c) cuts them and
 //! `process_postgres_switches` (postgres.c) reads them. Here they become settings: `-c name=value` and `--name=value`, and of the
-//! one-letter switches those that a client may use (reference page of `postgres`). The others, which only a server's own command line
-//! can carry, are refused in PostgreSQL's words.
+//! one-letter switches those that stand for settings (reference page of `postgres`), also such as the database will refuse. Switches that
+//! it takes from a client without any effect have none here; all others are refused in PostgreSQL's words.
 
 use forebay_core::Refusal;
 
@@ -33,38 +33,79 @@ fn read(
     settings: &mut Vec<(String, String)>,
 ) -> Result<(), Refusal> {
     for (at, switch) in switches.char_indices() {
-        if let Some((name, value)) = alone(switch) {
-            settings.push((name.to_owned(), value.to_owned()));
+        if let Some(set) = alone(switch) {
+            settings.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
             continue;
         }
-        if !matches!(switch, '-' | 'c' | 'f' | 'S' | 't') {
+        if !TAKE_ARGUMENTS.contains(switch) {
             return Err(invalid(word));
         }
         let argument = match &switches[at + switch.len_utf8()..] {
             "" => words.next().ok_or_else(|| invalid(word))?,
             rest => rest.to_owned(),
         };
-        settings.push(
-            with_argument(switch, &argument).ok_or_else(|| match switch {
-                '-' => refused(format!("--{argument} requires a value")),
-                'c' => refused(format!("-c {argument} requires a value")),
-                _ => invalid(word),
-            })?,
-        );
+        if switch == 'd' {
+            settings.extend(debug_switch(&argument));
+        } else if !"CDrv".contains(switch) {
+            settings.push(
+                with_argument(switch, &argument).ok_or_else(|| match switch {
+                    '-' => refused(format!("--{argument} requires a value")),
+                    'c' => refused(format!("-c {argument} requires a value")),
+                    _ => invalid(word),
+                })?,
+            );
+        }
         break;
     }
     Ok(())
 }
 
-/// What a switch without an argument sets.
-fn alone(switch: char) -> Option<(&'static str, &'static str)> {
+/// Switches that take the rest of their word, or the next word. Those of `CDrv` mean nothing when a client gives them.
+const TAKE_ARGUMENTS: &str = "-BCcDdfhkNprStvW";
+
+/// What a switch without an argument sets, if anything; `None` for one that takes an argument or does not exist.
+fn alone(switch: char) -> Option<Option<(&'static str, &'static str)>> {
     match switch {
-        'e' => Some(("datestyle", "euro")),
-        'O' => Some(("allow_system_table_mods", "true")),
-        'P' => Some(("ignore_system_indexes", "true")),
-        's' => Some(("log_statement_stats", "true")),
+        'e' => Some(Some(("datestyle", "euro"))),
+        'F' => Some(Some(("fsync", "false"))),
+        'i' => Some(Some(("listen_addresses", "*"))),
+        'l' => Some(Some(("ssl", "true"))),
+        'O' => Some(Some(("allow_system_table_mods", "true"))),
+        'P' => Some(Some(("ignore_system_indexes", "true"))),
+        's' => Some(Some(("log_statement_stats", "true"))),
+        'b' | 'E' | 'j' | 'n' | 'T' => Some(None),
         _ => None,
     }
+}
+
+/// `set_debug_options` (postgres.c): the higher, the more.
+fn debug_switch(argument: &str) -> Vec<(String, String)> {
+    let level = leading_number(argument);
+    let messages = if level > 0 {
+        format!("debug{level}")
+    } else {
+        "notice".to_owned()
+    };
+    let more = [
+        (2, "log_statement", "all"),
+        (3, "debug_print_parse", "true"),
+        (4, "debug_print_plan", "true"),
+        (5, "debug_print_rewritten", "true"),
+    ];
+    let more = more.iter().filter(|(at_least, ..)| level >= *at_least);
+    let more = more.map(|(_, name, value)| ((*name).to_owned(), (*value).to_owned()));
+    std::iter::once(("log_min_messages".to_owned(), messages))
+        .chain(more)
+        .collect()
+}
+
+/// C's `atoi` for what is no negative number: digits as far as they go.
+fn leading_number(text: &str) -> u64 {
+    let digits = text.trim_start_matches(is_space);
+    let end = digits
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or(0)
 }
 
 /// What a switch with an argument sets.
@@ -74,7 +115,13 @@ fn with_argument(switch: char, argument: &str) -> Option<(String, String)> {
             let (name, value) = argument.split_once('=')?;
             return Some((name.replace('-', "_"), value.to_owned()));
         }
+        'B' => ("shared_buffers", argument),
+        'h' => ("listen_addresses", argument),
+        'k' => ("unix_socket_directories", argument),
+        'N' => ("max_connections", argument),
+        'p' => ("port", argument),
         'S' => ("work_mem", argument),
+        'W' => ("post_auth_delay", argument),
         'f' => (planner_switch(argument)?, "false"),
         't' => (statistics_switch(argument)?, "true"),
         _ => return None,
@@ -171,7 +218,7 @@ mod tests {
     #[test]
     fn switches_become_settings() {
         type Pairs<'a> = &'a [(&'a str, &'a str)];
-        let cases: [(&str, Pairs<'_>); 9] = [
+        let cases: [(&str, Pairs<'_>); 13] = [
             ("-c geqo=off", &[("geqo", "off")]),
             ("-cwork-mem=1MB", &[("work_mem", "1MB")]),
             (
@@ -189,6 +236,20 @@ mod tests {
                 ],
             ),
             ("-S 100 -S200", &[("work_mem", "100"), ("work_mem", "200")]),
+            (
+                "-W3 -B 100",
+                &[("post_auth_delay", "3"), ("shared_buffers", "100")],
+            ),
+            ("-jEbnT -C x -v3 -D /x -F", &[("fsync", "false")]),
+            ("-d 0 -dx", &[("log_min_messages", "notice"); 2]),
+            (
+                "-d 3",
+                &[
+                    ("log_min_messages", "debug3"),
+                    ("log_statement", "all"),
+                    ("debug_print_parse", "true"),
+                ],
+            ),
             (
                 "-fs -f hashjoin",
                 &[("enable_seqscan", "false"), ("enable_hashjoin", "false")],

@@ -155,27 +155,32 @@ fn refusal(error: ScramError, subject: Subject, startup: &Startup) -> Refusal {
             user: startup.user.clone(),
         },
         (ScramError::MechanismNotOffered, _) => Refusal::UnsupportedAuth,
-        _ => Refusal::ProtocolViolation(text(error)),
+        _ => match error.sqlstate() {
+            "28000" => Refusal::ChannelBinding(text(error)),
+            "0A000" => Refusal::FeatureNotSupported(text(error)),
+            _ => Refusal::ProtocolViolation(text(error)),
+        },
     }
 }
 
+/// PostgreSQL's words (auth-scram.c), less what it says of the bytes themselves.
 fn text(error: ScramError) -> &'static str {
     match error {
         ScramError::MessageTooLong => "SCRAM message is too long",
-        ScramError::MechanismMismatch => {
-            "SCRAM channel binding flag does not fit the selected mechanism"
-        }
         ScramError::UnsupportedBinding => "unsupported SCRAM channel-binding type",
-        ScramError::Downgrade => {
-            "SCRAM channel binding negotiation error: the client believes that the server does not support it, but it does"
-        }
+        ScramError::Downgrade => "SCRAM channel binding negotiation error",
         ScramError::WrongBinding => "SCRAM channel binding check failed",
+        ScramError::UnexpectedBinding => {
+            "unexpected SCRAM channel-binding attribute in client-final-message"
+        }
         ScramError::AuthorizationIdentity => {
             "client uses authorization identity, but it is not supported"
         }
         ScramError::UnsupportedExtension => "client requires an unsupported SCRAM extension",
-        ScramError::NonceMismatch => "invalid SCRAM response: nonce does not match",
+        ScramError::NonceMismatch => "invalid SCRAM response",
+        ScramError::UnprintableNonce => "non-printable characters in SCRAM nonce",
         ScramError::Malformed(_)
+        | ScramError::MechanismMismatch
         | ScramError::MechanismNotOffered
         | ScramError::SaltTooLong
         | ScramError::TooManyIterations

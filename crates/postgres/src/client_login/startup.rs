@@ -1,12 +1,13 @@
 //! What a StartupMessage asks for: user, database, protocol version and the settings that are the session's baseline
 //! (`ProcessStartupPacket`, backend_startup.c; `process_startup_options`, postinit.c).
 //!
-//! Any setting is accepted here; the database is asked about it when it is replayed. Size was bounded by `wire::startup`.
+//! Any setting is accepted here; the database is asked about it when it is replayed, or when a backend is started with it. Size was
+//! bounded by `wire::startup`.
 
-use super::options;
+use super::{options, start_only};
 use crate::wire::startup::pairs;
 use crate::wire::write::{message, string};
-use forebay_core::Refusal;
+use forebay_core::{PinReason, Refusal};
 use std::collections::HashSet;
 
 /// Newest minor version of protocol 3 that is spoken here.
@@ -33,8 +34,17 @@ pub(super) struct Startup {
     pub(super) database: String,
     /// Settings by lower-case name, each once.
     pub(super) baseline: Vec<(String, String)>,
-    /// Startup parameters for a backend of its own, if it must have one.
-    pub(super) dedicated: Option<Vec<(String, String)>>,
+    /// The backend of its own, if it must have one.
+    pub(super) dedicated: Option<Dedicated>,
+}
+
+/// A backend for one client from start to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dedicated {
+    /// Why.
+    pub(super) reason: PinReason,
+    /// What it is started with.
+    pub(super) parameters: Vec<(String, String)>,
 }
 
 impl Startup {
@@ -54,14 +64,14 @@ impl Startup {
         let database = last("database")
             .filter(|name| !name.is_empty())
             .unwrap_or(user);
-        let dedicated = match last("replication") {
-            Some(value) if is_replication(value)? => Some(kept(&pairs)),
-            _ => None,
-        };
-        let baseline = match &dedicated {
-            // The database itself reads them, from the startup message of the dedicated backend.
-            Some(_) => Vec::new(),
-            None => baseline(&pairs, last("options"))?,
+        let replicates = last("replication").map_or(Ok(false), is_replication)?;
+        let (dedicated, baseline) = if replicates {
+            // The database itself reads all of them, from the startup message of the dedicated backend.
+            let parameters = kept(&pairs);
+            let reason = PinReason::ReplicationConnection;
+            (Some(Dedicated { reason, parameters }), Vec::new())
+        } else {
+            start_only_apart(baseline(&pairs, last("options"))?)
         };
         let unknown_extensions: Vec<String> = pairs
             .iter()
@@ -119,6 +129,16 @@ fn baseline(
         name.make_ascii_lowercase();
     }
     Ok(last_of_each(settings))
+}
+
+/// What only the start of a backend can set, apart from what any backend can be given.
+fn start_only_apart(settings: Vec<(String, String)>) -> (Option<Dedicated>, Vec<(String, String)>) {
+    let (parameters, baseline): (Vec<_>, Vec<_>) = settings
+        .into_iter()
+        .partition(|(name, _)| start_only::contains(name));
+    let reason = PinReason::StartupParameter;
+    let dedicated = (!parameters.is_empty()).then_some(Dedicated { reason, parameters });
+    (dedicated, baseline)
 }
 
 fn last_of_each(mut settings: Vec<(String, String)>) -> Vec<(String, String)> {
@@ -241,8 +261,58 @@ mod tests {
         let startup = read(0, &pairs).unwrap();
         assert_eq!(
             (startup.baseline, startup.dedicated),
-            (vec![], Some(owned(&given)))
+            (vec![], Some(own(PinReason::ReplicationConnection, &given)))
         );
+    }
+
+    fn own(reason: PinReason, parameters: Pairs<'_>) -> Dedicated {
+        let parameters = owned(parameters);
+        Dedicated { reason, parameters }
+    }
+
+    #[test]
+    fn what_only_a_backends_start_can_set_asks_for_a_backend_of_its_own() {
+        let cases: [(Pairs<'_>, Pairs<'_>, Pairs<'_>); 5] = [
+            (
+                &[("Log_Connections", "on"), ("DateStyle", "ISO")],
+                &[("log_connections", "on")],
+                &[("datestyle", "ISO")],
+            ),
+            (
+                &[("options", "-P -W 3 -c work-mem=1MB")],
+                &[("ignore_system_indexes", "true"), ("post_auth_delay", "3")],
+                &[("work_mem", "1MB")],
+            ),
+            (
+                &[
+                    ("options", "--jit-debugging-support=on"),
+                    ("jit_debugging_support", "off"),
+                ],
+                &[("jit_debugging_support", "off")],
+                &[],
+            ),
+            (
+                &[("local_preload_libraries", "x")],
+                &[("local_preload_libraries", "x")],
+                &[],
+            ),
+            (
+                &[("replication", "off"), ("session_preload_libraries", "")],
+                &[("session_preload_libraries", "")],
+                &[],
+            ),
+        ];
+        for (pairs, parameters, baseline) in cases {
+            let startup = read(2, &[pairs, &[("user", "u")]].concat()).unwrap();
+            assert_eq!(
+                (startup.dedicated, startup.baseline),
+                (
+                    Some(own(PinReason::StartupParameter, parameters)),
+                    owned(baseline)
+                ),
+                "{pairs:?}"
+            );
+        }
     }
 
     #[test]

@@ -77,8 +77,11 @@ impl<'a> Attributes<'a> {
 
 /// A nonce: one or more printable ASCII characters other than the comma, which no value contains anyway.
 pub(super) fn check_nonce(nonce: &[u8]) -> Result<(), ScramError> {
-    if nonce.is_empty() || !nonce.iter().all(u8::is_ascii_graphic) {
+    if nonce.is_empty() {
         return Err(ScramError::Malformed(Part::Nonce));
+    }
+    if !nonce.iter().all(u8::is_ascii_graphic) {
+        return Err(ScramError::UnprintableNonce);
     }
     Ok(())
 }

@@ -28,6 +28,10 @@ pub enum ScramError {
     Downgrade,
     /// The client's channel binding data is not that of this connection: somebody relays the exchange.
     WrongBinding,
+    /// The client says that it bound nothing when it had not announced it so (or the other way round).
+    UnexpectedBinding,
+    /// A nonce is not of printable characters.
+    UnprintableNonce,
     /// The client asks to act as another identity (`a=`), which PostgreSQL does not support.
     AuthorizationIdentity,
     /// The peer requires an extension (`m=`); none exists.
@@ -81,6 +85,8 @@ impl ScramError {
             | ScramError::MechanismNotOffered
             | ScramError::MechanismMismatch
             | ScramError::UnsupportedBinding
+            | ScramError::UnexpectedBinding
+            | ScramError::UnprintableNonce
             | ScramError::NonceMismatch
             | ScramError::ServerRefused
             | ScramError::WrongSignature => "08P01",
@@ -108,6 +114,8 @@ impl fmt::Display for ScramError {
                 "client believes that channel binding was not offered, but it was"
             }
             ScramError::WrongBinding => "SCRAM channel binding check failed",
+            ScramError::UnexpectedBinding => "unexpected SCRAM channel binding data",
+            ScramError::UnprintableNonce => "SCRAM nonce has characters that are not printable",
             ScramError::AuthorizationIdentity => {
                 "client uses authorization identity, but it is not supported"
             }

@@ -16,7 +16,9 @@ pub const VERSION_3_0: u32 = 3 << 16;
 pub const VERSION_3_2: u32 = 3 << 16 | 2;
 /// Longest packet before login (`MAX_STARTUP_PACKET_LENGTH`, pqcomm.h).
 pub const STARTUP_BYTES_MAX: usize = 10_000;
-/// Longest secret of a cancel request (protocol 3.2).
+/// Length of a cancel key's secret in protocol 3.0, and the shortest in 3.2.
+pub const CANCEL_SECRET_BYTES_MIN: usize = 4;
+/// Longest secret of a cancel key in protocol 3.2.
 pub const CANCEL_SECRET_BYTES_MAX: usize = 256;
 
 /// A first packet.
@@ -60,7 +62,7 @@ pub fn first(bytes: &[u8]) -> Result<Result<(First<'_>, usize), usize>, DecodeEr
         GSS_REQUEST if len == 8 => First::Gss,
         CANCEL_REQUEST => {
             let process = fields.u32()?;
-            if !(4..=CANCEL_SECRET_BYTES_MAX).contains(&fields.0.len()) {
+            if !(CANCEL_SECRET_BYTES_MIN..=CANCEL_SECRET_BYTES_MAX).contains(&fields.0.len()) {
                 return Err(DecodeError::Length);
             }
             First::Cancel {

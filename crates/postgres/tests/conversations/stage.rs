@@ -299,7 +299,7 @@ impl<'a> Stage<'a> {
             return assert!(closed || !Postgres::is_clean(&self.world.backends[backend].state));
         }
         let right = match debt {
-            _ if self.pinned => closed,
+            _ if self.pinned || self.script.dedicated => closed,
             Debt::Hopeless => closed,
             Debt::None => farewell == "Farewell Clean",
             Debt::Rollback => farewell == "Farewell Cleaning",

@@ -2,8 +2,8 @@
 //! before it is ready, and what it must not.
 
 use crate::support::{
-    End, READY, Side, authentication, backend_side, backend_side_of, credential, limits_row,
-    message, startup, tls_facts,
+    End, READY, Side, authentication, backend_side, backend_side_of,
+    backend_side_of_oldest_version, credential, limits_row, message, startup, tls_facts,
 };
 use forebay_core::Refusal;
 use forebay_core::engine::Purpose;
@@ -12,7 +12,7 @@ use forebay_postgres::backend_login::BackendLogin;
 use forebay_postgres::md5_password::Md5Hash;
 use forebay_postgres::scram::{ExpectProof, ITERATIONS_DEFAULT, Mechanism, ServerFirst, Verifier};
 use forebay_postgres::wire::HEADER_BYTES;
-use forebay_postgres::wire::startup::VERSION_3_0;
+use forebay_postgres::wire::startup::{VERSION_3_0, VERSION_3_2};
 use forebay_postgres::wire::write;
 
 const TLS_MODES: [TlsMode; 4] = [
@@ -37,7 +37,7 @@ fn under_tls(server_end_point: Option<&[u8]>) -> Side<BackendLogin> {
 }
 
 fn pooled_startup() -> Vec<u8> {
-    startup(VERSION_3_0, &[("user", "u"), ("database", "d")])
+    startup(VERSION_3_2, &[("user", "u"), ("database", "d")])
 }
 
 /// After AuthenticationOk and ReadyForQuery, the question for limits is out.
@@ -72,12 +72,21 @@ fn failed(detail: &str) -> Option<End> {
     }))
 }
 
+fn untrusted(detail: &str) -> Option<End> {
+    Some(End::Failed(Refusal::TargetAuthentication {
+        detail: detail.into(),
+    }))
+}
+
 fn refused(code: &str, text: &str) -> Option<End> {
     Some(End::Failed(Refusal::TargetRefused {
         code: code.into(),
         message: text.into(),
     }))
 }
+
+/// NegotiateProtocolVersion of a database that knows nothing newer than 3.0.
+const NEGOTIATE_3_0: &[u8] = b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0";
 
 const LIMITS: End = End::Ready {
     usable: 95,
@@ -101,7 +110,7 @@ fn only_prefer_goes_on_without_tls() {
         side.feed(b"N");
         let (sent, end) = match mode {
             TlsMode::Prefer => (pooled_startup(), None),
-            _ => (vec![], failed("the database does not offer TLS")),
+            _ => (vec![], untrusted("the database does not offer TLS")),
         };
         assert_eq!((side.take(), side.end.clone()), (sent, end));
     }
@@ -171,7 +180,7 @@ fn a_dedicated_backend_has_the_clients_parameters_and_is_not_set_up() {
         ("replication", "true"),
         ("a", "b"),
     ];
-    assert_eq!(side.take(), startup(VERSION_3_0, &all));
+    assert_eq!(side.take(), startup(VERSION_3_2, &all));
     assert!(side.machine.is_dedicated());
     side.feed(write::AUTHENTICATION_OK)
         .feed(&[READY, b"W\0\0\0\x07\0\0\0"].concat());
@@ -183,11 +192,26 @@ fn a_dedicated_backend_has_the_clients_parameters_and_is_not_set_up() {
 }
 
 #[test]
+fn a_backend_started_for_what_cannot_be_set_later_is_set_up_like_any_other() {
+    let parameters = vec![("log_connections".to_owned(), "on".to_owned())];
+    let purpose = Purpose::Dedicated(parameters);
+    let mut side = backend_side("pencil", TlsMode::Disable, purpose, "SELECT 1");
+    let all = [("user", "u"), ("database", "d"), ("log_connections", "on")];
+    assert_eq!(side.take(), startup(VERSION_3_2, &all));
+    side.feed(write::AUTHENTICATION_OK).feed(READY);
+    assert!(side.take().starts_with(b"Q"));
+    side.feed(&limits_answer());
+    assert_eq!(side.take(), message(b'Q', b"SELECT 1\0"));
+    side.feed(READY);
+    assert_eq!(side.end, Some(LIMITS));
+}
+
+#[test]
 fn a_password_goes_out_in_clear_only_under_tls() {
     let mut side = in_clear();
     side.feed(&authentication(3, b""));
     let detail = "the database asks for the password in clear text, but the connection has no TLS";
-    assert_eq!((side.end.clone(), side.take()), (failed(detail), vec![]));
+    assert_eq!((side.end.clone(), side.take()), (untrusted(detail), vec![]));
 
     let mut side = under_tls(None);
     side.feed(&authentication(3, b""));
@@ -266,17 +290,17 @@ fn the_best_mechanism_is_chosen_and_the_flag_tells_what_could_have_been() {
 #[test]
 fn offers_without_a_known_mechanism_are_named() {
     let unknown = "the database offers no SASL mechanism that is known here";
-    let cases: [(&[u8], &str); 5] = [
-        (b"\0", unknown),
-        (b"OAUTHBEARER\0\0", unknown),
-        (b"SCRAM-SHA-256-PLUS\0\0", unknown),
-        (b"", "invalid message format"),
-        (b"SCRAM-SHA-256\0", "invalid message format"),
+    let cases: [(&[u8], Option<End>); 5] = [
+        (b"\0", untrusted(unknown)),
+        (b"OAUTHBEARER\0\0", untrusted(unknown)),
+        (b"SCRAM-SHA-256-PLUS\0\0", untrusted(unknown)),
+        (b"", failed("invalid message format")),
+        (b"SCRAM-SHA-256\0", failed("invalid message format")),
     ];
-    for (offer, detail) in cases {
+    for (offer, end) in cases {
         let mut side = in_clear();
         side.feed(&authentication(10, offer));
-        assert_eq!(side.end, failed(detail), "{offer:?}");
+        assert_eq!(side.end, end, "{offer:?}");
     }
 }
 
@@ -320,37 +344,41 @@ fn a_database_that_cannot_prove_itself_is_not_believed() {
     let signature = authentication(12, b"v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let proofless = "the database accepts the login without proving that it knows the password";
     let cases = [
-        (write::AUTHENTICATION_OK.to_vec(), proofless),
+        (write::AUTHENTICATION_OK.to_vec(), untrusted(proofless)),
         (
             signature,
-            "SCRAM with the database failed: server could not prove that it knows the password",
+            untrusted(
+                "SCRAM with the database failed: server could not prove that it knows the password",
+            ),
         ),
         (
             authentication(12, b"e=other-error"),
-            "SCRAM with the database failed: server ended the SCRAM exchange with an error",
+            untrusted(
+                "SCRAM with the database failed: server ended the SCRAM exchange with an error",
+            ),
         ),
         (
             READY.to_vec(),
-            "the database sent an unexpected message during login",
+            failed("the database sent an unexpected message during login"),
         ),
         (
             authentication(11, b""),
-            "the database sent an unexpected authentication request",
+            failed("the database sent an unexpected authentication request"),
         ),
         (
             authentication(3, b""),
-            "the database sent an unexpected authentication request",
+            failed("the database sent an unexpected authentication request"),
         ),
     ];
-    for (answer, detail) in cases {
+    for (answer, end) in cases {
         let (mut side, _) = proven(&verifier("pencil"));
         side.feed(&answer);
-        assert_eq!((side.end.clone(), side.take()), (failed(detail), vec![]));
+        assert_eq!((side.end.clone(), side.take()), (end, vec![]));
     }
     let mut side = in_clear();
     side.feed(&authentication(10, b"SCRAM-SHA-256\0\0"))
         .feed(write::AUTHENTICATION_OK);
-    assert_eq!(side.end, failed(proofless));
+    assert_eq!(side.end, untrusted(proofless));
 }
 
 #[test]
@@ -384,7 +412,7 @@ fn a_database_cannot_make_us_derive_for_ever() {
         "SCRAM with the database failed: server asks for more SCRAM iterations than allowed";
     assert_eq!(
         (side.end.clone(), side.held_work.len()),
-        (failed(detail), 0)
+        (untrusted(detail), 0)
     );
 }
 
@@ -441,7 +469,7 @@ fn other_kinds_of_authentication_are_named() {
     ] {
         let mut side = in_clear();
         side.feed(&authentication(kind, b""));
-        assert_eq!(side.end, failed(detail));
+        assert_eq!(side.end, untrusted(detail));
     }
     let mut side = in_clear();
     side.feed(&message(b'R', b"\0\0"));
@@ -452,18 +480,11 @@ fn other_kinds_of_authentication_are_named() {
 fn reports_notices_and_negotiation_are_taken_as_they_come() {
     let mut side = in_clear();
     let notice = message(b'N', b"SNOTICE\0\0");
-    side.drip(
-        &[
-            &notice[..],
-            b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0",
-            write::AUTHENTICATION_OK,
-        ]
-        .concat(),
-    );
+    side.drip(&[&notice[..], NEGOTIATE_3_0, write::AUTHENTICATION_OK].concat());
     let mut reports = Vec::new();
     write::parameter_status(&mut reports, b"TimeZone", b"UTC");
     write::parameter_status(&mut reports, b"server_version", b"18.6");
-    write::backend_key_data(&mut reports, 42, &[5; 32]);
+    write::backend_key_data(&mut reports, 42, &[5; 4]);
     write::parameter_status(&mut reports, b"TimeZone", b"Europe/Rome");
     side.drip(&[&reports[..], &notice, READY].concat());
     side.take();
@@ -472,12 +493,101 @@ fn reports_notices_and_negotiation_are_taken_as_they_come() {
     let logged_in = side.machine.into_logged_in().expect("it is ready");
     assert_eq!(
         (logged_in.process, &logged_in.secret[..]),
-        (42, &[5; 32][..])
+        (42, &[5; 4][..])
     );
     let expected: [(&[u8], &[u8]); 2] =
         [(b"TimeZone", b"Europe/Rome"), (b"server_version", b"18.6")];
     let expected = expected.map(|(name, value)| (Box::from(name), Box::from(value)));
     assert_eq!(logged_in.parameters, expected);
+}
+
+/// A login whose key has this many bytes behind the process number, in the version that was negotiated, if one was.
+fn with_key(negotiation: &[u8], secret_bytes: usize) -> Result<Vec<u8>, Option<End>> {
+    let mut side = in_clear();
+    let mut key = Vec::new();
+    write::backend_key_data(&mut key, 42, &vec![5; secret_bytes]);
+    side.drip(&[negotiation, write::AUTHENTICATION_OK, &key, READY].concat());
+    if side.end.is_some() {
+        return Err(side.end);
+    }
+    side.drip(&limits_answer());
+    let logged_in = side.machine.into_logged_in().expect("it is ready");
+    Ok(logged_in.secret.into())
+}
+
+#[test]
+fn cancel_keys_are_as_long_as_the_version_that_is_spoken_has_them() {
+    for bytes in [4, 32, 256] {
+        assert_eq!(with_key(b"", bytes), Ok(vec![5; bytes]));
+    }
+    assert_eq!(with_key(NEGOTIATE_3_0, 4), Ok(vec![5; 4]));
+    let options = b"v\0\0\0\x13\0\x03\0\x02\0\0\0\x01_pq_.x\0";
+    assert_eq!(with_key(options, 32), Ok(vec![5; 32]));
+    let too_long = failed("the database sent a cancel key that is too long");
+    for (negotiation, bytes) in [(&b""[..], 257), (NEGOTIATE_3_0, 5), (NEGOTIATE_3_0, 32)] {
+        assert_eq!(with_key(negotiation, bytes), Err(too_long.clone()));
+    }
+}
+
+#[test]
+fn the_version_is_negotiated_once_and_before_the_password_is_asked_for() {
+    let mut side = in_clear();
+    side.feed(NEGOTIATE_3_0).feed(NEGOTIATE_3_0);
+    assert_eq!(
+        side.end,
+        failed("the database negotiates the protocol version twice")
+    );
+    let mut side = in_clear();
+    side.feed(b"v\0\0\0\x0c\0\x03\0\x03\0\0\0\0");
+    assert_eq!(
+        side.end,
+        failed("the database offers a protocol version that was not asked for")
+    );
+    let mut side = in_clear();
+    side.feed(&authentication(10, b"SCRAM-SHA-256\0\0"))
+        .feed(NEGOTIATE_3_0);
+    assert_eq!(
+        side.end,
+        failed("the database sent an unexpected message during login")
+    );
+}
+
+#[test]
+fn an_error_in_answer_to_the_version_is_told_from_others() {
+    let unsupported = error("0A000", "unsupported frontend protocol 3.2");
+    let no_packet = error("08P01", "bad packet header");
+    let crowded = error("53300", "sorry, too many clients already");
+    let negotiated = [NEGOTIATE_3_0, &unsupported].concat();
+    let asked = [&authentication(5, b"salt")[..], &unsupported].concat();
+    for (answer, in_doubt) in [
+        (&b""[..], true),
+        (&unsupported, true),
+        (&no_packet, true),
+        (&crowded, false),
+        (&negotiated, false),
+        (&asked, false),
+    ] {
+        let mut side = in_clear();
+        side.feed(answer);
+        assert_eq!(side.machine.is_version_in_doubt(), in_doubt, "{answer:?}");
+    }
+    let mut side = backend_side("pencil", TlsMode::Prefer, Purpose::Pooled, "");
+    assert!(!side.machine.is_version_in_doubt(), "nothing was asked yet");
+    side.feed(b"N");
+    assert!(side.machine.is_version_in_doubt());
+}
+
+#[test]
+fn the_oldest_version_is_spoken_to_who_refused_the_newest() {
+    let mut side = backend_side_of_oldest_version();
+    assert_eq!(
+        side.take(),
+        startup(VERSION_3_0, &[("user", "u"), ("database", "d")])
+    );
+    assert!(!side.machine.is_version_in_doubt());
+    side.feed(&error("0A000", "no"));
+    assert_eq!(side.end, refused("0A000", "no"));
+    assert!(!side.machine.is_version_in_doubt());
 }
 
 #[test]
@@ -499,6 +609,14 @@ fn reports_are_bounded() {
         (
             message(b'K', &[0; 4 + 257]),
             "the database sent a cancel key that is too long",
+        ),
+        (
+            message(b'K', &[0; 4 + 3]),
+            "the database sent a cancel key that is too short",
+        ),
+        (
+            message(b'K', &[0; 4]),
+            "the database sent a cancel key that is too short",
         ),
         (message(b'K', &[0; 3]), "invalid message format"),
     ];

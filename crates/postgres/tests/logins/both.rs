@@ -180,7 +180,7 @@ fn somebody_between_who_relays_scram_under_another_certificate_is_found_out() {
     let mut pair = pair(ClientAuth::ScramSha256, "pencil", TlsMode::Require);
     pair.end_points = [CERTIFICATE, Some(b"of somebody else")];
     pair.run();
-    let refusal = Refusal::ProtocolViolation("SCRAM channel binding check failed");
+    let refusal = Refusal::ChannelBinding("SCRAM channel binding check failed");
     assert_eq!(
         (pair.client.end, pair.backend.end),
         (Some(End::Refused(refusal)), None)
@@ -216,9 +216,10 @@ fn a_proxy_without_tls_serves_those_who_only_prefer_it() {
 fn a_database_that_wants_the_password_in_clear_without_tls_does_not_get_it() {
     let mut pair = pair(ClientAuth::ClearText, "pencil", TlsMode::Disable);
     pair.run();
+    let user = "u".to_owned();
     assert_eq!(
         pair.client.end,
-        Some(End::Refused(Refusal::UnsupportedAuth))
+        Some(End::Refused(Refusal::ClearTextNeedsTls { user }))
     );
     let carried = String::from_utf8_lossy(&pair.client.held).into_owned();
     assert!(!carried.contains("pencil"));

@@ -4,7 +4,7 @@ use crate::support::{End, ProxyOf, Side, authentication, credential, message, st
 use forebay_core::engine::TlsFacts;
 use forebay_core::orders::{Admission, CancelKey};
 use forebay_core::snapshot::ClientAuth;
-use forebay_core::{CloseReason, Refusal};
+use forebay_core::{CloseReason, PinReason, Refusal};
 use forebay_postgres::client_login::ClientLogin;
 use forebay_postgres::md5_password::Md5Hash;
 use forebay_postgres::scram::{ClientBinding, ClientFirst, ClientKeys, ITERATIONS_DEFAULT};
@@ -380,7 +380,7 @@ fn channel_binding_is_offered_where_the_certificate_is_known_and_checked() {
     let bound = |data: &[u8]| ClientBinding::TlsServerEndPoint(data.into());
     let both = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
     let plain = b"SCRAM-SHA-256\0\0";
-    let downgrade = "SCRAM channel binding negotiation error: the client believes that the server does not support it, but it does";
+    let refused = |text| Some(End::Refused(Refusal::ChannelBinding(text)));
     /// Data of the certificate, offer, what the client binds to, end.
     type Case<'a> = (Option<&'a [u8]>, &'a [u8], ClientBinding, Option<End>);
     let cases: [Case<'_>; 6] = [
@@ -390,13 +390,13 @@ fn channel_binding_is_offered_where_the_certificate_is_known_and_checked() {
             Some(END_POINT),
             both,
             bound(b"another"),
-            violation("SCRAM channel binding check failed"),
+            refused("SCRAM channel binding check failed"),
         ),
         (
             Some(END_POINT),
             both,
             ClientBinding::SupportedButNotUsed,
-            violation(downgrade),
+            refused("SCRAM channel binding negotiation error"),
         ),
         (None, plain, ClientBinding::SupportedButNotUsed, admitted()),
         (
@@ -453,7 +453,9 @@ fn malformed_sasl_messages_are_named() {
         (initial_response("SCRAM-SHA-256", b"n,,r=abc"), malformed),
         (
             initial_response("SCRAM-SHA-256", b"n,a=x,n=,r=abc"),
-            violation("client uses authorization identity, but it is not supported"),
+            Some(End::Refused(Refusal::FeatureNotSupported(
+                "client uses authorization identity, but it is not supported",
+            ))),
         ),
     ];
     for (bytes, end) in cases {
@@ -484,10 +486,9 @@ fn the_password_in_clear_is_asked_for_under_tls_only() {
     let proxy = ProxyOf::one("u", "pencil", ClientAuth::ClearText);
     let mut side = proxy.side();
     side.feed(&plain_startup());
-    assert_eq!(
-        (side.end.clone(), side.take()),
-        (Some(End::Refused(Refusal::UnsupportedAuth)), vec![])
-    );
+    let user = "u".to_owned();
+    let refused = Some(End::Refused(Refusal::ClearTextNeedsTls { user }));
+    assert_eq!((side.end.clone(), side.take()), (refused, vec![]));
 
     let long = "x".repeat(60_000);
     for (password, end) in [
@@ -591,7 +592,7 @@ fn the_admitted_client_is_what_the_startup_message_said() {
         );
         assert_eq!(
             (admitted.process, admitted.session, admitted.dedicated),
-            (77, 5, false)
+            (77, 5, None)
         );
         let expected = [("geqo", "off"), ("timezone", "UTC")];
         assert_eq!(
@@ -617,7 +618,35 @@ fn replication_asks_for_a_backend_of_its_own() {
     let given = [("replication", "true"), ("a", "b")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(admission.dedicated.as_deref(), Some(&given[..]));
-    assert!(side.machine.into_admitted().expect("admitted").dedicated);
+    let dedicated = side.machine.into_admitted().expect("admitted").dedicated;
+    assert_eq!(dedicated, Some(PinReason::ReplicationConnection));
+}
+
+#[test]
+fn what_only_a_backends_start_can_set_is_for_the_start_of_a_backend_of_its_own() {
+    let mut side = under_tls(&ProxyOf::one("u", "pencil", ClientAuth::ClearText), None);
+    let parameters = [
+        ("user", "u"),
+        ("log_connections", "on"),
+        ("DateStyle", "ISO"),
+        ("options", "-W 0"),
+    ];
+    side.feed(&startup(VERSION_3_2, &parameters));
+    side.feed(&message(b'p', b"pencil\0"));
+    let Some(End::Admitted(admission)) = &side.end else {
+        panic!("admitted")
+    };
+    let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    };
+    let given = owned(&[("post_auth_delay", "0"), ("log_connections", "on")]);
+    assert_eq!(admission.dedicated.as_deref(), Some(&given[..]));
+    let admitted = side.machine.into_admitted().expect("admitted");
+    assert_eq!(admitted.dedicated, Some(PinReason::StartupParameter));
+    assert_eq!(admitted.baseline, owned(&[("datestyle", "ISO")]));
 }
 
 #[test]

@@ -12,4 +12,5 @@ mod backend;
 mod both;
 mod client;
 mod hostile;
+mod sasl_faults;
 mod support;

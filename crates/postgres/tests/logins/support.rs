@@ -285,14 +285,31 @@ pub fn backend_side_of(
     purpose: Purpose,
     init_query: &str,
 ) -> Side<BackendLogin> {
-    let facts = BackendFacts {
+    side_of(BackendFacts {
         credential,
         database: "d".into(),
         tls,
         init_query: init_query.into(),
         purpose,
+        oldest_version: false,
         entropy: [9; 32],
-    };
+    })
+}
+
+/// A backend's side, in clear, for a database that refused the newest protocol version.
+pub fn backend_side_of_oldest_version() -> Side<BackendLogin> {
+    side_of(BackendFacts {
+        credential: credential("u", "pencil", ClientAuth::ScramSha256),
+        database: "d".into(),
+        tls: TlsMode::Disable,
+        init_query: "".into(),
+        purpose: Purpose::Pooled,
+        oldest_version: true,
+        entropy: [9; 32],
+    })
+}
+
+fn side_of(facts: BackendFacts) -> Side<BackendLogin> {
     let mut orders = Orders::default();
     let login = BackendLogin::new(facts, &mut orders);
     let mut side = Side::new(login, LoginCache::new([4; 32]));

@@ -1,6 +1,7 @@
 //! Sessions and backends that are ready for use. A backend's login is played; a session is put behind its login, because logins have
 //! tests of their own.
 
+use forebay_core::PinReason;
 use forebay_core::engine::{BackendFacts, ClientFacts, Engine, Household, Purpose};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::Value;
@@ -73,6 +74,7 @@ pub fn backend_facts(purpose: Purpose) -> BackendFacts {
         tls: TlsMode::Disable,
         init_query: "".into(),
         purpose,
+        oldest_version: false,
         entropy: [9; 32],
     }
 }
@@ -105,7 +107,7 @@ pub fn session(
         process: 70 + number as u32,
         session: number,
         secret: [1, 2, 3, number as u8].into(),
-        dedicated,
+        dedicated: dedicated.then_some(PinReason::ReplicationConnection),
     };
     session.stage = Stage::Admission(Box::new(Admitting {
         admitted,

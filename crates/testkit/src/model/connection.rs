@@ -177,6 +177,7 @@ impl Connection {
             }
             Packet::Startup(startup) => {
                 self.phase = match login::admit(shared, self.id, startup, out)? {
+                    Admission::Silence => return Ok(Some(Next::Close)),
                     Admission::Password(startup) => Phase::Password(startup),
                     Admission::Session(session) => Phase::Session(session),
                 };

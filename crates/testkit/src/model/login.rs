@@ -1,13 +1,13 @@
 //! The first packets of a connection: encryption requests, CancelRequest, the startup packet, the password.
 //!
 //! Follows PostgreSQL 18's `ProcessStartupPacket`: protocol 3.0 and 3.2 are spoken, anything newer of major 3 and
-//! any `_pq_.` option is negotiated down, the slot is taken before the password is asked for.
+//! any `_pq_.` option is negotiated down, the slot is taken before the password is asked for. [`Protocol`] makes it older.
 
 use std::collections::BTreeMap;
 
 use super::backend::Backend;
 use super::error::PgError;
-use super::server::{Availability, ConnectionId, Shared};
+use super::server::{Availability, ConnectionId, Protocol, Shared};
 use super::session::Session;
 use super::settings::Baseline;
 use super::wire::{DecodeError, Fields};
@@ -16,7 +16,12 @@ use super::wire::{DecodeError, Fields};
 const STARTUP_BYTES_MAX: u32 = 10_000;
 
 /// Newest minor version of protocol 3 that is spoken.
-const MINOR_MAX: u32 = 2;
+fn minor_max(protocol: Protocol) -> u32 {
+    match protocol {
+        Protocol::Newest => 2,
+        Protocol::Negotiated | Protocol::Refused | Protocol::Unanswered => 0,
+    }
+}
 
 const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
 const SSL_REQUEST: u32 = (1234 << 16) | 5679;
@@ -89,6 +94,8 @@ fn parameters(mut fields: Fields<'_>) -> Result<BTreeMap<String, String>, Decode
 
 /// What a startup packet leads to.
 pub(crate) enum Admission {
+    /// The connection is closed without a word.
+    Silence,
     /// The password is awaited.
     Password(Startup),
     /// Logged in.
@@ -102,7 +109,10 @@ pub(crate) fn admit(
     startup: Startup,
     out: &mut Vec<u8>,
 ) -> Result<Admission, PgError> {
-    negotiate(&startup, out)?;
+    if shared.protocol() == Protocol::Unanswered && startup.version & 0xffff > 0 {
+        return Ok(Admission::Silence);
+    }
+    negotiate(shared.protocol(), &startup, out)?;
     if startup.user().is_empty() {
         let message = "no PostgreSQL user name specified in startup packet";
         return Err(PgError::fatal("28000", message));
@@ -151,11 +161,12 @@ pub(crate) fn check_password(
     Err(PgError::fatal("28P01", message))
 }
 
-fn negotiate(startup: &Startup, out: &mut Vec<u8>) -> Result<(), PgError> {
+fn negotiate(protocol: Protocol, startup: &Startup, out: &mut Vec<u8>) -> Result<(), PgError> {
+    let newest = minor_max(protocol);
     let (major, minor) = (startup.version >> 16, startup.version & 0xffff);
-    if major != 3 {
+    if major != 3 || protocol == Protocol::Refused && minor > newest {
         let message = format!(
-            "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{MINOR_MAX}"
+            "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.{newest}"
         );
         return Err(PgError::fatal("0A000", message));
     }
@@ -165,9 +176,9 @@ fn negotiate(startup: &Startup, out: &mut Vec<u8>) -> Result<(), PgError> {
         .filter(|name| name.starts_with("_pq_."))
         .cloned()
         .collect();
-    if minor > MINOR_MAX || !options.is_empty() {
+    if minor > newest || !options.is_empty() {
         Backend::NegotiateProtocolVersion {
-            minor: minor.min(MINOR_MAX),
+            minor: minor.min(newest),
             options,
         }
         .encode(out);
@@ -176,8 +187,12 @@ fn negotiate(startup: &Startup, out: &mut Vec<u8>) -> Result<(), PgError> {
 }
 
 /// Bytes of the cancel key that a client of this protocol version gets.
-fn key_bytes(version: u32) -> usize {
-    if version & 0xffff >= 2 { 32 } else { 4 }
+fn key_bytes(protocol: Protocol, version: u32) -> usize {
+    if (version & 0xffff).min(minor_max(protocol)) >= 2 {
+        32
+    } else {
+        4
+    }
 }
 
 /// Everything after authentication: settings, greeting, ReadyForQuery.
@@ -204,7 +219,7 @@ pub(crate) fn log_in(
             .start_with(&name, &value)
             .map_err(|error| PgError::fatal(error.code, error.message))?;
     }
-    let (pid, key) = shared.new_key(id, key_bytes(startup.version));
+    let (pid, key) = shared.new_key(id, key_bytes(shared.protocol(), startup.version));
     let mut session = Box::new(Session::new(id, pid, user.to_owned(), baseline));
     session.send(&Backend::Authentication {
         code: 0,

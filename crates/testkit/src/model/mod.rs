@@ -37,6 +37,6 @@ pub use error::{PgError, Severity};
 pub use frontend::{Frontend, Named};
 pub use rng::SplitMix64;
 pub use server::{
-    Availability, Commit, ConnectionId, Mixed, Next, Server, ServerConfig, User, Wait,
+    Availability, Commit, ConnectionId, Mixed, Next, Protocol, Server, ServerConfig, User, Wait,
 };
 pub use wire::{DecodeError, Frame, split_frame};

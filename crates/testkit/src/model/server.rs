@@ -53,6 +53,20 @@ pub enum Availability {
     ShuttingDown,
 }
 
+/// What the server does with a startup message of protocol 3.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Speaks it, as PostgreSQL 18.
+    #[default]
+    Newest,
+    /// Offers 3.0 instead, as PostgreSQL 9.4 to 17.
+    Negotiated,
+    /// Refuses it with an error, as PostgreSQL did before and some poolers do.
+    Refused,
+    /// Closes the connection without a word, as other poolers do.
+    Unanswered,
+}
+
 /// A role that can log in.
 #[derive(Clone, Default)]
 pub struct User {
@@ -99,6 +113,8 @@ pub struct ServerConfig {
     pub message_bytes_max: usize,
     /// Where cancel keys come from.
     pub seed: u64,
+    /// What protocol 3.2 is answered with.
+    pub protocol: Protocol,
 }
 
 impl Default for ServerConfig {
@@ -111,6 +127,7 @@ impl Default for ServerConfig {
             settings: Vec::new(),
             message_bytes_max: 64 << 20,
             seed: 1,
+            protocol: Protocol::Newest,
         }
     }
 }
@@ -256,6 +273,10 @@ impl Shared {
             return Err(PgError::fatal("53300", message));
         }
         Ok(())
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.config.protocol
     }
 
     pub(crate) fn message_bytes_max(&self) -> usize {

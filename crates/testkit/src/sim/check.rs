@@ -118,6 +118,16 @@ impl World {
                 return Err(format!("at the end the gauge {name} is {}", sum as i64));
             }
         }
+        for (_, block) in self.registry.targets() {
+            let asked = block.database_connection_requests.get();
+            let ended = block.database_connections_setup_succeeded.get()
+                + block.database_connections_setup_failed.get();
+            if asked != ended {
+                return Err(format!(
+                    "{asked} connections were asked for, {ended} came to an end"
+                ));
+            }
+        }
         let database = self
             .registry
             .targets()

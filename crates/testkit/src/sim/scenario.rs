@@ -4,8 +4,8 @@
 //! must then put up with follows from the kinds.
 
 use super::network::Habits;
-use crate::model::SplitMix64;
 use crate::model::client::Style;
+use crate::model::{Protocol, SplitMix64};
 use forebay_core::snapshot::{LeaseOrder, PoolLimits};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +78,8 @@ pub struct Scenario {
     pub restart: Option<(Duration, u32)>,
     /// Places of the database.
     pub max_connections: u32,
+    /// What the database makes of protocol 3.2.
+    pub protocol: Protocol,
     /// What programs contain.
     pub style: Style,
     /// Percentage of clients that read slowly.
@@ -115,6 +117,7 @@ impl Scenario {
             expected: &[],
             restart: None,
             max_connections,
+            protocol: random_protocol(seed),
             style: random_style(rng),
             slow_percent: if rng.chance(30) { 50 } else { 0 },
             faults,
@@ -140,6 +143,7 @@ impl Scenario {
             expected: &[],
             restart: None,
             max_connections: 10,
+            protocol: Protocol::Newest,
             style: Style::default(),
             slow_percent: 0,
             faults: Faults::default(),
@@ -190,6 +194,17 @@ impl Scenario {
         } = self.faults;
         kills || resets || drain
     }
+}
+
+/// From numbers of its own, so that everything else of a seed stays what it was.
+fn random_protocol(seed: u64) -> Protocol {
+    *SplitMix64::new(seed ^ 0x0320).pick(&[
+        Protocol::Newest,
+        Protocol::Newest,
+        Protocol::Negotiated,
+        Protocol::Refused,
+        Protocol::Unanswered,
+    ])
 }
 
 fn random_faults(rng: &mut SplitMix64) -> Faults {

@@ -87,6 +87,7 @@ pub(super) fn server(scenario: &Scenario) -> Server {
     Server::new(ServerConfig {
         users: names.map(user).collect(),
         max_connections: scenario.max_connections,
+        protocol: scenario.protocol,
         seed: scenario.seed,
         ..ServerConfig::default()
     })

@@ -130,7 +130,7 @@ fn a_changed_flag_is_noticed_even_if_the_first_message_was_rewritten() {
     let (client_final, _) = need.with_keys(&ClientKeys::derive("pencil", b"salt", iterations(2)));
     assert_eq!(
         server.on_client_final(&client_final).unwrap_err(),
-        ScramError::WrongBinding
+        ScramError::UnexpectedBinding
     );
 }
 

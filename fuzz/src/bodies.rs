@@ -11,13 +11,16 @@ use crate::support::making;
 use crate::support::messages::{From, Line};
 use crate::support::server::Server;
 use crate::support::world::World;
-use forebay_core::engine::Purpose;
+use forebay_core::engine::{BackendFacts, Purpose};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::snapshot::{ClientAuth, Credential};
 use forebay_postgres::backend_login::BackendLogin;
 use forebay_postgres::client_login::ClientLogin;
+use forebay_postgres::exchange::Exchange;
 use forebay_postgres::login_cache::{self, Done, LoginCache, Work};
+use forebay_postgres::relay;
 use forebay_postgres::sql::{self, Class};
+use forebay_postgres::wire::HEADER_BYTES;
 use forebay_postgres::wire::read::{ErrorFields, data_row};
 use forebay_postgres::wire::startup;
 use std::sync::Arc;
@@ -82,16 +85,21 @@ pub fn backend_login(data: &[u8]) {
     let Some((&how, data)) = data.split_first() else {
         return;
     };
+    let own = |name: &str| Purpose::Dedicated(vec![(name.to_owned(), "true".to_owned())]);
     let purpose = match how % 3 {
+        0 if how >= 0x80 => own("log_connections"),
         0 => Purpose::Pooled,
-        1 => Purpose::Dedicated(vec![("replication".to_owned(), "true".to_owned())]),
+        1 => own("replication"),
         _ => Purpose::Cancel {
             process: 7,
             secret: vec![1, 2, 3, 4],
         },
     };
     let mut orders = Orders::default();
-    let facts = making::backend_facts(purpose);
+    let facts = BackendFacts {
+        oldest_version: how & 0x40 != 0,
+        ..making::backend_facts(purpose)
+    };
     let machine = std::cell::RefCell::new(BackendLogin::new(facts, &mut orders));
     let mut feed = Feed::default();
     feed.all_in_pieces(
@@ -108,6 +116,7 @@ pub fn client_side(data: &[u8]) {
     let [how, rhythm, data @ ..] = data else {
         return;
     };
+    relayed(data, piece(*how));
     let mut world = world();
     let mut servers: [Server; 2] = Default::default();
     let rhythm = usize::from(*rhythm % 7) + 1;
@@ -258,6 +267,26 @@ fn piece(how: u8) -> usize {
     match how % 16 {
         0 => usize::MAX,
         other => usize::from(other),
+    }
+}
+
+/// The same bytes from a replication client: all of them pass, but a header that is not whole and what follows a goodbye.
+fn relayed(data: &[u8], piece: usize) {
+    let mut exchange = Exchange::new();
+    let mut held = Vec::new();
+    for part in data.chunks(piece) {
+        held.extend_from_slice(part);
+        let mut orders = Orders::default();
+        relay::on_client_bytes(&mut exchange, &held, &mut orders);
+        for order in orders.take().0 {
+            match order {
+                Order::Forward(len) => drop(held.drain(..len)),
+                Order::Need(need) => assert!(need > held.len() && need <= HEADER_BYTES),
+                Order::Close(_) => return,
+                other => panic!("a relay has no use for {other:?}"),
+            }
+        }
+        assert!(held.len() < HEADER_BYTES);
     }
 }
 

@@ -373,5 +373,16 @@ fn a_target_that_demands_our_certificate_gets_it_or_says_why_not() {
         settle(&mut client, &mut server);
         assert!(client.facts.is_some() && server.error.is_none());
         assert!(server.theirs().peer_certificates().is_some());
+
+        // One that the target's authority did not sign, although it is of the same name.
+        tls.identity = Some(Authority::new("authority").client("proxy"));
+        let settings = ClientSettings::new(&tls, "db.test").unwrap();
+        let (mut client, mut server) =
+            (End::client(&settings), End::their_server(demand(versions)));
+        settle(&mut client, &mut server);
+        let Some(TlsError::Alert(alert)) = client.our_error() else {
+            panic!("{:?}", client.our_error())
+        };
+        assert!(matches!(&**alert, "UnknownCA" | "DecryptError"), "{alert}");
     }
 }

@@ -146,6 +146,11 @@ class Forebay:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"forebay runs {seconds} s after it should have ended: {self.last_words()}") from None
 
+    def memory(self):
+        """Its resident memory in bytes."""
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def descriptors(self):
         """Its open descriptors."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

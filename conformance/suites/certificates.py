@@ -8,10 +8,11 @@ import tempfile
 
 import psycopg
 
-from kit import target
+from kit import target, wire
 from kit.certificates import Authority
 from kit.connection import Connection, eventually
 from kit.database import Database
+from kit.meddler import Meddler
 from kit.metrics import Metrics
 from kit.proxy import Forebay, secret
 from kit.report import Suite, equal, true
@@ -154,6 +155,63 @@ def the_database_is_verified_as_the_target_says():
         with f:
             p.refuses(f, "The proxy cannot connect to the database.")
             true("ertificate" in f.log_text(), "the log says that it is the certificate")
+
+
+@SUITE.check(deadline=60)
+def a_record_spoilt_on_the_way_ends_one_lease_and_no_other():
+    """Who waited for it is told; those who come get backends of their own and never each other's answers."""
+    with Connection(TARGET.direct) as c:
+        version = int(c.value("show server_version_num")) // 10000
+    with Database(TARGET, version, 30, "--tls") as database, Meddler("127.0.0.1", database.port) as way:
+        f = Forebay(TARGET, workers=1)
+        f.database = database.login()
+        f.secrets = [secret(f.database.user, f.database.password)]
+        f.proxies = [f.proxy(to={"port": way.port, "tls": {"mode": "require"}}, group={"max_connections": 3})]
+        with f:
+            first = Connection(f.login())
+            first.query("begin")
+            way.spoil()
+            first.send(wire.query("select 'first'"))
+            kinds = [m.kind for m in first.messages_to_end()]
+            true("D" not in kinds and kinds[-1:] in (["E"], []), f"no row and at most an error, got {kinds}")
+            way.mend()
+            others = [Connection(f.login()) for _ in range(3)]
+            for i, c in enumerate(others):
+                c.query("begin")
+                equal(c.value(f"select 'mine {i}'"), f"mine {i}", "answer")
+            with contextlib.suppress(OSError):
+                first.send(wire.query("select 'late'"))
+            first.socket.close()
+            for turn in range(5):
+                for i, c in enumerate(others):
+                    equal(c.value(f"select 'mine {i} {turn}'"), f"mine {i} {turn}", "answer in the same transaction")
+            [c.query("commit") for c in others]
+            [c.close() for c in others]
+            equal(Metrics(f.get("/metrics")[1]).value("database_connections_currently_borrowed"), 0, "leases left")
+            true("tls" in f.log_text(), "the log says that it was TLS")
+
+
+@SUITE.check(deadline=60)
+def a_reload_changes_the_way_to_the_database():
+    """What is open is given up between transactions; nobody is dropped, and what is opened afterwards speaks TLS."""
+    with Connection(TARGET.direct) as c:
+        version = int(c.value("show server_version_num")) // 10000
+    encrypted = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    with Database(TARGET, version, 30, "--tls") as database:
+        f = Forebay(TARGET, workers=1)
+        f.database = database.login()
+        f.secrets = [secret(f.database.user, f.database.password)]
+        f.proxies = [f.proxy()]
+        with f:
+            inside, between = Connection(f.login()), Connection(f.login())
+            equal(between.value(encrypted), "f", "TLS before")
+            inside.query("begin")
+            equal(inside.value(encrypted), "f", "TLS before")
+            f.reload([f.proxy(to={"tls": {"mode": "verify-full", "ca": f"{database.folder}/server.crt"}})])
+            eventually(lambda: between.value(encrypted) == "t", 5, "what is opened from now on speaks TLS")
+            equal(inside.value(encrypted), "f", "TLS of the transaction under way")
+            inside.query("commit")
+            equal(inside.value(encrypted), "t", "TLS of its next one")
 
 
 SUITE.run()

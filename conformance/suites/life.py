@@ -3,6 +3,7 @@
 Each check starts a Forebay, and for restarts a database, of its own; clients are psycopg's.
 """
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -131,6 +132,55 @@ def a_reload_takes_new_secrets_for_new_logins():
             equal(early.execute("show work_mem").fetchone(), ("1357kB",), "the session from before")
     with Connection(TARGET.admin) as c:
         c.query("drop role conformance_rotated")
+
+
+@SUITE.check
+def a_reload_that_takes_a_user_away_ends_what_is_its():
+    """Its backends go, its clients hear why at their next transaction; everybody else goes on."""
+    with Connection(TARGET.admin) as c:
+        c.query("drop role if exists conformance_leaver; create role conformance_leaver login password 'leaver'")
+    backends = "select count(*) from pg_stat_activity where usename = 'conformance_leaver'"
+    f = Forebay(TARGET)
+    stays, leaves = secret(f.database.user, f.database.password), secret("conformance_leaver", "leaver")
+    f.secrets, f.proxies = [stays, leaves], [f.proxy(users=[f.database.user, "conformance_leaver"], group={"min_connections": 2})]
+    with f, Connection(TARGET.admin) as admin:
+        with connect(f.login()) as other, connect(f.login("conformance_leaver", "leaver")) as leaver:
+            equal(leaver.execute("select 1").fetchone(), (1,), "answer")
+            eventually(lambda: admin.value(backends) == "2" or admin.value(backends), 10, "its two warm backends")
+            f.reload([f.proxy(group={"min_connections": 2})], [stays])
+            eventually(lambda: admin.value(backends) == "0" or admin.value(backends), 10, "its backends are closed")
+            try:
+                leaver.execute("select 1")
+                raise AssertionError("it is still served")
+            except psycopg.OperationalError as error:
+                true("no credentials" in str(error), f"the reason, got {error}")
+            equal(other.execute("select 2").fetchone(), (2,), "the other's answer")
+            equal(admin.value(backends), "0", "its backends afterwards")
+    with Connection(TARGET.admin) as c:
+        c.query("drop role conformance_leaver")
+
+
+@SUITE.check
+def an_endpoint_gets_another_name_at_its_address():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    f = Forebay(TARGET)
+    old, new = f.proxy(), f.proxy(name="renamed")
+    old["endpoints"], new["endpoints"] = [{"name": "old", "listen": address}], [{"name": "new", "listen": address}]
+    f.proxies = [old]
+    with f:
+        login = f.login(endpoint="old")
+        with connect(login) as early:
+            f.reload([new])
+            true("in effect" in f.last_words(20), f"it is in effect: {f.last_words(3)}")
+            with connect(login) as late:
+                equal(late.execute("select 'late'").fetchone(), ("late",), "a newcomer's answer")
+            true("renamed" in f.get("/metrics")[1], "the figures have the new name")
+            try:
+                early.execute("select 1")
+                raise AssertionError("the removed proxy serves")
+            except psycopg.OperationalError as error:
+                true("cannot connect to the database" in str(error), f"the reason, got {error}")
 
 
 @SUITE.check

@@ -4,13 +4,15 @@ Each check starts a Forebay with a bound low enough to reach, and comes to it wi
 docs/operating/configuration.md; the words: docs/ledger/errors.md.
 """
 
+import contextlib
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from kit import target
+from kit import target, wire
 from kit.connection import Connection, ServerError, Socket, eventually
 from kit.metrics import Metrics
 from kit.proxy import Forebay
@@ -207,6 +209,25 @@ def psql_tells_its_user():
         equal(status, 2, "exit status")
         true("FATAL:  The maximum number of client connections to the proxy exceeded 1." in errors, f"the text, got {errors}")
         works(c)
+
+
+@SUITE.check
+def a_client_that_never_reads_is_not_read_from():
+    """Answers that the proxy gives by itself are bounded like the database's: whoever takes none may ask no more."""
+    most = 64 << 20
+    with Forebay(TARGET, workers=1) as f, connect(f.login()) as other:
+        for what in (wire.SYNC * 4096, (wire.close("S", "none") + wire.SYNC) * 2048):
+            memory = f.memory()
+            with Connection(f.login()) as deaf:
+                deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+                deaf.socket.settimeout(2)
+                sent = 0
+                with contextlib.suppress(TimeoutError):
+                    while sent < most:
+                        sent += deaf.socket.send(what)
+                true(sent < most, f"it can be stopped, {sent} bytes were taken")
+                works(other)
+                true(f.memory() - memory < 16 << 20, f"little memory for it, got {f.memory() - memory}")
 
 
 @SUITE.check

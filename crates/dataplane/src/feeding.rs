@@ -232,6 +232,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(client) = self.clients.get_mut(index) else {
             return;
         };
+        if client.inbox.bytes.is_empty() && client.lease.is_none() && client.phase == Phase::Ready {
+            // What it asked was answered without a backend: the next request is not as old as this.
+            client.asked_at = None;
+        }
         let bound = INBOX_HIGH.max(client.inbox.need);
         let full = client.inbox.bytes.len() >= bound;
         if full && !client.throttled {

@@ -353,7 +353,11 @@ impl State {
                 if known {
                     continue;
                 }
-                let address = bind_endpoint(proxy, endpoint, number, &mut sets)?;
+                let held = self
+                    .endpoints
+                    .iter()
+                    .any(|bound| bound.wanted == endpoint.listen);
+                let address = bind_endpoint(proxy, endpoint, (number, held), &mut sets)?;
                 bound.push(Bound {
                     address,
                     wanted: endpoint.listen,
@@ -368,10 +372,11 @@ impl State {
     }
 }
 
+/// `held`: we listen there already, for an endpoint whose place this one takes.
 fn bind_endpoint(
     proxy: &ProxyPlan,
     endpoint: &forebay_core::snapshot::Endpoint,
-    number: u32,
+    (number, held): (u32, bool),
     sets: &mut [Vec<NewEndpoint>],
 ) -> Result<EndpointAddress, StartError> {
     let fail = |error| StartError::Listen {
@@ -381,7 +386,7 @@ fn bind_endpoint(
         error,
     };
     // Sharing a port among our own workers must not hide that another program has it.
-    if endpoint.listen.port() != 0 {
+    if endpoint.listen.port() != 0 && !held {
         drop(socket::listener(endpoint.listen, false).map_err(fail)?);
     }
     let mut address = endpoint.listen;

@@ -44,7 +44,7 @@ pub(super) struct Connection {
     pub(super) outbox: Outbox,
     pub(super) in_flight: InFlight,
     pub(super) dirty: bool,
-    /// Whether `unsent` has been above [`UNSENT_HIGH`] since the last `Relaxed`.
+    /// Whether `unsent` has been above `UNSENT_HIGH` since the last `Relaxed`.
     pub(super) tense: bool,
 }
 

@@ -38,6 +38,8 @@ pub enum Refusal {
         /// The bound, in connections per second.
         max: u32,
     },
+    /// So many logins are under way that another one's keys cannot be derived soon.
+    TooManyLogins,
     /// The proxy requires TLS and the client did not ask for it.
     TlsRequired,
     /// The proxy requires a client certificate and the client showed none.
@@ -83,6 +85,8 @@ pub enum Refusal {
     },
     /// Nothing came from the client for `IdleClientTimeout`.
     IdleClientTimeout,
+    /// The client's TLS has encrypted almost as much as its keys may.
+    TlsKeysWorn,
     /// The proxy shuts down.
     ShuttingDown,
     /// The client itself cancelled while it waited in the queue.
@@ -129,6 +133,7 @@ impl Refusal {
             Refusal::QueueFull { .. } => "queue_full",
             Refusal::TooManyClients { .. } => "too_many_clients",
             Refusal::ConnectRate { .. } => "connect_rate",
+            Refusal::TooManyLogins => "too_many_logins",
             Refusal::TlsRequired => "tls_required",
             Refusal::CertificateRequired => "certificate_required",
             Refusal::NoCredentials { .. } => "no_credentials",
@@ -143,6 +148,7 @@ impl Refusal {
             Refusal::ProtocolViolation(_) => "protocol_violation",
             Refusal::MessageTooLarge { .. } => "message_too_large",
             Refusal::IdleClientTimeout => "idle_client_timeout",
+            Refusal::TlsKeysWorn => "tls_keys_worn",
             Refusal::ShuttingDown => "shutting_down",
             Refusal::Cancelled => "cancelled",
             Refusal::TargetUnreachable { .. } => "target_unreachable",
@@ -173,12 +179,14 @@ impl Refusal {
             | Refusal::QueueFull { .. }
             | Refusal::TooManyClients { .. }
             | Refusal::ConnectRate { .. }
+            | Refusal::TooManyLogins
             | Refusal::FeatureNotSupported(_)
             | Refusal::LoginTimeout
             | Refusal::ProtocolVersion { .. }
             | Refusal::ProtocolViolation(_)
             | Refusal::MessageTooLarge { .. }
             | Refusal::IdleClientTimeout
+            | Refusal::TlsKeysWorn
             | Refusal::ShuttingDown
             | Refusal::Cancelled
             | Refusal::TargetUnreachable { .. }
@@ -195,6 +203,7 @@ impl Refusal {
             | Refusal::QueueFull { .. }
             | Refusal::TooManyClients { .. }
             | Refusal::ConnectRate { .. }
+            | Refusal::TooManyLogins
             | Refusal::NoCredentials { .. }
             | Refusal::ShuttingDown => Blame::Operator,
             Refusal::TlsRequired
@@ -210,6 +219,7 @@ impl Refusal {
             | Refusal::ProtocolViolation(_)
             | Refusal::MessageTooLarge { .. }
             | Refusal::IdleClientTimeout
+            | Refusal::TlsKeysWorn
             | Refusal::Cancelled
             | Refusal::SettingRefused { .. } => Blame::Client,
             Refusal::TargetUnreachable { .. }

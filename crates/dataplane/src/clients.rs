@@ -421,7 +421,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             let idle = self.is_idle(client);
             // Pauses inside a transaction count too: its last request was answered.
             let pausing = idle || client.asked_at.is_none() && client.inbox.bytes.is_empty();
-            if self.draining && idle {
+            let worn = client.tls.as_ref().is_some_and(|tls| tls.is_worn());
+            if idle && worn {
+                self.refuse_client(index, &Refusal::TlsKeysWorn);
+            } else if self.draining && idle {
                 self.refuse_client(index, &Refusal::ShuttingDown);
             } else if pausing && quiet > proxy.idle_client_timeout {
                 self.refuse_client(index, &Refusal::IdleClientTimeout);

@@ -225,7 +225,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             },
         };
         if !self.leave_job(job) {
-            let refusal = Refusal::ConnectRate { max: 0 };
+            let refusal = Refusal::TooManyLogins;
             match side {
                 Side::Client(index) => self.refuse_client(index, &refusal),
                 Side::Backend(index) => self.on_backend_failed(index, &refusal),

@@ -37,6 +37,10 @@ pub fn words(refusal: &Refusal) -> Words {
             "53300",
             format!("Rate of connection to proxy exceeded {max}."),
         ),
+        Refusal::TooManyLogins => fatal(
+            "53300",
+            "The proxy is busy with other logins. Try again in a moment.",
+        ),
         // PostgreSQL's words (`src/backend/libpq/auth.c`).
         Refusal::CertificateRequired => {
             fatal("28000", "connection requires a valid client certificate")
@@ -88,6 +92,10 @@ pub fn words(refusal: &Refusal) -> Words {
         Refusal::IdleClientTimeout => fatal(
             "57P05",
             "terminating connection due to idle-session timeout",
+        ),
+        Refusal::TlsKeysWorn => fatal(
+            "57P05",
+            "terminating connection because its TLS keys are used up; connect again, or with TLS 1.3",
         ),
         Refusal::ShuttingDown => fatal(
             "57P01",
@@ -198,6 +206,11 @@ mod tests {
                 "Rate of connection to proxy exceeded 7.",
             ),
             (
+                Refusal::TooManyLogins,
+                "53300",
+                "The proxy is busy with other logins. Try again in a moment.",
+            ),
+            (
                 Refusal::TlsRequired,
                 "28000",
                 "This proxy requires TLS connections.",
@@ -254,6 +267,11 @@ mod tests {
                 Refusal::IdleClientTimeout,
                 "57P05",
                 "terminating connection due to idle-session timeout",
+            ),
+            (
+                Refusal::TlsKeysWorn,
+                "57P05",
+                "terminating connection because its TLS keys are used up; connect again, or with TLS 1.3",
             ),
             (
                 Refusal::ShuttingDown,

@@ -248,7 +248,7 @@ impl Engine for Postgres {
         shared: &mut Shared,
         backend: &mut Backend,
         session: Option<&mut Session>,
-        _now: Instant,
+        now: Instant,
         input: &[u8],
         orders: &mut Orders<Work>,
     ) {
@@ -257,7 +257,9 @@ impl Engine for Postgres {
                 login.on_bytes(&mut shared.logins, input, orders);
                 on_login_orders(shared, backend, orders);
             }
-            backend::Stage::Ready => FromBackend::new(shared, backend, session, orders).run(input),
+            backend::Stage::Ready => {
+                FromBackend::new(shared, backend, session, now, orders).run(input)
+            }
             backend::Stage::Relay => orders.forward(input.len()),
         }
     }
@@ -279,7 +281,7 @@ impl Engine for Postgres {
             return Farewell::CancelAndClose;
         }
         let whole = exchange.from_client_left == 0 && exchange.from_backend_left == 0;
-        if !whole || exchange.open_segment || exchange.skipping || exchange.copying_in {
+        if !whole || exchange.open_segment || exchange.skipping {
             return Farewell::Close;
         }
         // A transaction is open and nothing is under way.

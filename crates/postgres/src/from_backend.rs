@@ -24,8 +24,8 @@ use crate::reports;
 use crate::session::Session;
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
-use forebay_core::PinReason;
 use forebay_core::orders::{Order, Orders};
+use forebay_core::{Instant, PinReason};
 use std::sync::Arc;
 
 /// Longest message that is read whole; errors beyond are counted through.
@@ -46,6 +46,8 @@ pub struct FromBackend<'a> {
     pub backend: &'a mut Backend,
     /// Its leaseholder.
     pub session: Option<&'a mut Session>,
+    /// When they came.
+    pub now: Instant,
     /// Where to say what to do.
     pub orders: &'a mut Orders<Work>,
     /// This session and this backend have parted: what comes behind is looked at anew, if at all.
@@ -58,12 +60,14 @@ impl<'a> FromBackend<'a> {
         shared: &'a mut Shared,
         backend: &'a mut Backend,
         session: Option<&'a mut Session>,
+        now: Instant,
         orders: &'a mut Orders<Work>,
     ) -> FromBackend<'a> {
         FromBackend {
             shared,
             backend,
             session,
+            now,
             orders,
             released: false,
         }
@@ -223,7 +227,9 @@ impl FromBackend<'_> {
             _ => return self.broken("a backend answered out of turn"),
         };
         if kind == b'G' {
-            exchange.begin_copy_in();
+            if !exchange.begin_copy_in() {
+                return self.broken("a COPY from the client was not seen coming");
+            }
             self.end_waiting();
         }
         let step = if show {

@@ -14,7 +14,7 @@ mod query;
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::{Awaits, Expect};
+use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::session::Session;
@@ -128,6 +128,7 @@ impl<'a> FromClient<'a> {
     fn must_wait(&self, header: Header) -> Awaits {
         let exchange = &self.backend.exchange;
         match (exchange.awaits, header.kind) {
+            (Awaits::Nothing, _) if exchange.copy_in() == CopyIn::Maybe => Awaits::CopyIn,
             // COPY data belong to what was sent.
             (Awaits::Nothing, b'd' | b'c' | b'f') => Awaits::Nothing,
             (Awaits::Nothing, b'S' | b'H' | b'X') if exchange.open_segment => Awaits::Nothing,
@@ -142,7 +143,12 @@ impl<'a> FromClient<'a> {
     /// The client's next message is not understood before something has happened.
     fn wait(&mut self, awaits: Awaits) -> Step {
         let before = std::mem::replace(&mut self.backend.exchange.awaits, awaits);
-        if awaits == Awaits::Drops && before != awaits {
+        let within = match awaits {
+            Awaits::Drops => true,
+            Awaits::CopyIn => self.backend.exchange.open_segment,
+            Awaits::Nothing | Awaits::Segments | Awaits::Settling => false,
+        };
+        if within && before != awaits {
             // Within a segment the server keeps what it has to say, until it has much of it or is asked.
             self.orders
                 .to_backend(|out| out.extend_from_slice(write::FLUSH));
@@ -154,7 +160,7 @@ impl<'a> FromClient<'a> {
     fn message(&mut self, header: Header, rest: &[u8]) -> Step {
         let exchange = &mut self.backend.exchange;
         match header.kind {
-            b'X' if !exchange.copying_in => {
+            b'X' if !exchange.is_copying_in() => {
                 // What was asked before is still answered.
                 if exchange.is_empty() || exchange.skipping {
                     self.orders.push(Order::Close(CloseReason::ClientQuit));
@@ -162,17 +168,17 @@ impl<'a> FromClient<'a> {
                 return Step::Stop;
             }
             b'S' => return self.sync(header, rest),
-            b'd' => return Step::Took(self.pass(header.len, rest)),
-            b'c' | b'f' => {
-                if exchange.copying_in {
-                    exchange.copying_in = false;
-                } else if !exchange.is_empty() {
-                    exchange.push(Expect::CopyEnd);
-                }
+            // What no COPY reads, the server ignores.
+            b'd' => {
+                exchange.copy_data();
                 return Step::Took(self.pass(header.len, rest));
             }
-            b'H' if exchange.copying_in => return self.swallow_small(header, rest),
-            kind if exchange.copying_in => return self.breaks_copy(kind),
+            b'c' | b'f' => {
+                exchange.end_copy_data();
+                return Step::Took(self.pass(header.len, rest));
+            }
+            b'H' if exchange.is_copying_in() => return self.swallow_small(header, rest),
+            kind if exchange.is_copying_in() => return self.breaks_copy(kind),
             // What the server skips, it may have: it ends with the client's Sync.
             b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'H' if exchange.skipping => {
                 return Step::Took(self.pass(header.len, rest));
@@ -245,8 +251,11 @@ impl<'a> FromClient<'a> {
     }
 
     fn sync(&mut self, header: Header, rest: &[u8]) -> Step {
-        if self.backend.exchange.copying_in {
-            // The server ignores it, whatever it holds, and earns no reply with it (`CopyGetData`).
+        if self.backend.exchange.is_copying_in() {
+            // The server that reads data ignores it, whatever it holds.
+            if header.len == HEADER_BYTES {
+                self.backend.exchange.hold_sync();
+            }
             return self.swallow_small(header, rest);
         }
         if header.len != HEADER_BYTES {
@@ -263,7 +272,7 @@ impl<'a> FromClient<'a> {
         }
         match effect {
             Effect::Pure => return,
-            Effect::Opaque => {}
+            Effect::Opaque | Effect::CopyIn => {}
             Effect::Pin(reason) => pinning::pin(self.session, self.backend, *reason, self.orders),
             Effect::PinMany(reasons) => {
                 let first = reasons
@@ -284,7 +293,6 @@ pub fn answer_locals(backend: &mut Backend, orders: &mut Orders<Work>) {
         let reply = match backend.exchange.front() {
             Some(Expect::LocalParse(_)) => write::PARSE_COMPLETE,
             Some(Expect::LocalClose(_)) => write::CLOSE_COMPLETE,
-            Some(Expect::CopyEnd) => b"",
             _ => return,
         };
         backend.exchange.pop();

@@ -139,6 +139,7 @@ impl Tracker {
             }
             Effect::Pure
             | Effect::Opaque
+            | Effect::CopyIn
             | Effect::Begin
             | Effect::SetLocal
             | Effect::DiscardPlans

@@ -156,7 +156,7 @@ fn extended() -> impl Strategy<Value = Vec<String>> {
 
 /// COPY FROM STDIN with its data, which may fail at once, at its first row, by its client, or not at all.
 fn copy_in() -> impl Strategy<Value = Vec<String>> {
-    let table = prop::sample::select(&["t", "bad"][..]);
+    let table = prop::sample::select(&["t", "bad", "view"][..]);
     let end = prop::sample::select(&["CopyDone", "CopyFail \"no\""][..]);
     (table, end, 0..3_usize, 0..3_u8).prop_map(|(table, end, rows, how)| {
         let sql = format!("copy {table} from stdin");

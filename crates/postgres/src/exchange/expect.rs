@@ -63,8 +63,6 @@ pub enum Expect {
     Replay,
     /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
     Cleaning,
-    /// No reply: where the client ended its COPY data.
-    CopyEnd,
 }
 
 /// Which statement a Bind or Describe is about, as far as an error would have to know.
@@ -115,6 +113,19 @@ pub struct LocalClose {
 }
 
 impl Expect {
+    /// Whether the server may read COPY data before it answers this to the end.
+    pub fn may_copy_in(&self) -> bool {
+        match self {
+            Expect::Execute(Some(statement)) => {
+                statement.is_unread || statement.effect == Effect::CopyIn
+            }
+            Expect::Query(query) => {
+                query.effects.is_empty() || query.effects.contains(&Effect::CopyIn)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether ReadyForQuery ends it.
     pub fn ends_segment(&self) -> bool {
         matches!(

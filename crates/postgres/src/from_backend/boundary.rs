@@ -3,7 +3,7 @@
 //! What was reset is set again to what the client began with; what waited for this moment goes on.
 
 use super::{FromBackend, Step};
-use crate::exchange::{Awaits, Expect};
+use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
 use std::sync::Arc;
@@ -30,7 +30,6 @@ impl FromBackend<'_> {
         };
         let exchange = &mut self.backend.exchange;
         exchange.status = status;
-        exchange.copying_in = false;
         let failed = std::mem::take(&mut exchange.failed);
         (exchange.tracked, exchange.opaque) = (false, false);
         if status == b'I' {
@@ -117,7 +116,8 @@ impl FromBackend<'_> {
         let over = match exchange.awaits {
             Awaits::Nothing => false,
             Awaits::Drops => !exchange.drops_names(),
-            Awaits::Segments => exchange.segments() == 0 || exchange.copying_in,
+            Awaits::CopyIn => exchange.copy_in() != CopyIn::Maybe,
+            Awaits::Segments => exchange.segments() == 0,
             Awaits::Settling => !exchange.settling,
         };
         if over {

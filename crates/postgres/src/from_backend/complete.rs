@@ -11,6 +11,9 @@ use forebay_core::PinReason;
 
 impl FromBackend<'_> {
     pub(super) fn complete(&mut self, header: Header, rest: &[u8]) -> Step {
+        if self.backend.exchange.is_copying_in() {
+            return self.broken("a COPY was completed before its data");
+        }
         match self.backend.exchange.front() {
             Some(Expect::PlainQuery(_)) => return self.pass(header, rest),
             Some(Expect::Execute(None)) => {
@@ -75,7 +78,9 @@ impl FromBackend<'_> {
         let exchange = &mut self.backend.exchange;
         match effect {
             Effect::Pure => return,
-            Effect::Opaque | Effect::Pin(_) | Effect::PinMany(_) => exchange.opaque = true,
+            Effect::Opaque | Effect::CopyIn | Effect::Pin(_) | Effect::PinMany(_) => {
+                exchange.opaque = true
+            }
             _ => exchange.tracked = true,
         }
         session

@@ -55,7 +55,7 @@ impl FromBackend<'_> {
             Some(Expect::Sync(_)) | None => (None, false),
             Some(_) => (None, true),
         };
-        self.backend.exchange.copying_in = false;
+        let held = self.backend.exchange.fail_copy_in();
         let step = match replaced {
             Some((name, what)) if header.len <= rest.len() => {
                 // The name that the server speaks of is ours.
@@ -77,9 +77,24 @@ impl FromBackend<'_> {
         };
         if extended {
             self.skip_to_sync();
-            self.end_waiting();
         }
+        self.send_syncs(held);
+        self.end_waiting();
         step
+    }
+
+    /// A COPY failed before it read the Syncs behind it: the server finds them now.
+    fn send_syncs(&mut self, count: u32) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let exchange = &mut self.backend.exchange;
+        for _ in 0..count {
+            exchange.push(Expect::Sync(self.now));
+            self.orders
+                .to_backend(|out| out.extend_from_slice(write::SYNC));
+        }
+        session.segment = exchange.segment();
     }
 
     /// The server skips to the next Sync: what was to be done on the way is undone here too.

@@ -54,6 +54,8 @@ pub enum Effect {
     Pure,
     /// May have changed the session in ways that only the server knows.
     Opaque,
+    /// `COPY … FROM STDIN`: reads what the client sends next; may have done all that `Opaque` may, besides.
+    CopyIn,
     /// `BEGIN`, `START TRANSACTION`.
     Begin,
     /// `COMMIT`, `END`.

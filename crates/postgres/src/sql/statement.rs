@@ -21,6 +21,7 @@ pub(super) fn effect(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     let doubtful = lexer.take_trouble();
     match effect {
         Effect::Pin(_) | Effect::PinMany(_) => effect,
+        Effect::CopyIn => effect,
         _ if doubtful => Effect::Opaque,
         _ => effect,
     }
@@ -354,7 +355,13 @@ fn copy(lexer: &mut Lexer<'_>) -> Effect {
         reader.advance();
     }
     let reads = reader.takes(keys::TO) && reader.word() != keys::PROGRAM;
+    // For the server STDIN and STDOUT are one word (`gram.y`, copy_file_name).
+    let from_client =
+        !reads && reader.takes(keys::FROM) && [keys::STDIN, keys::STDOUT].contains(&reader.word());
     reader.skip_statement();
+    if from_client {
+        return Effect::CopyIn;
+    }
     effect_of(scan.pins, scan.unknown_call || scan.writes || !reads)
 }
 

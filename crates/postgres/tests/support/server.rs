@@ -305,6 +305,9 @@ impl Server {
             ["unlisten", ..] => "UNLISTEN",
             ["copy", table, "from", "stdin"] => {
                 write::message(&mut self.out, b'G', |out| out.extend_from_slice(&[0, 0, 0]));
+                if table == "view" {
+                    return Err(("55000", "cannot copy to view".to_owned()));
+                }
                 let (rows, bad, rest) = (0, table == "bad", None);
                 self.copy = Some(Copy { rows, bad, rest });
                 return Ok(());

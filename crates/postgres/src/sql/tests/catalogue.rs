@@ -182,6 +182,20 @@ fn statements_that_leave_the_session_alone_are_pure() {
 }
 
 #[test]
+fn a_copy_from_its_client_is_seen_coming() {
+    assert_each(
+        &Effect::CopyIn,
+        &[
+            "COPY t FROM STDIN",
+            "COPY t (a, b) FROM STDIN WITH (FORMAT csv)",
+            "/* */ COPY BINARY public.t FROM stdin",
+            "COPY t FROM STDOUT",
+            "COPY t FROM STDIN WHERE a = 'it''s'",
+        ],
+    );
+}
+
+#[test]
 fn statements_that_may_do_more_than_they_say_are_opaque() {
     assert_opaque(&[
         "INSERT INTO t VALUES (1)",
@@ -190,8 +204,8 @@ fn statements_that_may_do_more_than_they_say_are_opaque() {
         "DELETE FROM t",
         "MERGE INTO t USING s ON (t.a = s.a) WHEN MATCHED THEN DELETE",
         "TRUNCATE t",
-        "COPY t FROM STDIN",
-        "COPY t (a, b) FROM STDIN WITH (FORMAT csv)",
+        "COPY t FROM '/a/file'",
+        "COPY t FROM PROGRAM 'cat'",
         "COPY t TO PROGRAM 'cat'",
         "COPY (SELECT evil()) TO STDOUT",
         "COPY (INSERT INTO t VALUES (1) RETURNING a) TO STDOUT",

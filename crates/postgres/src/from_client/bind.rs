@@ -36,7 +36,9 @@ impl FromClient<'_> {
         };
         match self.backend.prepared.presence(&given.statement.name) {
             Some(Presence::Coming(segment)) if in_doubt => {
-                segment != given.since || self.suited(&given.statement).is_some()
+                // Closed before it was given again, the name has its old meaning if both are skipped.
+                let closed = self.backend.exchange.closes_names();
+                segment != given.since || closed || self.suited(&given.statement).is_some()
             }
             _ => in_doubt || self.is_presence_in_doubt(&given.statement),
         }

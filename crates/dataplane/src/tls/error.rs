@@ -59,7 +59,9 @@ pub enum CertificateFault {
     Revoked,
     /// A signature in it or with it is wrong.
     BadSignature,
-    /// It is made for another purpose: an authority's own, or the other side of a connection.
+    /// It is signed by itself, as an authority's own, and is none of those that are trusted.
+    SelfSigned,
+    /// It is made for another purpose, such as the other side of a connection.
     WrongPurpose,
     /// It is signed in a way that is not supported (or no longer safe).
     UnsupportedSignature,
@@ -121,7 +123,8 @@ impl CertificateFault {
     /// What webpki has an own name for and rustls has not comes by that name alone.
     fn of_webpki(name: &str) -> CertificateFault {
         match name {
-            "CaUsedAsEndEntity" | "EndEntityUsedAsCa" => CertificateFault::WrongPurpose,
+            "CaUsedAsEndEntity" => CertificateFault::SelfSigned,
+            "EndEntityUsedAsCa" => CertificateFault::WrongPurpose,
             "UnsupportedCertVersion" => CertificateFault::UnsupportedVersion,
             _ => CertificateFault::Malformed,
         }
@@ -202,6 +205,7 @@ impl fmt::Display for CertificateFault {
             CertificateFault::WrongName => "does not name the host",
             CertificateFault::Revoked => "was revoked",
             CertificateFault::BadSignature => "has a wrong signature",
+            CertificateFault::SelfSigned => "is self-signed and not among the trusted authorities",
             CertificateFault::WrongPurpose => "is made for another purpose",
             CertificateFault::UnsupportedSignature => "is signed in an unsupported way",
             CertificateFault::UnsupportedVersion => "is not of version 3",

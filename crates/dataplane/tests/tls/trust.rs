@@ -76,10 +76,7 @@ fn verification_of_the_authority_does_not_ask_for_the_name() {
             known.client("somebody"),
             fault(CertificateFault::WrongPurpose),
         ),
-        (
-            self_signed("db.test"),
-            fault(CertificateFault::WrongPurpose),
-        ),
+        (self_signed("db.test"), fault(CertificateFault::SelfSigned)),
     ];
     for (identity, expected) in table {
         assert_eq!(connect(&tls, "db.test", &identity), expected);

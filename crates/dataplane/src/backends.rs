@@ -60,8 +60,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             };
             return self.dial_came_to_nothing(pool, &refusal);
         };
-        let index = self.add_backend(&scope, Role::Dialing(pool));
-        self.start_dial(index);
+        let ticket = self.add_backend(&scope, Role::Dialing(pool));
+        self.start_dial(ticket);
     }
 
     /// A client wants a backend of its own.
@@ -71,9 +71,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         pool: &Rc<PoolScope>,
         parameters: Vec<(String, String)>,
     ) {
-        let index = self.add_backend(pool, Role::DialingFor(client));
-        self.dedicated_parameters.insert(index, parameters);
-        self.start_dial(index);
+        let ticket = self.add_backend(pool, Role::DialingFor(client));
+        self.purposes.insert(ticket, Purpose::Dedicated(parameters));
+        self.start_dial(ticket);
     }
 
     /// What this backend does now is to be cancelled.
@@ -102,13 +102,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             target.cancels += 1;
         }
         let pool = Rc::clone(&target.pool);
-        let index = self.add_backend(&pool, Role::Cancel { victim, asker });
-        self.cancel_purposes.insert(index, purpose);
-        self.start_dial(index);
+        let ticket = self.add_backend(&pool, Role::Cancel { victim, asker });
+        self.purposes.insert(ticket, purpose);
+        self.start_dial(ticket);
     }
 
-    pub(crate) fn start_dial(&mut self, index: Ticket) {
-        let Some(backend) = self.backends.get(index) else {
+    pub(crate) fn start_dial(&mut self, ticket: Ticket) {
+        let Some(backend) = self.backends.get(ticket) else {
             return;
         };
         let target = backend.pool.target();
@@ -124,72 +124,66 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .trim_end_matches(']')
             .parse::<IpAddr>()
         {
-            return self.on_resolved(index, Ok(vec![SocketAddr::new(address, port)]));
+            return self.on_resolved(ticket, Ok(vec![SocketAddr::new(address, port)]));
         }
         let job = Job::Resolve(backend.ticket, Arc::clone(host), port);
         if !self.leave_job(job) {
             let refusal = Refusal::TargetUnreachable {
                 detail: "too many names are being resolved".into(),
             };
-            self.on_backend_failed(index, &refusal);
+            self.on_backend_failed(ticket, &refusal);
         }
     }
 
     /// The target's addresses are known.
-    pub(crate) fn on_resolved(&mut self, index: Ticket, result: io::Result<Vec<SocketAddr>>) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn on_resolved(&mut self, ticket: Ticket, result: io::Result<Vec<SocketAddr>>) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         match result {
             Ok(mut addresses) if !addresses.is_empty() => {
                 addresses.reverse();
                 backend.addresses = addresses;
-                self.try_next_address(index, "no address");
+                self.try_next_address(ticket, "no address");
             }
-            Ok(_) => self.dial_failed(index, "the name has no address"),
-            Err(error) => self.dial_failed(index, &format!("the name cannot be resolved: {error}")),
+            Ok(_) => self.dial_failed(ticket, "the name has no address"),
+            Err(error) => {
+                self.dial_failed(ticket, &format!("the name cannot be resolved: {error}"))
+            }
         }
     }
 
-    fn try_next_address(&mut self, index: Ticket, why: &str) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    fn try_next_address(&mut self, ticket: Ticket, why: &str) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let Some(address) = backend.addresses.pop() else {
-            return self.dial_failed(index, why);
+            return self.dial_failed(ticket, why);
         };
         match self.driver.connect(address, backend_token(backend.ticket)) {
             Ok(handle) => backend.handle = Some(handle),
-            Err(error) => self.try_next_address(index, &error.to_string()),
+            Err(error) => self.try_next_address(ticket, &error.to_string()),
         }
     }
 
-    fn dial_failed(&mut self, index: Ticket, why: &str) {
-        self.on_backend_failed(index, &Refusal::TargetUnreachable { detail: why.into() });
+    fn dial_failed(&mut self, ticket: Ticket, why: &str) {
+        self.on_backend_failed(ticket, &Refusal::TargetUnreachable { detail: why.into() });
     }
 
     /// A connection to the target was made, or not.
-    pub(crate) fn on_connected(&mut self, index: Ticket, result: io::Result<()>) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn on_connected(&mut self, ticket: Ticket, result: io::Result<()>) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let Some(handle) = backend.handle else { return };
         if let Err(error) = result {
             backend.handle = None;
             self.driver.close(handle, false);
-            return self.try_next_address(index, &error.to_string());
+            return self.try_next_address(ticket, &error.to_string());
         }
         let pool = Rc::clone(&backend.pool);
         let oldest_version = backend.redialed || pool.target().plan.health.takes_oldest_version();
-        let purpose = match backend.role {
-            Role::Cancel { .. } => self.cancel_purposes.remove(&index),
-            Role::DialingFor(_) => self
-                .dedicated_parameters
-                .get(&index)
-                .cloned()
-                .map(Purpose::Dedicated),
-            _ => None,
-        };
+        let purpose = self.purposes.get(&ticket).cloned();
         let mut entropy = [0; 32];
         (self.crew.random)(&mut entropy);
         let facts = BackendFacts {
@@ -202,16 +196,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             entropy,
         };
         let state = E::backend(&mut self.shared, facts, &mut self.orders);
-        if let Some(backend) = self.backends.get_mut(index) {
+        if let Some(backend) = self.backends.get_mut(ticket) {
             backend.state = Some(state);
         }
         self.driver.receive(handle, true);
-        self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+        self.obey(Side::Backend(ticket), &Source::Bytes(&[]), 0);
     }
 
     /// From here on the backend speaks TLS; `rest` already belongs to it.
-    pub(crate) fn start_backend_tls(&mut self, index: Ticket, rest: &[u8]) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn start_backend_tls(&mut self, ticket: Ticket, rest: &[u8]) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let target = backend.pool.target();
@@ -223,47 +217,47 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.driver.send_copy(handle, &self.wire);
                 backend.tls = Some(Box::new(filter));
                 if !rest.is_empty() {
-                    self.tls_bytes(Side::Backend(index), rest);
+                    self.tls_bytes(Side::Backend(ticket), rest);
                 }
             }
-            (Some(Err(error)), _) => self.on_backend_tls_failed(index, &error),
-            _ => self.dial_failed(index, "TLS is not configured"),
+            (Some(Err(error)), _) => self.on_backend_tls_failed(ticket, &error),
+            _ => self.dial_failed(ticket, "TLS is not configured"),
         }
     }
 
     /// The backend's TLS broke.
-    pub(crate) fn on_backend_tls_failed(&mut self, index: Ticket, error: &TlsError) {
-        let role = self.backends.get(index).map(|backend| backend.role);
+    pub(crate) fn on_backend_tls_failed(&mut self, ticket: Ticket, error: &TlsError) {
+        let role = self.backends.get(ticket).map(|backend| backend.role);
         let why = error.to_string();
         match role {
             Some(Role::Pooled | Role::Dedicated) => {
-                self.close_backend(index, CloseReason::Tls, &why);
+                self.close_backend(ticket, CloseReason::Tls, &why);
             }
             Some(_) => {
                 let detail = why.into();
-                self.on_backend_failed(index, &Refusal::TargetAuthentication { detail });
+                self.on_backend_failed(ticket, &Refusal::TargetAuthentication { detail });
             }
             None => {}
         }
     }
 
     /// A backend's slow work is done.
-    pub(crate) fn on_backend_work(&mut self, index: Ticket, done: E::Done) {
+    pub(crate) fn on_backend_work(&mut self, ticket: Ticket, done: E::Done) {
         let Some(state) = self
             .backends
-            .get_mut(index)
+            .get_mut(ticket)
             .and_then(|backend| backend.state.as_mut())
         else {
             return;
         };
         E::on_backend_work(&mut self.shared, state, done, &mut self.orders);
-        self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
-        self.feed_backend(index, &Source::Bytes(&[]));
+        self.obey(Side::Backend(ticket), &Source::Bytes(&[]), 0);
+        self.feed_backend(ticket, &Source::Bytes(&[]));
     }
 
     /// The backend's login is complete.
-    pub(crate) fn on_backend_ready(&mut self, index: Ticket, usable: u32, max: u32) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn on_backend_ready(&mut self, ticket: Ticket, usable: u32, max: u32) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let scope = Rc::clone(&backend.pool);
@@ -277,7 +271,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if std::mem::take(&mut backend.redialed) {
             health.on_oldest_version();
         }
-        self.dedicated_parameters.remove(&index);
+        self.purposes.remove(&ticket);
         match backend.role {
             Role::Dialing(pool) => {
                 backend.role = Role::Pooled;
@@ -285,14 +279,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 let jitter = self.jitter();
                 self.pools.on_limits(self.now, scope.key.target, usable);
                 self.pools
-                    .on_dialed(self.now, pool, index.backend_key(), label, jitter);
+                    .on_dialed(self.now, pool, ticket.backend_key(), label, jitter);
             }
             Role::DialingFor(client) => {
                 backend.role = Role::Dedicated;
                 if self.clients.holds(client) {
-                    self.attach(client, index, self.now);
+                    self.attach(client, ticket, self.now);
                 } else {
-                    return self.close_backend(index, CloseReason::ClientGone, "");
+                    return self.close_backend(ticket, CloseReason::ClientGone, "");
                 }
             }
             Role::Pooled | Role::Dedicated | Role::Cancel { .. } => {}
@@ -305,7 +299,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 max_connections: max,
                 usable: target.plan.budget.max(),
             };
-            self.report_backend(index, kind);
+            self.report_backend(ticket, kind);
         }
         let kind = EventKind::BackendReady {
             target: Arc::clone(name),
@@ -313,22 +307,22 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             database: Arc::clone(&scope.key.database),
             tls,
         };
-        self.report_backend(index, kind);
+        self.report_backend(ticket, kind);
     }
 
     /// The backend that was being set up cannot be used.
-    pub(crate) fn on_backend_failed(&mut self, index: Ticket, refusal: &Refusal) {
-        if self.redial(index) {
+    pub(crate) fn on_backend_failed(&mut self, ticket: Ticket, refusal: &Refusal) {
+        if self.redial(ticket) {
             return;
         }
-        let Some(backend) = self.backends.get(index) else {
+        let Some(backend) = self.backends.get(ticket) else {
             return;
         };
         let scope = Rc::clone(&backend.pool);
         let role = backend.role;
         if matches!(role, Role::Pooled | Role::Dedicated) {
             // It may serve a client, who must be told.
-            return self.close_backend(index, CloseReason::SetupFailed, refusal.as_str());
+            return self.close_backend(ticket, CloseReason::SetupFailed, refusal.as_str());
         }
         let own = refused_settings(role, refusal);
         let refusal = own.as_ref().unwrap_or(refusal);
@@ -345,9 +339,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 database: Arc::clone(&scope.key.database),
                 refusal: refusal.clone(),
             };
-            self.report_backend(index, kind);
+            self.report_backend(ticket, kind);
         }
-        self.drop_backend(index);
+        self.drop_backend(ticket);
         match role {
             Role::Dialing(pool) => self.dial_came_to_nothing(pool, refusal),
             Role::DialingFor(client) if self.clients.holds(client) => {
@@ -370,8 +364,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend closed its connection, or it failed.
-    pub(crate) fn on_backend_ended(&mut self, index: Ticket, error: Option<&io::Error>) {
-        let Some(backend) = self.backends.get(index) else {
+    pub(crate) fn on_backend_ended(&mut self, ticket: Ticket, error: Option<&io::Error>) {
+        let Some(backend) = self.backends.get(ticket) else {
             return;
         };
         match backend.role {
@@ -380,15 +374,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     || "the database closed the connection during login".to_owned(),
                     ToString::to_string,
                 );
-                self.dial_failed(index, &why);
+                self.dial_failed(ticket, &why);
             }
             Role::Cancel { victim, asker } => {
-                self.drop_backend(index);
+                self.drop_backend(ticket);
                 self.on_cancel_done(victim, asker);
             }
             Role::Pooled | Role::Dedicated => {
                 let why = error.map(ToString::to_string).unwrap_or_default();
-                self.close_backend(index, CloseReason::BackendGone, &why);
+                self.close_backend(ticket, CloseReason::BackendGone, &why);
             }
         }
     }
@@ -410,24 +404,24 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Closes a backend; a client that it served is told.
-    pub(crate) fn close_backend(&mut self, index: Ticket, reason: CloseReason, detail: &str) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn close_backend(&mut self, ticket: Ticket, reason: CloseReason, detail: &str) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let client = backend.client;
         if client.is_some() {
-            self.forget_lease(index);
+            self.forget_lease(ticket);
         }
-        let Some(backend) = self.backends.get_mut(index) else {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         if let Some(state) = backend.state.as_mut()
             && reason != CloseReason::BackendGone
         {
             E::on_backend_closing(state, &mut self.orders);
-            self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+            self.obey(Side::Backend(ticket), &Source::Bytes(&[]), 0);
         }
-        let Some(backend) = self.backends.get(index) else {
+        let Some(backend) = self.backends.get(ticket) else {
             return;
         };
         let role = backend.role;
@@ -436,10 +430,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             block.database_connections_setup_failed.add(1);
         }
         let detail = detail.into();
-        self.report_backend(index, EventKind::BackendClosed { reason, detail });
-        self.drop_backend(index);
+        self.report_backend(ticket, EventKind::BackendClosed { reason, detail });
+        self.drop_backend(ticket);
         match role {
-            Role::Pooled => self.pools.on_closed(self.now, index.backend_key()),
+            Role::Pooled => self.pools.on_closed(self.now, ticket.backend_key()),
             Role::Dialing(pool) => {
                 let refusal = Refusal::TargetUnreachable {
                     detail: "the dial was given up".into(),
@@ -456,9 +450,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The database has not answered in time.
-    fn on_dial_timeout(&mut self, index: Ticket) {
+    fn on_dial_timeout(&mut self, ticket: Ticket) {
         let now = self.now;
-        let Some(backend) = self.backends.get_mut(index) else {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         if backend.state.is_none() && !backend.addresses.is_empty() {
@@ -467,7 +461,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             if let Some(handle) = backend.handle.take() {
                 self.driver.close(handle, false);
             }
-            return self.try_next_address(index, "timed out");
+            return self.try_next_address(ticket, "timed out");
         }
         if let Role::Cancel {
             victim: Some(victim),
@@ -479,29 +473,28 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             // The request was sent and may be read at any time: what it would hit must not be the next session's.
             victim.unfit = Some(CloseReason::NotClean);
         }
-        self.dial_failed(index, "timed out");
+        self.dial_failed(ticket, "timed out");
     }
 
     /// Closes the pooled backends of these pools as soon as nobody uses them.
     pub(crate) fn renew_backends(&mut self, mut concerned: impl FnMut(&PoolScope) -> bool) {
-        for index in self.backends.tickets() {
-            if let Some(backend) = self.backends.get_mut(index)
+        for ticket in self.backends.tickets() {
+            if let Some(backend) = self.backends.get_mut(ticket)
                 && !matches!(backend.role, Role::Cancel { .. } | Role::Dedicated)
                 && concerned(&backend.pool)
             {
                 backend.unfit = Some(CloseReason::Reconfigured);
-                self.sweep_backend(index);
+                self.sweep_backend(ticket);
             }
         }
     }
 
     /// Takes a backend out of its place and closes its connection.
-    pub(crate) fn drop_backend(&mut self, index: Ticket) {
-        let Some(mut backend) = self.backends.remove(index) else {
+    pub(crate) fn drop_backend(&mut self, ticket: Ticket) {
+        let Some(mut backend) = self.backends.remove(ticket) else {
             return;
         };
-        self.cancel_purposes.remove(&index);
-        self.dedicated_parameters.remove(&index);
+        self.purposes.remove(&ticket);
         let block = &backend.pool.block;
         if matches!(backend.role, Role::Pooled | Role::Dedicated) {
             block.database_connections.sub(1);
@@ -525,14 +518,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Timeouts of a backend.
-    pub(crate) fn sweep_backend(&mut self, index: Ticket) {
-        let Some(backend) = self.backends.get(index) else {
+    pub(crate) fn sweep_backend(&mut self, ticket: Ticket) {
+        let Some(backend) = self.backends.get(ticket) else {
             return;
         };
         match backend.role {
             Role::Dialing(_) | Role::DialingFor(_) | Role::Cancel { .. } => {
                 if self.now > backend.dial_deadline {
-                    self.on_dial_timeout(index);
+                    self.on_dial_timeout(ticket);
                 }
             }
             Role::Pooled => {
@@ -540,11 +533,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     && !backend.release_deferred
                     && !backend.state.as_ref().is_some_and(E::is_clean);
                 if cleaning && self.now > backend.leased_at + CLEANING_TIMEOUT {
-                    self.close_backend(index, CloseReason::NotClean, "the rollback took too long");
+                    self.close_backend(ticket, CloseReason::NotClean, "the rollback took too long");
                 } else if backend.client.is_none()
                     && let Some((reason, why)) = backend.unusable()
                 {
-                    self.close_backend(index, reason, why);
+                    self.close_backend(ticket, reason, why);
                 }
             }
             Role::Dedicated => {}

@@ -76,20 +76,20 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client has proven who it is.
-    pub(crate) fn admit(&mut self, index: Ticket, admission: Admission) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn admit(&mut self, ticket: Ticket, admission: Admission) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         let plan = Arc::clone(&client.endpoint.proxy.borrow());
         let proxy = &plan.proxy;
         client.dedicated = admission.dedicated;
         if self.draining {
-            return self.refuse_client(index, &Refusal::ShuttingDown);
+            return self.refuse_client(ticket, &Refusal::ShuttingDown);
         }
         if plan.gate.clients() > proxy.clients_max {
             client.endpoint.block.throttled.add(1);
             return self.refuse_client(
-                index,
+                ticket,
                 &Refusal::TooManyClients {
                     max: proxy.clients_max,
                 },
@@ -99,17 +99,17 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if !plan.gate.admit(second, proxy.connect_rate_max) {
             client.endpoint.block.throttled.add(1);
             return self.refuse_client(
-                index,
+                ticket,
                 &Refusal::ConnectRate {
                     max: proxy.connect_rate_max,
                 },
             );
         }
-        let pool = match self.pool_scope(index, &admission.user, &admission.database) {
+        let pool = match self.pool_scope(ticket, &admission.user, &admission.database) {
             Ok(pool) => pool,
-            Err(refusal) => return self.refuse_client(index, &refusal),
+            Err(refusal) => return self.refuse_client(ticket, &refusal),
         };
-        let Some(client) = self.clients.get_mut(index) else {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         client.pool = Some(Rc::clone(&pool));
@@ -119,17 +119,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             pool.number,
             &mut self.orders,
         );
-        let ticket = client.ticket;
-        self.obey(Side::Client(index), &Source::Bytes(&[]), 0);
+        self.obey(Side::Client(ticket), &Source::Bytes(&[]), 0);
         if self.clients.holds(ticket) {
-            self.try_lease_now(index);
+            self.try_lease_now(ticket);
         }
     }
 
     /// The client's login is complete.
-    pub(crate) fn on_client_ready(&mut self, index: Ticket) {
+    pub(crate) fn on_client_ready(&mut self, ticket: Ticket) {
         let now = self.now;
-        let Some(client) = self.clients.get_mut(index) else {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         client.phase = Phase::Ready;
@@ -153,8 +152,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// From here on the client speaks TLS; `rest` already belongs to it.
-    pub(crate) fn start_client_tls(&mut self, index: Ticket, rest: &[u8]) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn start_client_tls(&mut self, ticket: Ticket, rest: &[u8]) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         let plan = Arc::clone(&client.endpoint.proxy.borrow());
@@ -163,17 +162,17 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Some(Ok(filter)) if client.tls.is_none() => {
                 client.tls = Some(Box::new(filter));
                 if !rest.is_empty() {
-                    self.tls_bytes(Side::Client(index), rest);
+                    self.tls_bytes(Side::Client(ticket), rest);
                 }
             }
-            Some(Err(error)) => self.on_client_tls_failed(index, &error),
-            _ => self.close_client(index, CloseReason::Tls),
+            Some(Err(error)) => self.on_client_tls_failed(ticket, &error),
+            _ => self.close_client(ticket, CloseReason::Tls),
         }
     }
 
     /// TLS with a client came to nothing.
-    pub(crate) fn on_client_tls_failed(&mut self, index: Ticket, error: &TlsError) {
-        let Some(client) = self.clients.get(index) else {
+    pub(crate) fn on_client_tls_failed(&mut self, ticket: Ticket, error: &TlsError) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         if client.phase == Phase::Login {
@@ -184,13 +183,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 .add(1);
         }
         let refusal = Refusal::ProtocolViolation("TLS failed");
-        self.report_refused(index, refusal, error.to_string().into());
-        self.close_client_after_sending(index, CloseReason::Tls);
+        self.report_refused(ticket, refusal, error.to_string().into());
+        self.close_client_after_sending(ticket, CloseReason::Tls);
     }
 
     /// A client's slow work is done.
-    pub(crate) fn on_client_work(&mut self, index: Ticket, done: E::Done) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn on_client_work(&mut self, ticket: Ticket, done: E::Done) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         E::on_client_work(
@@ -199,18 +198,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             done,
             &mut self.orders,
         );
-        self.obey(Side::Client(index), &Source::Bytes(&[]), 0);
-        self.feed_client_inbox(index);
+        self.obey(Side::Client(ticket), &Source::Bytes(&[]), 0);
+        self.feed_client_inbox(ticket);
     }
 
     /// The client closed its side, or its connection failed.
-    pub(crate) fn on_client_ended(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get(index) else {
+    pub(crate) fn on_client_ended(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         let quiet = self.is_idle(client) || client.phase == Phase::Login;
         self.close_client(
-            index,
+            ticket,
             if quiet {
                 CloseReason::ClientGone
             } else {
@@ -220,8 +219,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Tells a client no, and closes it.
-    pub(crate) fn refuse_client(&mut self, index: Ticket, refusal: &Refusal) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn refuse_client(&mut self, ticket: Ticket, refusal: &Refusal) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         let block = &client.endpoint.block;
@@ -237,30 +236,30 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             _ => "".into(),
         };
-        self.report_refused(index, refusal.clone(), detail);
+        self.report_refused(ticket, refusal.clone(), detail);
         // Only the client hears it: orders about a backend end here.
         let (list, made) = self.orders.take();
         for order in &list {
             if let forebay_core::orders::Order::ToClient(range) = order {
-                self.send_to_client(index, &Source::Bytes(&made), (range.start, range.end));
+                self.send_to_client(ticket, &Source::Bytes(&made), (range.start, range.end));
             }
         }
         self.orders.reuse(list, made);
-        self.close_client_after_sending(index, CloseReason::Refused);
+        self.close_client_after_sending(ticket, CloseReason::Refused);
     }
 
     /// Closes a client when what is queued for it has left.
-    pub(crate) fn close_client_after_sending(&mut self, index: Ticket, reason: CloseReason) {
-        self.end_client(index, reason, true);
+    pub(crate) fn close_client_after_sending(&mut self, ticket: Ticket, reason: CloseReason) {
+        self.end_client(ticket, reason, true);
     }
 
     /// Closes a client.
-    pub(crate) fn close_client(&mut self, index: Ticket, reason: CloseReason) {
-        self.end_client(index, reason, false);
+    pub(crate) fn close_client(&mut self, ticket: Ticket, reason: CloseReason) {
+        self.end_client(ticket, reason, false);
     }
 
-    fn end_client(&mut self, index: Ticket, reason: CloseReason, after_sending: bool) {
-        let Some(mut client) = self.clients.remove(index) else {
+    fn end_client(&mut self, ticket: Ticket, reason: CloseReason, after_sending: bool) {
+        let Some(mut client) = self.clients.remove(ticket) else {
             return;
         };
         self.crew.clients.fetch_sub(1, Ordering::Relaxed);
@@ -277,9 +276,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         match client.phase {
             Phase::Waiting { ready } => {
-                self.pools.withdraw(self.now, index.client_key());
+                self.pools.withdraw(self.now, ticket.client_key());
                 self.pool_orders.retain(|order| {
-                    !matches!(order, forebay_pool::Order::Refuse { client, .. } if *client == index.client_key())
+                    !matches!(order, forebay_pool::Order::Refuse { client, .. } if *client == ticket.client_key())
                 });
                 block.clients_waiting.sub(1);
                 block.client_connections_in_setup.sub(u64::from(!ready));
@@ -299,9 +298,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client of this backend is gone: makes it clean, or closes it.
-    fn part_from_vanished(&mut self, index: Ticket, pinned: bool) {
-        self.forget_lease(index);
-        let Some(backend) = self.backends.get_mut(index) else {
+    fn part_from_vanished(&mut self, ticket: Ticket, pinned: bool) {
+        self.forget_lease(ticket);
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         if pinned {
@@ -316,23 +315,23 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         match E::on_client_gone(state, &mut self.orders) {
-            Farewell::Clean => self.releasing.push(index),
+            Farewell::Clean => self.releasing.push(ticket),
             Farewell::Cleaning => {
                 // `Release` follows with the answer; `sweep_backend` bounds the wait.
-                self.obey(Side::Backend(index), &Source::Bytes(&[]), 0);
+                self.obey(Side::Backend(ticket), &Source::Bytes(&[]), 0);
             }
-            Farewell::Close if pinned => self.close_backend(index, CloseReason::WasPinned, ""),
-            Farewell::Close => self.close_backend(index, CloseReason::ClientGoneMidway, ""),
+            Farewell::Close if pinned => self.close_backend(ticket, CloseReason::WasPinned, ""),
+            Farewell::Close => self.close_backend(ticket, CloseReason::ClientGoneMidway, ""),
             Farewell::CancelAndClose => {
-                self.dial_cancel(index, None, None);
-                self.close_backend(index, CloseReason::ClientGoneMidway, "");
+                self.dial_cancel(ticket, None, None);
+                self.close_backend(ticket, CloseReason::ClientGoneMidway, "");
             }
         }
     }
 
     /// A client asks to cancel another: whoever has that one is asked.
-    pub(crate) fn ask_cancel(&mut self, index: Ticket, key: CancelKey) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn ask_cancel(&mut self, ticket: Ticket, key: CancelKey) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         client.phase = Phase::Cancelling;
@@ -407,15 +406,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Timeouts of a client.
-    pub(crate) fn sweep_client(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get(index) else {
+    pub(crate) fn sweep_client(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy);
         let quiet = self.now.since(client.active_at);
         if matches!(client.phase, Phase::Login | Phase::Cancelling) {
             if quiet > proxy.login_timeout {
-                self.refuse_client(index, &Refusal::LoginTimeout);
+                self.refuse_client(ticket, &Refusal::LoginTimeout);
             }
         } else if client.phase == Phase::Ready {
             let idle = self.is_idle(client);
@@ -423,11 +422,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             let pausing = idle || client.asked_at.is_none() && client.inbox.bytes.is_empty();
             let worn = client.tls.as_ref().is_some_and(|tls| tls.is_worn());
             if idle && worn {
-                self.refuse_client(index, &Refusal::TlsKeysWorn);
+                self.refuse_client(ticket, &Refusal::TlsKeysWorn);
             } else if self.draining && idle {
-                self.refuse_client(index, &Refusal::ShuttingDown);
+                self.refuse_client(ticket, &Refusal::ShuttingDown);
             } else if pausing && quiet > proxy.idle_client_timeout {
-                self.refuse_client(index, &Refusal::IdleClientTimeout);
+                self.refuse_client(ticket, &Refusal::IdleClientTimeout);
             }
         }
     }

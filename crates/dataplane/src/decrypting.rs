@@ -31,14 +31,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         if !plain.is_empty() {
             match side {
-                Side::Client(index) => self.feed_client(index, &Source::Bytes(plain)),
-                Side::Backend(index) => self.feed_backend(index, &Source::Bytes(plain)),
+                Side::Client(ticket) => self.feed_client(ticket, &Source::Bytes(plain)),
+                Side::Backend(ticket) => self.feed_backend(ticket, &Source::Bytes(plain)),
             }
         }
         if progress.peer_closed {
             match side {
-                Side::Client(index) => self.on_client_ended(index),
-                Side::Backend(index) => self.on_backend_ended(index, None),
+                Side::Client(ticket) => self.on_client_ended(ticket),
+                Side::Backend(ticket) => self.on_backend_ended(ticket, None),
             }
         }
     }
@@ -46,16 +46,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// The handshake is complete.
     fn on_secured(&mut self, side: Side, facts: &TlsFacts) {
         match side {
-            Side::Client(index) => {
-                let Some(client) = self.clients.get_mut(index) else {
+            Side::Client(ticket) => {
+                let Some(client) = self.clients.get_mut(ticket) else {
                     return;
                 };
                 E::on_client_tls(&mut client.session, facts, &mut self.orders);
                 client.secured = true;
                 client.endpoint.block.client_connections_tls.add(1);
             }
-            Side::Backend(index) => {
-                let Some(backend) = self.backends.get_mut(index) else {
+            Side::Backend(ticket) => {
+                let Some(backend) = self.backends.get_mut(ticket) else {
                     return;
                 };
                 if let Some(state) = backend.state.as_mut() {
@@ -71,8 +71,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     fn on_tls_failed(&mut self, side: Side, error: &TlsError) {
         match side {
-            Side::Client(index) => self.on_client_tls_failed(index, error),
-            Side::Backend(index) => self.on_backend_tls_failed(index, error),
+            Side::Client(ticket) => self.on_client_tls_failed(ticket, error),
+            Side::Backend(ticket) => self.on_backend_tls_failed(ticket, error),
         }
     }
 }
@@ -84,12 +84,12 @@ fn filter_of<'w, E: Engine>(
     side: Side,
 ) -> Option<(Handle, &'w mut Filter)> {
     match side {
-        Side::Client(index) => {
-            let client = clients.get_mut(index)?;
+        Side::Client(ticket) => {
+            let client = clients.get_mut(ticket)?;
             Some((client.handle, client.tls.as_mut()?))
         }
-        Side::Backend(index) => {
-            let backend = backends.get_mut(index)?;
+        Side::Backend(ticket) => {
+            let backend = backends.get_mut(ticket)?;
             Some((backend.handle?, backend.tls.as_mut()?))
         }
     }

@@ -18,9 +18,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     // --- The sockets ---
 
     /// Bytes from a client's socket.
-    pub(crate) fn on_client_received(&mut self, index: Ticket, bytes: Slice) {
+    pub(crate) fn on_client_received(&mut self, ticket: Ticket, bytes: Slice) {
         let now = self.now;
-        let Some(client) = self.clients.get_mut(index) else {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         if client.phase != Phase::Login {
@@ -28,54 +28,54 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             client.asked_at.get_or_insert(now);
         }
         if client.tls.is_some() {
-            return self.tls_bytes(Side::Client(index), &bytes);
+            return self.tls_bytes(Side::Client(ticket), &bytes);
         }
-        self.feed_client(index, &Source::Received(&bytes));
+        self.feed_client(ticket, &Source::Received(&bytes));
     }
 
     /// Bytes from a backend's socket.
-    pub(crate) fn on_backend_received(&mut self, index: Ticket, bytes: Slice) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn on_backend_received(&mut self, ticket: Ticket, bytes: Slice) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         if backend.tls.is_some() {
-            return self.tls_bytes(Side::Backend(index), &bytes);
+            return self.tls_bytes(Side::Backend(ticket), &bytes);
         }
-        self.feed_backend(index, &Source::Received(&bytes));
+        self.feed_backend(ticket, &Source::Received(&bytes));
     }
 
     // --- In clear ---
 
     /// Bytes of a client, in clear.
-    pub(crate) fn feed_client(&mut self, index: Ticket, source: &Source<'_>) {
-        if let Some(client) = self.clients.get(index) {
+    pub(crate) fn feed_client(&mut self, ticket: Ticket, source: &Source<'_>) {
+        if let Some(client) = self.clients.get(ticket) {
             let received = source.bytes().len() as u64;
             client.endpoint.block.bytes_received.add(received);
         }
-        self.feed(Side::Client(index), source);
-        self.bound_client_inbox(index);
+        self.feed(Side::Client(ticket), source);
+        self.bound_client_inbox(ticket);
     }
 
     /// Shows what was kept of a client, if it is enough.
-    pub(crate) fn feed_client_inbox(&mut self, index: Ticket) {
-        self.feed_inbox(Side::Client(index));
-        self.bound_client_inbox(index);
+    pub(crate) fn feed_client_inbox(&mut self, ticket: Ticket) {
+        self.feed_inbox(Side::Client(ticket));
+        self.bound_client_inbox(ticket);
     }
 
     /// Bytes of a backend, in clear.
-    pub(crate) fn feed_backend(&mut self, index: Ticket, source: &Source<'_>) {
-        self.feed(Side::Backend(index), source);
-        self.count_transaction(index);
+    pub(crate) fn feed_backend(&mut self, ticket: Ticket, source: &Source<'_>) {
+        self.feed(Side::Backend(ticket), source);
+        self.count_transaction(ticket);
         self.finish_releases();
-        self.feed_held_client(index);
+        self.feed_held_client(ticket);
     }
 
     fn inbox(&mut self, side: Side) -> Option<&mut Inbox> {
         match side {
-            Side::Client(index) => self.clients.get_mut(index).map(|client| &mut client.inbox),
-            Side::Backend(index) => self
+            Side::Client(ticket) => self.clients.get_mut(ticket).map(|client| &mut client.inbox),
+            Side::Backend(ticket) => self
                 .backends
-                .get_mut(index)
+                .get_mut(ticket)
                 .map(|backend| &mut backend.inbox),
         }
     }
@@ -121,16 +121,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Shows bytes to the engine. Returns how many were consumed: all of them if the connection is gone.
     fn show(&mut self, side: Side, source: &Source<'_>) -> usize {
         match side {
-            Side::Client(index) => self.show_client(index, source),
-            Side::Backend(index) => self.show_backend(index, source),
+            Side::Client(ticket) => self.show_client(ticket, source),
+            Side::Backend(ticket) => self.show_backend(ticket, source),
         }
     }
 
     /// Shows a client's bytes to the engine until it has had enough of them. Returns how many were consumed.
-    fn show_client(&mut self, index: Ticket, source: &Source<'_>) -> usize {
+    fn show_client(&mut self, ticket: Ticket, source: &Source<'_>) -> usize {
         let mut at = 0;
         loop {
-            let Some(client) = self.clients.get_mut(index) else {
+            let Some(client) = self.clients.get_mut(ticket) else {
                 return source.bytes().len();
             };
             let listening = matches!(client.phase, Phase::Login | Phase::Ready) && !client.paused;
@@ -139,7 +139,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 return at;
             }
             client.inbox.need = 0;
-            let ticket = client.ticket;
             let backend = client.lease.and_then(|lease| self.backends.get_mut(lease));
             let backend = backend.and_then(|backend| backend.state.as_mut());
             E::on_client_bytes(
@@ -150,19 +149,19 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 rest,
                 &mut self.orders,
             );
-            let outcome = self.obey(Side::Client(index), source, at);
+            let outcome = self.obey(Side::Client(ticket), source, at);
             let progress = outcome.consumed > at;
             at = outcome.consumed;
             if !self.clients.holds(ticket) {
                 return source.bytes().len();
             }
             if outcome.starts_tls {
-                self.start_client_tls(index, &source.bytes()[at..]);
+                self.start_client_tls(ticket, &source.bytes()[at..]);
                 return source.bytes().len();
             }
-            let leased = self.try_lease_now(index);
+            let leased = self.try_lease_now(ticket);
             self.finish_releases();
-            let Some(client) = self.clients.get_mut(index) else {
+            let Some(client) = self.clients.get_mut(ticket) else {
                 return source.bytes().len();
             };
             if outcome.need > 0 {
@@ -176,10 +175,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Shows a backend's bytes to the engine. Returns how many were consumed.
-    fn show_backend(&mut self, index: Ticket, source: &Source<'_>) -> usize {
+    fn show_backend(&mut self, ticket: Ticket, source: &Source<'_>) -> usize {
         let mut at = 0;
         loop {
-            let Some(backend) = self.backends.get_mut(index) else {
+            let Some(backend) = self.backends.get_mut(ticket) else {
                 return source.bytes().len();
             };
             let rest = &source.bytes()[at..];
@@ -187,7 +186,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 return at;
             }
             backend.inbox.need = 0;
-            let ticket = backend.ticket;
             let Some(state) = backend.state.as_mut() else {
                 return at;
             };
@@ -203,18 +201,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 rest,
                 &mut self.orders,
             );
-            let outcome = self.obey(Side::Backend(index), source, at);
+            let outcome = self.obey(Side::Backend(ticket), source, at);
             let progress = outcome.consumed > at;
             at = outcome.consumed;
             if !self.backends.holds(ticket) {
                 return source.bytes().len();
             }
             if outcome.starts_tls {
-                self.start_backend_tls(index, &source.bytes()[at..]);
+                self.start_backend_tls(ticket, &source.bytes()[at..]);
                 return source.bytes().len();
             }
             if outcome.need > 0 {
-                if let Some(backend) = self.backends.get_mut(index) {
+                if let Some(backend) = self.backends.get_mut(ticket) {
                     backend.inbox.need = outcome.need;
                 }
                 return at;
@@ -228,8 +226,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     // --- Afterwards ---
 
     /// A client that sends more than can be shown is not received from until that changes.
-    fn bound_client_inbox(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get_mut(index) else {
+    fn bound_client_inbox(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         if client.inbox.bytes.is_empty() && client.lease.is_none() && client.phase == Phase::Ready {
@@ -242,13 +240,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             client.throttled = true;
             self.driver.receive(client.handle, false);
         } else if !full && client.throttled {
-            self.on_client_relaxed_maybe(index);
+            self.on_client_relaxed_maybe(ticket);
         }
     }
 
     /// The answer to a replay may have made the client's input welcome again.
-    fn feed_held_client(&mut self, index: Ticket) {
-        let client = self.backends.get(index).and_then(|backend| backend.client);
+    fn feed_held_client(&mut self, ticket: Ticket) {
+        let client = self.backends.get(ticket).and_then(|backend| backend.client);
         if let Some(client) = client
             && self
                 .clients
@@ -260,8 +258,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Keeps the gauge of open transactions.
-    pub(crate) fn count_transaction(&mut self, index: Ticket) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    pub(crate) fn count_transaction(&mut self, ticket: Ticket) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let open = backend.state.as_ref().is_some_and(E::in_transaction);

@@ -112,8 +112,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The session needs a backend.
-    pub(crate) fn request_lease(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn request_lease(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         let Some(mut pool) = client.pool.clone() else {
@@ -123,49 +123,48 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         client.phase = Phase::Waiting { ready };
         client.endpoint.block.clients_waiting.add(1);
         if let Some(parameters) = client.dedicated.take() {
-            let ticket = client.ticket;
             return self.dial_for(ticket, &pool, parameters);
         }
         if pool.retired.get() {
             let (user, database) = (Arc::clone(&pool.key.user), Arc::clone(&pool.key.database));
-            match self.pool_scope(index, &user, &database) {
+            match self.pool_scope(ticket, &user, &database) {
                 Ok(scope) => pool = scope,
-                Err(refusal) => return self.refuse_client(index, &refusal),
+                Err(refusal) => return self.refuse_client(ticket, &refusal),
             }
-            if let Some(client) = self.clients.get_mut(index) {
+            if let Some(client) = self.clients.get_mut(ticket) {
                 client.pool = Some(Rc::clone(&pool));
             }
         }
-        self.join_queue(index, &pool);
+        self.join_queue(ticket, &pool);
     }
 
     /// Asks the pool for a backend.
-    fn join_queue(&mut self, index: Ticket, pool: &Rc<PoolScope>) {
-        let Some(client) = self.clients.get(index) else {
+    fn join_queue(&mut self, ticket: Ticket, pool: &Rc<PoolScope>) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         let label = E::session_label(&client.session);
         if self
             .pools
-            .request(self.now, pool.id.get(), index.client_key(), label)
+            .request(self.now, pool.id.get(), ticket.client_key(), label)
             .is_err()
         {
             // It was dropped for disuse: make it again.
             let Some(id) = self.pools.pool(self.now, &pool.key) else {
                 let detail = "the target is not configured".into();
-                return self.refuse_client(index, &Refusal::TargetUnreachable { detail });
+                return self.refuse_client(ticket, &Refusal::TargetUnreachable { detail });
             };
             self.rename_pool(pool, id);
-            let asked = self.pools.request(self.now, id, index.client_key(), label);
+            let asked = self.pools.request(self.now, id, ticket.client_key(), label);
             debug_assert!(asked.is_ok(), "the pool was just made");
         }
     }
 
     /// If the client was given a backend at once, attaches it without the detour over the queue of orders.
-    pub(crate) fn try_lease_now(&mut self, index: Ticket) -> bool {
+    pub(crate) fn try_lease_now(&mut self, ticket: Ticket) -> bool {
         if !self
             .clients
-            .get(index)
+            .get(ticket)
             .is_some_and(|client| matches!(client.phase, Phase::Waiting { .. }))
         {
             return false;
@@ -176,9 +175,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 backend,
                 waited_since,
             } = order
-                && client == index.client_key()
+                && client == ticket.client_key()
             {
-                self.attach(index, backend.into(), waited_since);
+                self.attach(ticket, backend.into(), waited_since);
                 return true;
             }
             self.pool_orders.push_back(order);
@@ -189,20 +188,20 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// The client has the backend from now on.
     pub(crate) fn attach(
         &mut self,
-        client_index: Ticket,
-        backend_index: Ticket,
+        client_ticket: Ticket,
+        backend_ticket: Ticket,
         waited_since: Instant,
     ) {
         let now = self.now;
-        let usable = self.backends.get(backend_index).is_some_and(|backend| {
+        let usable = self.backends.get(backend_ticket).is_some_and(|backend| {
             matches!(backend.role, Role::Pooled | Role::Dedicated) && backend.client.is_none()
         });
-        let Some(backend) = self.backends.get_mut(backend_index).filter(|_| usable) else {
-            return self.wait_again(client_index);
+        let Some(backend) = self.backends.get_mut(backend_ticket).filter(|_| usable) else {
+            return self.wait_again(client_ticket);
         };
-        let Some(client) = self.clients.get_mut(client_index) else {
+        let Some(client) = self.clients.get_mut(client_ticket) else {
             // Its client went while the order was under way.
-            self.releasing.push(backend_index);
+            self.releasing.push(backend_ticket);
             return;
         };
         debug_assert!(
@@ -223,11 +222,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .block
             .database_connections_currently_borrowed
             .add(1);
-        client.lease = Some(backend_index);
+        client.lease = Some(backend_ticket);
         client.paused = false;
         // What it waited for was the backend: from here on its own silence counts.
         client.active_at = now;
-        backend.client = Some(client_index);
+        backend.client = Some(client_ticket);
         backend.leased_at = now;
         let Some(state) = backend.state.as_mut() else {
             return;
@@ -239,26 +238,26 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             now,
             &mut self.orders,
         );
-        self.obey(Side::Client(client_index), &Source::Bytes(&[]), 0);
+        self.obey(Side::Client(client_ticket), &Source::Bytes(&[]), 0);
         self.finish_releases();
     }
 
     /// The backend died between the pool's decision and now: its client, if it still waits, asks for another.
-    fn wait_again(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get(index) else {
+    fn wait_again(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         if let (Phase::Waiting { .. }, Some(pool)) = (client.phase, client.pool.clone()) {
-            self.join_queue(index, &pool);
+            self.join_queue(ticket, &pool);
         }
     }
 
     /// Session and backend part, whatever the reason.
-    pub(crate) fn forget_lease(&mut self, backend_index: Ticket) {
-        let Some(backend) = self.backends.get_mut(backend_index) else {
+    pub(crate) fn forget_lease(&mut self, backend_ticket: Ticket) {
+        let Some(backend) = self.backends.get_mut(backend_ticket) else {
             return;
         };
-        let Some(client_index) = backend.client.take() else {
+        let Some(client_ticket) = backend.client.take() else {
             return;
         };
         let block = Arc::clone(&backend.pool.block);
@@ -266,7 +265,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if backend.throttled {
             Self::receive_again(&mut self.driver, backend);
         }
-        let Some(client) = self.clients.get_mut(client_index) else {
+        let Some(client) = self.clients.get_mut(client_ticket) else {
             return;
         };
         client.lease = None;
@@ -278,20 +277,20 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             block.database_connections_currently_session_pinned.sub(1);
         }
         if client.throttled {
-            self.on_client_relaxed_maybe(client_index);
+            self.on_client_relaxed_maybe(client_ticket);
         }
     }
 
     /// The engine says that the backend may serve another session.
-    pub(crate) fn release(&mut self, backend_index: Ticket) {
-        self.forget_lease(backend_index);
-        self.releasing.push(backend_index);
+    pub(crate) fn release(&mut self, backend_ticket: Ticket) {
+        self.forget_lease(backend_ticket);
+        self.releasing.push(backend_ticket);
     }
 
     /// Gives released backends to the pools, once their clean state is proven.
     pub(crate) fn finish_releases(&mut self) {
-        while let Some(index) = self.releasing.pop() {
-            let Some(backend) = self.backends.get_mut(index) else {
+        while let Some(ticket) = self.releasing.pop() {
+            let Some(backend) = self.backends.get_mut(ticket) else {
                 continue;
             };
             let clean = backend.client.is_none()
@@ -299,23 +298,24 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 && backend.state.as_ref().is_some_and(E::is_clean);
             if !clean {
                 backend.pool.block.backends_not_clean.add(1);
-                self.close_backend(index, CloseReason::NotClean, "");
+                self.close_backend(ticket, CloseReason::NotClean, "");
             } else if let Some((reason, why)) = backend.unusable() {
-                self.close_backend(index, reason, why);
+                self.close_backend(ticket, reason, why);
             } else if backend.cancels > 0 {
                 // A signal that is still on its way must not hit the next session.
                 backend.release_deferred = true;
             } else {
                 let label = backend.state.as_ref().map_or(0, E::backend_label);
-                self.count_transaction(index);
-                self.pools.on_released(self.now, index.backend_key(), label);
+                self.count_transaction(ticket);
+                self.pools
+                    .on_released(self.now, ticket.backend_key(), label);
             }
         }
     }
 
     /// The pool will not serve the client.
-    fn refuse_lease(&mut self, index: Ticket, refusal: &Refusal) {
-        let Some(client) = self.clients.get_mut(index) else {
+    fn refuse_lease(&mut self, ticket: Ticket, refusal: &Refusal) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         let Phase::Waiting { ready } = client.phase else {
@@ -332,27 +332,27 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let stays =
             ready && E::on_lease_refused(&mut client.session, refusal, &bytes, &mut self.orders);
         if !stays {
-            return self.refuse_client(index, refusal);
+            return self.refuse_client(ticket, refusal);
         }
         client.endpoint.block.refusals.add(1);
-        self.report_refused(index, refusal.clone(), "the session goes on".into());
-        let outcome = self.obey(Side::Client(index), &Source::Bytes(&bytes), 0);
-        if let Some(client) = self.clients.get_mut(index) {
+        self.report_refused(ticket, refusal.clone(), "the session goes on".into());
+        let outcome = self.obey(Side::Client(ticket), &Source::Bytes(&bytes), 0);
+        if let Some(client) = self.clients.get_mut(ticket) {
             client.asked_at = None;
             client.inbox.bytes = bytes[outcome.consumed..].to_vec();
-            self.feed_client_inbox(index);
+            self.feed_client_inbox(ticket);
         }
     }
 
     /// A waiting client is told that it was cancelled.
-    pub(crate) fn cancel_waiting(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get(index) else {
+    pub(crate) fn cancel_waiting(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         // Half a request is not cancelled, as the database would not: asked beforehand, because withdrawing cannot be undone.
         let whole = E::has_whole_request(&client.session, &client.inbox.bytes);
-        if whole && self.pools.withdraw(self.now, index.client_key()) {
-            self.refuse_lease(index, &Refusal::Cancelled);
+        if whole && self.pools.withdraw(self.now, ticket.client_key()) {
+            self.refuse_lease(ticket, &Refusal::Cancelled);
         }
     }
 
@@ -390,8 +390,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// An idle backend goes to a worker whose clients have waited longer.
-    fn begin_move(&mut self, index: Ticket, to_worker: u16, history: History) {
-        let Some(backend) = self.backends.get_mut(index) else {
+    fn begin_move(&mut self, ticket: Ticket, to_worker: u16, history: History) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         backend.leaving = Some((to_worker, history));
@@ -401,8 +401,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Nothing of the leaving backend is in flight any more.
-    pub(crate) fn on_detached(&mut self, index: Ticket, socket: crate::driver::Socket) {
-        let Some(backend) = self.backends.remove(index) else {
+    pub(crate) fn on_detached(&mut self, ticket: Ticket, socket: crate::driver::Socket) {
+        let Some(backend) = self.backends.remove(ticket) else {
             return;
         };
         let about = Subject::backend(&backend);
@@ -418,11 +418,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         if !whole {
             // Half a message stays here, and without it nobody can read on.
-            self.pools.on_closed(self.now, index.backend_key());
+            self.pools.on_closed(self.now, ticket.backend_key());
             let (reason, detail) = (CloseReason::NotClean, "it spoke while it moved".into());
             return self.report(about, EventKind::BackendClosed { reason, detail });
         }
-        self.pools.on_moved(self.now, index.backend_key());
+        self.pools.on_moved(self.now, ticket.backend_key());
         let parcel = Parcel {
             pool: backend.pool.key.clone(),
             socket,
@@ -459,8 +459,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             label: E::backend_label(&state),
             ..history
         };
-        let index = self.add_backend(&scope, Role::Pooled);
-        let Some(backend) = self.backends.get_mut(index) else {
+        let ticket = self.add_backend(&scope, Role::Pooled);
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let handle = self
@@ -479,10 +479,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.driver.receive(handle, true);
         if self
             .pools
-            .on_adopted(self.now, id, index.backend_key(), history)
+            .on_adopted(self.now, id, ticket.backend_key(), history)
             .is_err()
         {
-            self.close_backend(index, CloseReason::Reconfigured, "");
+            self.close_backend(ticket, CloseReason::Reconfigured, "");
         }
     }
 

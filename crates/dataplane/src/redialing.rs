@@ -9,8 +9,8 @@ use std::rc::Rc;
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// The target may not know our newest protocol version: the same connection once more, with the oldest. To the pool, to the client
     /// that waits and in the counters it is one connection that is being opened. False if that cannot help.
-    pub(crate) fn redial(&mut self, index: Ticket) -> bool {
-        let Some(backend) = self.backends.get(index) else {
+    pub(crate) fn redial(&mut self, ticket: Ticket) -> bool {
+        let Some(backend) = self.backends.get(ticket) else {
             return false;
         };
         let (pool, role) = (Rc::clone(&backend.pool), backend.role);
@@ -19,18 +19,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if !in_doubt || self.now > dial_deadline {
             return false;
         }
-        let parameters = self.dedicated_parameters.remove(&index);
-        self.drop_backend(index);
-        let index = self.add_backend(&pool, role);
-        if let Some(parameters) = parameters {
-            self.dedicated_parameters.insert(index, parameters);
+        let purpose = self.purposes.remove(&ticket);
+        self.drop_backend(ticket);
+        let ticket = self.add_backend(&pool, role);
+        if let Some(purpose) = purpose {
+            self.purposes.insert(ticket, purpose);
         }
-        if let Some(backend) = self.backends.get_mut(index) {
+        if let Some(backend) = self.backends.get_mut(ticket) {
             backend.redialed = true;
             backend.number = number;
             backend.dial_deadline = dial_deadline;
         }
-        self.start_dial(index);
+        self.start_dial(ticket);
         true
     }
 }

@@ -54,16 +54,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// The client at the end of this side.
     fn client_of(&self, side: Side) -> Option<Ticket> {
         match side {
-            Side::Client(index) => Some(index),
-            Side::Backend(index) => self.backends.get(index)?.client,
+            Side::Client(ticket) => Some(ticket),
+            Side::Backend(ticket) => self.backends.get(ticket)?.client,
         }
     }
 
     /// The backend at the end of this side.
     fn backend_of(&self, side: Side) -> Option<Ticket> {
         match side {
-            Side::Client(index) => self.clients.get(index)?.lease,
-            Side::Backend(index) => Some(index),
+            Side::Client(ticket) => self.clients.get(ticket)?.lease,
+            Side::Backend(ticket) => Some(ticket),
         }
     }
 
@@ -194,8 +194,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let incident = self.next_number();
         self.block.bugs.add(1);
         let ends = (
-            client.and_then(|index| self.clients.get(index)),
-            backend.and_then(|index| self.backends.get(index)),
+            client.and_then(|ticket| self.clients.get(ticket)),
+            backend.and_then(|ticket| self.backends.get(ticket)),
         );
         let about = match ends {
             (Some(client), Some(backend)) => Subject::both(client, backend),
@@ -215,11 +215,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     fn leave_work(&mut self, side: Side, work: E::Work) {
         let job = match side {
-            Side::Client(index) => match self.clients.get(index) {
+            Side::Client(ticket) => match self.clients.get(ticket) {
                 Some(client) => Job::Client(client.ticket, work),
                 None => return,
             },
-            Side::Backend(index) => match self.backends.get(index) {
+            Side::Backend(ticket) => match self.backends.get(ticket) {
                 Some(backend) => Job::Backend(backend.ticket, work),
                 None => return,
             },
@@ -227,8 +227,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if !self.leave_job(job) {
             let refusal = Refusal::TooManyLogins;
             match side {
-                Side::Client(index) => self.refuse_client(index, &refusal),
-                Side::Backend(index) => self.on_backend_failed(index, &refusal),
+                Side::Client(ticket) => self.refuse_client(ticket, &refusal),
+                Side::Backend(ticket) => self.on_backend_failed(ticket, &refusal),
             }
         }
     }
@@ -240,7 +240,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         since: forebay_core::Instant,
     ) {
         let now = self.now;
-        let Some(client) = client.and_then(|index| self.clients.get_mut(index)) else {
+        let Some(client) = client.and_then(|ticket| self.clients.get_mut(ticket)) else {
             return;
         };
         let asked = client
@@ -248,7 +248,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .take()
             .map_or(since, |asked| asked.min(since));
         client.active_at = now;
-        let leased = backend.and_then(|index| self.backends.get(index));
+        let leased = backend.and_then(|ticket| self.backends.get(ticket));
         let database =
             now.micros_since(leased.map_or(since, |backend| backend.leased_at.max(since)));
         client
@@ -271,7 +271,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     fn on_requests(&mut self, client: Option<Ticket>, count: u32) {
-        let Some(client) = client.and_then(|index| self.clients.get(index)) else {
+        let Some(client) = client.and_then(|ticket| self.clients.get(ticket)) else {
             return;
         };
         let block = &client.endpoint.block;
@@ -283,8 +283,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         requests.add(u64::from(count));
     }
 
-    fn pause(&mut self, index: Ticket, paused: bool) {
-        if let Some(client) = self.clients.get_mut(index) {
+    fn pause(&mut self, ticket: Ticket, paused: bool) {
+        if let Some(client) = self.clients.get_mut(ticket) {
             client.paused = paused;
         }
     }

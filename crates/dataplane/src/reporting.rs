@@ -66,8 +66,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Reports that a client was told no; `detail` is what the log keeps beyond what the client reads.
-    pub(crate) fn report_refused(&self, index: Ticket, refusal: Refusal, detail: Arc<str>) {
-        let Some(client) = self.clients.get(index) else {
+    pub(crate) fn report_refused(&self, ticket: Ticket, refusal: Refusal, detail: Arc<str>) {
+        let Some(client) = self.clients.get(ticket) else {
             return;
         };
         let peer = peer_text(self.driver.peer(client.handle));
@@ -80,8 +80,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Reports about a backend.
-    pub(crate) fn report_backend(&self, index: Ticket, kind: EventKind) {
-        if let Some(backend) = self.backends.get(index) {
+    pub(crate) fn report_backend(&self, ticket: Ticket, kind: EventKind) {
+        if let Some(backend) = self.backends.get(ticket) {
             self.report(Subject::backend(backend), kind);
         }
     }

@@ -40,11 +40,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Sends part of `source` to a client.
     pub(crate) fn send_to_client(
         &mut self,
-        index: Ticket,
+        ticket: Ticket,
         source: &Source<'_>,
         range: (usize, usize),
     ) {
-        let Some(client) = self.clients.get_mut(index) else {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         client
@@ -55,10 +55,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let (handle, lease) = (client.handle, client.lease);
         let to = (handle, client.tls.as_mut());
         if !Self::send(&mut self.driver, &mut self.wire, to, source, range) {
-            return self.close_client(index, CloseReason::Tls);
+            return self.close_client(ticket, CloseReason::Tls);
         }
         if self.driver.unsent(handle) > UNSENT_HIGH {
-            self.throttle_both(index, lease);
+            self.throttle_both(ticket, lease);
         }
     }
 
@@ -75,8 +75,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// Does not receive from a client for the time being.
-    fn throttle_client(&mut self, index: Ticket) {
-        if let Some(client) = self.clients.get_mut(index)
+    fn throttle_client(&mut self, ticket: Ticket) {
+        if let Some(client) = self.clients.get_mut(ticket)
             && !client.throttled
         {
             client.throttled = true;
@@ -87,18 +87,18 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Sends part of `source` to a backend.
     pub(crate) fn send_to_backend(
         &mut self,
-        index: Ticket,
+        ticket: Ticket,
         source: &Source<'_>,
         range: (usize, usize),
     ) {
-        let Some(backend) = self.backends.get_mut(index) else {
+        let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
         let Some(handle) = backend.handle else { return };
         let client = backend.client;
         let to = (handle, backend.tls.as_mut());
         if !Self::send(&mut self.driver, &mut self.wire, to, source, range) {
-            return self.close_backend(index, CloseReason::Tls, "its TLS encrypts no more");
+            return self.close_backend(ticket, CloseReason::Tls, "its TLS encrypts no more");
         }
         if self.driver.unsent(handle) > UNSENT_HIGH
             && let Some(client) = client
@@ -108,12 +108,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The client has taken what was unsent.
-    pub(crate) fn on_client_relaxed(&mut self, index: Ticket) {
-        let lease = self.clients.get(index).and_then(|client| client.lease);
+    pub(crate) fn on_client_relaxed(&mut self, ticket: Ticket) {
+        let lease = self.clients.get(ticket).and_then(|client| client.lease);
         if let Some(backend) = lease.and_then(|lease| self.backends.get_mut(lease)) {
             Self::receive_again(&mut self.driver, backend);
         }
-        self.on_client_relaxed_maybe(index);
+        self.on_client_relaxed_maybe(ticket);
     }
 
     /// Receives from a throttled backend again.
@@ -126,15 +126,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The backend has taken what was unsent.
-    pub(crate) fn on_backend_relaxed(&mut self, index: Ticket) {
-        if let Some(client) = self.backends.get(index).and_then(|backend| backend.client) {
+    pub(crate) fn on_backend_relaxed(&mut self, ticket: Ticket) {
+        if let Some(client) = self.backends.get(ticket).and_then(|backend| backend.client) {
             self.on_client_relaxed_maybe(client);
         }
     }
 
     /// Receives from a throttled client again, if it and its backend take more.
-    pub(crate) fn on_client_relaxed_maybe(&mut self, index: Ticket) {
-        let Some(client) = self.clients.get_mut(index) else {
+    pub(crate) fn on_client_relaxed_maybe(&mut self, ticket: Ticket) {
+        let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
         let backend = client.lease.and_then(|lease| self.backends.get(lease));

@@ -80,10 +80,8 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) releasing: Vec<Ticket>,
     /// Clients that kept input while they held a backend and have none now.
     pub(crate) refeed: Vec<Ticket>,
-    /// What dials are for, until they are connected.
-    pub(crate) cancel_purposes: HashMap<Ticket, Purpose>,
-    /// Startup parameters of dedicated backends, until they are connected.
-    pub(crate) dedicated_parameters: HashMap<Ticket, Vec<(String, String)>>,
+    /// What connections that are being opened are for, where that is no pool.
+    pub(crate) purposes: HashMap<Ticket, Purpose>,
     pub(crate) plain: Vec<u8>,
     pub(crate) wire: Vec<u8>,
     pub(crate) block: Arc<WorkerBlock>,
@@ -115,8 +113,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             pool_orders: VecDeque::new(),
             releasing: Vec::new(),
             refeed: Vec::new(),
-            cancel_purposes: HashMap::new(),
-            dedicated_parameters: HashMap::new(),
+            purposes: HashMap::new(),
             plain: Vec::new(),
             wire: Vec::new(),
             block: crew.registry.worker(labels),
@@ -416,11 +413,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             } else {
                 SWEEP_EVERY
             };
-        for index in self.clients.tickets() {
-            self.sweep_client(index);
+        for ticket in self.clients.tickets() {
+            self.sweep_client(ticket);
         }
-        for index in self.backends.tickets() {
-            self.sweep_backend(index);
+        for ticket in self.backends.tickets() {
+            self.sweep_backend(ticket);
         }
         self.settle();
         let counters = self.driver.counters();
@@ -444,14 +441,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     fn close_all(&mut self) {
         self.drain();
-        for index in self.clients.tickets() {
-            if self.clients.get(index).is_some() {
-                self.refuse_client(index, &Refusal::ShuttingDown);
+        for ticket in self.clients.tickets() {
+            if self.clients.get(ticket).is_some() {
+                self.refuse_client(ticket, &Refusal::ShuttingDown);
             }
         }
-        for index in self.backends.tickets() {
-            if self.backends.get(index).is_some() {
-                self.close_backend(index, CloseReason::Drain, "");
+        for ticket in self.backends.tickets() {
+            if self.backends.get(ticket).is_some() {
+                self.close_backend(ticket, CloseReason::Drain, "");
             }
         }
     }

@@ -7,9 +7,10 @@
 
 use crate::snapshot::{Credential, Proxy, TlsMode};
 use crate::{Instant, Refusal, orders::Orders};
+use std::fmt;
 use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A protocol family.
 pub trait Engine: Sized + 'static {
@@ -160,18 +161,55 @@ pub trait Engine: Sized + 'static {
 }
 
 /// What all workers of a process have in common, as far as engines are concerned.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Household {
     /// Random.
     pub secret: [u8; 32],
     /// Random.
     pub hasher: RandomState,
-    /// Grows whenever a client was seen to change a schema.
-    pub schema_version: Arc<AtomicU64>,
+    /// Grow whenever a client was seen to change a schema.
+    pub schema_version: Arc<SchemaVersions>,
+}
+
+impl fmt::Debug for Household {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The secret is what names are made with that no client must guess.
+        f.debug_struct("Household").finish_non_exhaustive()
+    }
+}
+
+/// How often clients were seen to change a schema, counted apart for what has no tables in common.
+#[derive(Debug)]
+pub struct SchemaVersions(Box<[AtomicU64]>);
+
+/// Counts kept apart. Two scopes that share one count prepare anew for each other's changes, no more.
+const SCHEMA_VERSIONS: usize = 256;
+
+impl Default for SchemaVersions {
+    fn default() -> SchemaVersions {
+        SchemaVersions((0..SCHEMA_VERSIONS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl SchemaVersions {
+    /// The count of a scope.
+    pub fn of(&self, scope: u64) -> u64 {
+        self.count(scope).load(Ordering::Relaxed)
+    }
+
+    /// A schema was changed in this scope.
+    pub fn grow(&self, scope: u64) {
+        self.count(scope).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self, scope: u64) -> &AtomicU64 {
+        let places = self.0.len() as u64;
+        let place = usize::try_from(scope % places).expect("a remainder is less than a length");
+        &self.0[place]
+    }
 }
 
 /// What is known of a client when it connects.
-#[derive(Debug)]
 pub struct ClientFacts {
     /// Whose endpoint it came to.
     pub proxy: Arc<Proxy>,
@@ -181,6 +219,16 @@ pub struct ClientFacts {
     pub session: u64,
     /// Fresh randomness for its cancel secret, nonces and salts.
     pub entropy: [u8; 64],
+}
+
+impl fmt::Debug for ClientFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientFacts")
+            .field("proxy", &self.proxy.name)
+            .field("process", &self.process)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is known after a TLS handshake.
@@ -210,8 +258,8 @@ pub enum Purpose {
     },
 }
 
-impl std::fmt::Debug for Purpose {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Purpose::Pooled => "Pooled",
             Purpose::Dedicated(_) => "Dedicated",
@@ -221,7 +269,6 @@ impl std::fmt::Debug for Purpose {
 }
 
 /// What is known of a database connection when it is made.
-#[derive(Debug)]
 pub struct BackendFacts {
     /// Who logs in.
     pub credential: Arc<Credential>,
@@ -239,6 +286,18 @@ pub struct BackendFacts {
     pub entropy: [u8; 32],
 }
 
+impl fmt::Debug for BackendFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An initialization query may hold a password.
+        f.debug_struct("BackendFacts")
+            .field("credential", &self.credential)
+            .field("database", &self.database)
+            .field("tls", &self.tls)
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What becomes of a backend whose client vanished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Farewell {
@@ -250,4 +309,26 @@ pub enum Farewell {
     Close,
     /// It must be closed, and what it runs must be cancelled.
     CancelAndClose,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_printed() {
+        let household = Household {
+            secret: [171; 32],
+            hasher: RandomState::new(),
+            schema_version: Arc::default(),
+        };
+        assert_eq!(format!("{household:?}"), "Household { .. }");
+    }
+
+    #[test]
+    fn a_changed_schema_counts_in_its_own_scope() {
+        let versions = SchemaVersions::default();
+        versions.grow(7);
+        assert_eq!([versions.of(7), versions.of(8)], [1, 0]);
+    }
 }

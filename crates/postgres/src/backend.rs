@@ -22,8 +22,10 @@ pub struct Backend {
     pub secret: Box<[u8]>,
     /// The settings that were sent to it and that it confirmed.
     pub label: Arc<Settings>,
-    /// The session that may have changed it in ways that the label does not show.
-    pub suspect: Option<u64>,
+    /// Who may have changed it in ways that the label does not show.
+    pub suspect: Option<Mark>,
+    /// What its pool runs on each new backend, and behind each reset; empty for nothing.
+    pub init_query: Arc<str>,
     /// The reported settings as it last reported them.
     pub reports: Arc<Reports>,
     /// Statements with names of ours that it has.
@@ -36,6 +38,24 @@ pub struct Backend {
     pub holding: bool,
     /// What a replay was answered, if by an error: code and message.
     pub replay_error: Option<(Arc<str>, Arc<str>)>,
+}
+
+/// Who may have changed a backend in ways that its label does not show. Only a session's latest mark is good for that session: when it
+/// has changed another backend since, what it left on this one is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The session.
+    pub session: u64,
+    /// Marks that it has made.
+    pub count: u32,
+}
+
+impl Mark {
+    /// Nobody knows what the backend holds.
+    pub const NOBODY: Mark = Mark {
+        session: 0,
+        count: 0,
+    };
 }
 
 /// How far a database connection has come.
@@ -142,18 +162,26 @@ impl PreparedOn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::statements::Statements;
-    use crate::tracking::Tracker;
-    use forebay_core::settings::Interner;
+    use crate::statements::{Draft, Statements};
+    use crate::tracking::Meaning;
     use std::hash::RandomState;
 
     fn names(count: u32) -> Vec<Name> {
-        let tracker = Tracker::new(Interner::new(RandomState::new()).empty());
-        let mut statements = Statements::new([1; 32], Arc::default());
+        let statements = Statements::new([1; 32], RandomState::new(), Arc::default());
+        let meaning = Meaning {
+            names: 0,
+            constants: 0,
+        };
+        let name = |text: String| {
+            let text = text.as_bytes();
+            let draft = Draft {
+                text,
+                ..Draft::default()
+            };
+            statements.name(&draft, meaning)
+        };
         let texts = (0..count).map(|number| format!("select {number}"));
-        texts
-            .map(|text| statements.named(&tracker, text.as_bytes(), b"\0\0").name)
-            .collect()
+        texts.map(name).collect()
     }
 
     #[test]

@@ -11,10 +11,10 @@ use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::pinning;
 use crate::relay;
-use crate::reports::{ReportInterner, Reports};
+use crate::reports::{self, ReportInterner, Reports};
 use crate::session::{Admitting, Prepared, Session, Stage};
 use crate::statements::Statements;
-use crate::tracking::{self, Tracker};
+use crate::tracking::{self, There, Tracker};
 use crate::unleased;
 use crate::wire::{self, write};
 use forebay_core::engine::{
@@ -24,6 +24,7 @@ use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::{Interner, Map, Value};
 use forebay_core::{Instant, PinReason, Refusal};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
@@ -54,6 +55,15 @@ fn map_of(settings: &[(String, String)]) -> Map {
         .iter()
         .map(|(name, value)| (name.as_str().into(), Value::Literal(value.as_str().into())))
         .collect()
+}
+
+/// The proxy and the targets that a client came to.
+fn home(facts: &ClientFacts) -> impl Hash {
+    let targets = facts.proxy.target_group.targets.iter();
+    let targets: Vec<_> = targets
+        .map(|target| (Arc::clone(&target.host), target.port))
+        .collect();
+    (facts.proxy.name.clone(), targets)
 }
 
 /// The login is complete: the client hears what a server of its own would have told it.
@@ -102,22 +112,30 @@ pub fn finish_admission(
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
 fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) -> bool {
     let wanted = session.tracker.committed();
-    let suspect = backend.suspect.is_some_and(|suspect| suspect != session.id);
-    if !suspect && Arc::ptr_eq(&backend.label, wanted) {
+    let in_doubt = backend.suspect.is_some_and(|mark| mark != session.mark());
+    if !in_doubt && Arc::ptr_eq(&backend.label, wanted) {
         return false;
     }
-    let difference = tracking::difference(&backend.label, wanted, suspect);
+    let there = There {
+        settings: &backend.label,
+        in_doubt,
+        init_query: &backend.init_query,
+        reads_utf8: reports::reads_utf8(&backend.reports),
+    };
+    let replay = tracking::replay(there, wanted);
     backend.label = Arc::clone(wanted);
-    if suspect {
+    if in_doubt {
         backend.suspect = None;
     }
-    let Some(difference) = difference else {
+    if replay.queries.is_empty() {
         return false;
-    };
+    }
     backend.unnamed = None;
-    backend.holding = difference.wait || matches!(session.stage, Stage::Admission(_));
-    backend.exchange.push(Expect::Replay);
-    orders.to_backend(|out| write::query(out, difference.sql.as_bytes()));
+    backend.holding = replay.wait || matches!(session.stage, Stage::Admission(_));
+    for query in &replay.queries {
+        backend.exchange.push(Expect::Replay);
+        orders.to_backend(|out| write::query(out, query.as_bytes()));
+    }
     orders.push(Order::Replayed);
     true
 }
@@ -136,9 +154,9 @@ impl Engine for Postgres {
             schema_version,
         } = household;
         Shared {
+            statements: Statements::new(secret, hasher.clone(), schema_version),
             settings: Interner::new(hasher),
             reports: ReportInterner::default(),
-            statements: Statements::new(secret, schema_version),
             logins: LoginCache::new(secret),
             welcomes: HashMap::new(),
         }
@@ -147,6 +165,7 @@ impl Engine for Postgres {
     fn session(shared: &mut Shared, facts: ClientFacts) -> Session {
         Session {
             id: facts.session,
+            scope: shared.statements.scope(home(&facts)),
             stage: Stage::Login(Box::new(ClientLogin::new(facts))),
             secret: Box::default(),
             tracker: Tracker::new(shared.settings.empty()),
@@ -157,6 +176,7 @@ impl Engine for Postgres {
             segment: Segment::FIRST,
             midway: false,
             pin: None,
+            marks: 0,
         }
     }
 
@@ -202,6 +222,8 @@ impl Engine for Postgres {
         if dedicated != Some(PinReason::ReplicationConnection) {
             session.tracker = Tracker::new(shared.settings.intern(map_of(&admitted.baseline)));
         }
+        let (user, database) = (&admitted.user, &admitted.database);
+        session.scope = shared.statements.scope((session.scope, user, database));
         session.stage = Stage::Admission(Box::new(Admitting { admitted, pool }));
         let known = shared
             .welcomes
@@ -332,6 +354,7 @@ impl Engine for Postgres {
 
     fn backend(shared: &mut Shared, facts: BackendFacts, orders: &mut Orders<Work>) -> Backend {
         let dedicated = matches!(facts.purpose, Purpose::Dedicated(_));
+        let init_query = Arc::clone(&facts.init_query);
         Backend {
             stage: backend::Stage::Login(Box::new(BackendLogin::new(facts, orders))),
             dedicated,
@@ -340,6 +363,7 @@ impl Engine for Postgres {
             secret: Box::default(),
             label: shared.settings.empty(),
             suspect: None,
+            init_query,
             reports: shared.reports.intern(Vec::new()),
             prepared: PreparedOn::default(),
             unnamed: None,

@@ -48,6 +48,17 @@ pub enum Awaits {
     Settling,
 }
 
+/// Whether something under way changes what the texts of statements mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unsettled {
+    /// Nothing does.
+    No,
+    /// Code that is not looked into may do so.
+    Opaque,
+    /// A statement does.
+    Tracked,
+}
+
 /// One backend's exchange.
 #[derive(Debug)]
 pub struct Exchange {
@@ -81,6 +92,8 @@ pub struct Exchange {
     pub settling: bool,
     /// What the client waits for.
     pub awaits: Awaits,
+    /// Whether something was sent, since nothing was under way, that changes what texts mean.
+    pub unsettled: Unsettled,
     /// Portals whose execution matters.
     pub portals: Portals,
     /// The segment of the message that is sent next.
@@ -124,6 +137,7 @@ impl Exchange {
             schema_changed: false,
             settling: false,
             awaits: Awaits::Nothing,
+            unsettled: Unsettled::No,
             portals: Portals::default(),
             sent: 0,
             drops: 0,
@@ -155,6 +169,15 @@ impl Exchange {
     pub fn expects_only_replay(&self) -> bool {
         let mut expects = self.expects.iter();
         expects.all(|expect| matches!(expect, Expect::Replay))
+    }
+
+    /// A message is about to be looked at: what is answered is settled, but for what code did that is not looked into. Of that the server
+    /// reports when its segment ends.
+    #[inline]
+    pub fn settle(&mut self) {
+        if self.expects.is_empty() && !(self.open_segment && self.opaque) {
+            self.unsettled = Unsettled::No;
+        }
     }
 
     /// Number of entries.

@@ -280,8 +280,8 @@ impl FromBackend<'_> {
         let exchange = &self.backend.exchange;
         if news && !exchange.tracked {
             // A setting changed and no statement that is tracked explains it.
-            self.backend.suspect = Some(session.id);
-            if exchange.opaque {
+            session.suspect(self.backend);
+            if self.backend.exchange.opaque {
                 pinning::pin(
                     session,
                     self.backend,

@@ -9,10 +9,11 @@
 //! | `from_client/bind.rs` | which statement and portal a message is about |
 
 mod bind;
+mod meaning;
 mod parse;
 mod query;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Mark};
 use crate::engine::Shared;
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::login_cache::Work;
@@ -159,6 +160,7 @@ impl<'a> FromClient<'a> {
 
     fn message(&mut self, header: Header, rest: &[u8]) -> Step {
         let exchange = &mut self.backend.exchange;
+        exchange.settle();
         match header.kind {
             b'X' if !exchange.is_copying_in() => {
                 // What was asked before is still answered.
@@ -267,6 +269,19 @@ impl<'a> FromClient<'a> {
 
     /// What a statement does the moment it is sent, whatever becomes of it.
     fn note(&mut self, effect: &Effect) {
+        if self.is_said_in_another_encoding(effect) {
+            pinning::pin(
+                self.session,
+                self.backend,
+                PinReason::UntrackedSetting,
+                self.orders,
+            );
+        }
+        if !self.backend.init_query.is_empty() && effect.resets() {
+            // It also takes away what the initialization query had set.
+            self.backend.suspect = Some(Mark::NOBODY);
+        }
+        self.unsettle(effect);
         if effect.drops_names() || self.session.tracker.loses_baseline(effect) {
             self.backend.exchange.settling = true;
         }
@@ -283,7 +298,7 @@ impl<'a> FromClient<'a> {
             }
             _ => return,
         }
-        self.backend.suspect = Some(self.session.id);
+        self.session.suspect(self.backend);
     }
 }
 

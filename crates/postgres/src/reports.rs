@@ -11,6 +11,19 @@ pub type Reports = Vec<(Box<[u8]>, Box<[u8]>)>;
 /// Most different settings that are remembered of one server; PostgreSQL 18 reports 15.
 pub const REPORTS_MAX: usize = 64;
 
+/// A setting's reported value.
+pub fn value<'a>(reports: &'a Reports, name: &[u8]) -> Option<&'a [u8]> {
+    let at = reports
+        .binary_search_by(|(known, _)| (**known).cmp(name))
+        .ok()?;
+    Some(&reports[at].1)
+}
+
+/// Whether a server with these reports takes what it is sent for UTF-8.
+pub fn reads_utf8(reports: &Reports) -> bool {
+    value(reports, b"client_encoding").is_some_and(|value| value == b"UTF8")
+}
+
 /// One worker's table of reports in use.
 #[derive(Debug, Default)]
 pub struct ReportInterner {

@@ -1,6 +1,7 @@
 //! What belongs to one client from accept to close. Small, because most clients are idle most of the time: whatever is only needed
 //! while a backend works for it lives in that backend.
 
+use crate::backend::{Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin};
 use crate::exchange::Segment;
 use crate::reports::Reports;
@@ -16,6 +17,8 @@ pub struct Session {
     pub stage: Stage,
     /// Never used twice in this process.
     pub id: u64,
+    /// Whatever decides which tables and functions its texts can speak of, as a number.
+    pub scope: u64,
     /// The secret that its BackendKeyData showed; empty before.
     pub secret: Box<[u8]>,
     /// Its settings.
@@ -34,6 +37,27 @@ pub struct Session {
     pub midway: bool,
     /// Why it keeps its backend.
     pub pin: Option<PinReason>,
+    /// Backends that it has marked so far.
+    pub marks: u32,
+}
+
+impl Session {
+    /// The mark of the backend that it last changed in ways that only the server knows.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            session: self.id,
+            count: self.marks,
+        }
+    }
+
+    /// It may change this backend in ways that only the server knows.
+    pub fn suspect(&mut self, backend: &mut Backend) {
+        if backend.suspect == Some(Mark::NOBODY) || backend.suspect == Some(self.mark()) {
+            return;
+        }
+        self.marks = self.marks.wrapping_add(1);
+        backend.suspect = Some(self.mark());
+    }
 }
 
 /// How far a client has come.

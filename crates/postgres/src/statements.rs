@@ -3,13 +3,16 @@
 //! again, on any backend of any worker.
 
 use crate::sql::{self, Class, Effect};
-use crate::tracking::Tracker;
+use crate::tracking::{Meaning, Tracker};
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use forebay_core::settings::Value;
+use forebay_core::PinReason;
+use forebay_core::engine::SchemaVersions;
+use memchr::memchr;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Longest statement text that is kept for being prepared again; longer ones pin.
@@ -33,7 +36,7 @@ impl Name {
     }
 }
 
-/// A prepared statement, shared by all sessions of a worker that prepared the same.
+/// A prepared statement, shared by all sessions of a worker that prepared the same, unless it is private.
 #[derive(Debug)]
 pub struct Statement {
     /// Its name on backends.
@@ -44,12 +47,29 @@ pub struct Statement {
     pub types: Box<[u8]>,
     /// What executing it does.
     pub effect: Effect,
+    /// What gives its text the meaning that its name stands for; `None` when it is private to a session, because nobody can tell.
+    meaning: Option<Meaning>,
+    /// Whether its text has constants, or may have.
+    has_constants: bool,
     /// Whether some backend has prepared it.
     proven: AtomicBool,
     /// What CommandComplete shall say, where [`STAND_IN`] is sent in its stead.
     pub tag: Option<&'static [u8]>,
     /// Its text is not kept: what it does, its tag tells.
     pub is_unread: bool,
+}
+
+/// What a client asks to be prepared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Draft<'a> {
+    /// Whose tables and functions it speaks of, as a number: see [`Statements::scope`].
+    pub scope: u64,
+    /// The text.
+    pub text: &'a [u8],
+    /// Number and list of declared parameter types.
+    pub types: &'a [u8],
+    /// Whether the server takes backslashes in plain strings for ordinary characters; `None` when that is not known.
+    pub conforming: Option<bool>,
 }
 
 /// Stands in for a DEALLOCATE of names that the backend does not know: does nothing, yet fails where DEALLOCATE would fail.
@@ -65,15 +85,27 @@ pub fn stand_in_tag(effect: &Effect) -> Option<&'static [u8]> {
 }
 
 /// The statements in use on one worker.
-#[derive(Debug)]
 pub struct Statements {
     secret: [u8; 32],
+    /// The same in all workers of this process.
+    hasher: RandomState,
     table: HashMap<Name, Weak<Statement>>,
-    /// Grows whenever a client of any worker was seen to change a schema.
-    schema_version: Arc<AtomicU64>,
+    /// Grow whenever a client of any worker was seen to change a schema.
+    schema_versions: Arc<SchemaVersions>,
     /// Names that are no longer given, with those that took their place.
     renewed: HashMap<Name, Name>,
+    /// Private statements made so far.
+    privates: u64,
     sweep_at: usize,
+}
+
+impl std::fmt::Debug for Statements {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Who knows the secret can guess names.
+        f.debug_struct("Statements")
+            .field("count", &self.table.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Most names that are remembered as no longer given.
@@ -83,20 +115,37 @@ const RENEWED_MAX: usize = 1024;
 const SWEEP_MIN: usize = 256;
 
 impl Statements {
-    /// An empty table. Names are made with `secret`, so that no client can guess another's.
-    pub fn new(secret: [u8; 32], schema_version: Arc<AtomicU64>) -> Statements {
+    /// An empty table. Names are made with `secret`, so that no client can guess another's; `secret` and `hasher` must be the same in
+    /// all workers of a process.
+    pub fn new(
+        secret: [u8; 32],
+        hasher: RandomState,
+        schema_versions: Arc<SchemaVersions>,
+    ) -> Statements {
         Statements {
             secret,
+            hasher,
             table: HashMap::new(),
-            schema_version,
+            schema_versions,
             renewed: HashMap::new(),
+            privates: 0,
             sweep_at: SWEEP_MIN,
         }
     }
 
-    /// The statement with this text and these types, in the meaning they have for this session now.
-    pub fn named(&mut self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Arc<Statement> {
-        let name = self.name(tracker, text, types);
+    /// A number for whatever decides which tables and functions a text can speak of: proxy, targets, user, database.
+    pub fn scope(&self, of: impl Hash) -> u64 {
+        self.hasher.hash_one(of)
+    }
+
+    /// What texts mean to this session now, if that is known.
+    pub fn meaning(&self, tracker: &Tracker) -> Option<Meaning> {
+        tracker.meaning(&self.hasher)
+    }
+
+    /// The statement with this text and these types, in this meaning.
+    pub fn named(&mut self, draft: &Draft<'_>, meaning: Meaning) -> Arc<Statement> {
+        let name = self.name(draft, meaning);
         if let Some(known) = self.table.get(&name).and_then(Weak::upgrade) {
             return known;
         }
@@ -105,50 +154,63 @@ impl Statements {
                 .retain(|_, statement| statement.strong_count() > 0);
             self.sweep_at = (self.table.len() * 2).max(SWEEP_MIN);
         }
-        let statement = Arc::new(Statement::new(name, tracker, text, types));
+        let statement = Arc::new(Statement::new(name, draft, Some(meaning)));
         self.table.insert(name, Arc::downgrade(&statement));
         statement
     }
 
-    /// The statement with this text and these types, if a backend is known to have prepared it.
-    pub fn proven(&self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Option<Arc<Statement>> {
-        let known = self
-            .table
-            .get(&self.name(tracker, text, types))
-            .and_then(Weak::upgrade)?;
+    /// A statement whose meaning nobody can tell: only `session` has it, under a name that is never given again.
+    pub fn private(&mut self, draft: &Draft<'_>, session: u64) -> Arc<Statement> {
+        self.privates += 1;
+        let name = self.hashed(|part| {
+            part(b"private");
+            part(&session.to_le_bytes());
+            part(&self.privates.to_le_bytes());
+        });
+        Arc::new(Statement::new(name, draft, None))
+    }
+
+    /// The statement with this text and these types, in this meaning, if a backend is known to have prepared it.
+    pub fn proven(&self, draft: &Draft<'_>, meaning: Meaning) -> Option<Arc<Statement>> {
+        let name = self.name(draft, meaning);
+        let known = self.table.get(&name).and_then(Weak::upgrade)?;
         known.is_proven().then_some(known)
     }
 
-    fn name(&self, tracker: &Tracker, text: &[u8], types: &[u8]) -> Name {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        part(&self.secret);
-        part(text);
-        part(types);
-        // Who prepares after a table was changed must not meet a plan from before.
-        part(&self.schema_version.load(Ordering::Relaxed).to_le_bytes());
-        tracker.meaning(|name, value| {
-            let (kind, text): (&[u8], _) = match value {
-                Value::Sql(text) => (b"s", text),
-                Value::Literal(text) => (b"l", text),
-            };
-            part(name.as_bytes());
-            part(kind);
-            part(text.as_bytes());
+    /// The name on backends of the statement with this text and these types, in this meaning.
+    pub fn name(&self, draft: &Draft<'_>, meaning: Meaning) -> Name {
+        let mut name = self.hashed(|part| {
+            part(draft.text);
+            part(draft.types);
+            part(&draft.scope.to_le_bytes());
+            // Who prepares after a table was changed must not meet a plan from before.
+            part(&self.schema_versions.of(draft.scope).to_le_bytes());
+            part(&meaning.names.to_le_bytes());
+            if has_constants(draft.text) {
+                part(&meaning.constants.to_le_bytes());
+            }
         });
-        let mut name = name_of(hash.finish().as_ref());
         while let Some(newer) = self.renewed.get(&name) {
             name = *newer;
         }
         name
     }
 
+    /// A name made of parts, and of the secret.
+    fn hashed(&self, parts: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Name {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        part(&self.secret);
+        parts(&mut part);
+        name_of(hash.finish().as_ref())
+    }
+
     /// A client was seen to change a schema: whoever prepares from now on gets new names.
-    pub fn on_schema_changed(&self) {
-        self.schema_version.fetch_add(1, Ordering::Relaxed);
+    pub fn on_schema_changed(&self, scope: u64) {
+        self.schema_versions.grow(scope);
     }
 
     /// The server refuses to go on with a statement because a table was changed. Whoever prepares the same again gets a new
@@ -158,11 +220,8 @@ impl Statements {
             // Old names come back; at worst somebody is refused once more.
             self.renewed.clear();
         }
-        let mut hash = digest::Context::new(&digest::SHA256);
-        hash.update(&self.secret);
-        hash.update(&statement.name.0);
-        self.renewed
-            .insert(statement.name, name_of(hash.finish().as_ref()));
+        let newer = self.hashed(|part| part(&statement.name.0));
+        self.renewed.insert(statement.name, newer);
     }
 }
 
@@ -177,13 +236,14 @@ fn name_of(hash: &[u8]) -> Name {
 }
 
 impl Statement {
-    fn new(name: Name, tracker: &Tracker, text: &[u8], types: &[u8]) -> Statement {
-        let effect = effect_of(text, conforming_strings(tracker));
+    fn new(name: Name, draft: &Draft<'_>, meaning: Option<Meaning>) -> Statement {
         Statement {
             name,
-            text: text.into(),
-            types: types.into(),
-            effect,
+            text: draft.text.into(),
+            types: draft.types.into(),
+            effect: effect_of(draft.text, draft.conforming),
+            meaning,
+            has_constants: has_constants(draft.text),
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: false,
@@ -197,6 +257,8 @@ impl Statement {
             text: Box::default(),
             types: Box::default(),
             effect: Effect::Opaque,
+            meaning: None,
+            has_constants: false,
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: true,
@@ -210,6 +272,24 @@ impl Statement {
         } else {
             &self.text
         }
+    }
+
+    /// Whether its name stands for what its text means now.
+    #[inline]
+    pub fn means(&self, now: Meaning) -> bool {
+        self.meaning.is_some_and(|own| {
+            own.names == now.names && (own.constants == now.constants || !self.has_constants)
+        })
+    }
+
+    /// Whether only one session knows its name.
+    pub fn is_private(&self) -> bool {
+        self.meaning.is_none()
+    }
+
+    /// Whether its text has constants, or may have.
+    pub fn has_constants(&self) -> bool {
+        self.has_constants
     }
 
     /// Whether some backend has prepared it: then a client that prepares it too need not wait for one to be told so.
@@ -235,6 +315,8 @@ impl Statement {
             text: self.text.clone(),
             types: self.types.clone(),
             effect: self.effect.clone(),
+            meaning: self.meaning,
+            has_constants: self.has_constants,
             proven: AtomicBool::new(false),
             tag,
             is_unread: false,
@@ -242,14 +324,20 @@ impl Statement {
     }
 
     /// A statement that is never shared: the unnamed one.
-    pub fn unnamed(tracker: &Tracker, text: &[u8], types: &[u8]) -> Arc<Statement> {
-        Arc::new(Statement::new(Name([0; NAME_BYTES]), tracker, text, types))
+    pub fn unnamed(draft: &Draft<'_>) -> Arc<Statement> {
+        Arc::new(Statement::new(Name([0; NAME_BYTES]), draft, None))
     }
 }
 
+/// Whether a text has constants whose meaning depends on settings, or may have: strings in whatever quotes, names that are not ASCII.
+fn has_constants(text: &[u8]) -> bool {
+    let dollar_quote = |pair: &[u8]| pair[0] == b'$' && !pair[1].is_ascii_digit();
+    memchr(b'\'', text).is_some() || !text.is_ascii() || text.windows(2).any(dollar_quote)
+}
+
 /// What a single statement does.
-fn effect_of(text: &[u8], conforming_strings: bool) -> Effect {
-    match sql::classify(text, conforming_strings) {
+fn effect_of(text: &[u8], conforming: Option<bool>) -> Effect {
+    match judge(text, conforming) {
         Class::Pure => Effect::Pure,
         Class::Statements(mut effects) if effects.len() == 1 => effects.remove(0),
         Class::Statements(effects) if effects.is_empty() => Effect::Pure,
@@ -258,16 +346,31 @@ fn effect_of(text: &[u8], conforming_strings: bool) -> Effect {
     }
 }
 
-/// Whether backslashes are ordinary characters in plain strings for this session.
-pub fn conforming_strings(tracker: &Tracker) -> bool {
-    match tracker.current("standard_conforming_strings") {
-        None => true,
-        Some(Value::Sql(text) | Value::Literal(text)) => {
-            let text = text.trim_matches('\'').to_ascii_lowercase();
-            !matches!(
-                &*text,
-                "off" | "false" | "no" | "0" | "of" | "f" | "fa" | "fal" | "fals" | "n"
-            )
-        }
+/// What a query string does. Where it is not known how the server reads backslashes in plain strings, and that makes a difference,
+/// it may do anything.
+pub fn judge(text: &[u8], conforming: Option<bool>) -> Class {
+    let conforming = conforming.or_else(|| memchr(b'\\', text).is_none().then_some(true));
+    if let Some(conforming) = conforming {
+        return sql::classify(text, conforming);
     }
+    let (one, other) = (sql::classify(text, true), sql::classify(text, false));
+    if one == other {
+        return one;
+    }
+    let effects = |class: Class| match class {
+        Class::Pure => Vec::new(),
+        Class::Statements(effects) => effects,
+    };
+    let effects: Vec<_> = [one, other].into_iter().flat_map(effects).collect();
+    let unseen = |effect: &Effect| matches!(effect, Effect::Pure | Effect::Opaque | Effect::CopyIn);
+    Class::Statements(vec![if !effects.iter().all(unseen) {
+        Effect::Pin(PinReason::UntrackedSetting)
+    } else if effects.contains(&Effect::CopyIn) {
+        Effect::CopyIn
+    } else {
+        Effect::Opaque
+    }])
 }
+
+#[cfg(test)]
+mod tests;

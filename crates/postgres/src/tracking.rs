@@ -5,16 +5,28 @@
 //! A difference travels as one simple query of its own, ahead of the client's message.
 //! (`src/backend/utils/misc/guc.c`, `AtEOXact_GUC`; ledger: settings-follow-the-client.)
 
+mod difference;
+mod meaning;
+
+pub use difference::{READ_UTF8, There, replay};
+pub use meaning::{Meaning, is_meaningful};
+
 use crate::reports::Reports;
-use crate::sql::quote::{quote_identifier, quote_literal};
 use crate::sql::{Effect, SetValue};
+use difference::push_set;
 use forebay_core::settings::{Interner, Map, Settings, Value};
+use meaning::Local;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The current role; not a setting that RESET ALL touches.
 const ROLE: &str = "role";
 /// The session user; not a setting that RESET ALL touches.
 const AUTHORIZATION: &str = "session_authorization";
+
+/// What texts are written in, values too.
+const ENCODING: &str = "client_encoding";
 
 /// A setting of two parts; a value that names only one leaves the other as it is (`check_datestyle`).
 const DATESTYLE: &str = "datestyle";
@@ -27,7 +39,9 @@ pub struct Tracker {
     /// Only while the open transaction has set something or has savepoints.
     pending: Option<Box<Pending>>,
     /// What a committed RESET took away on the backend and must be set again there.
-    restore: Vec<Box<str>>,
+    restore: BTreeSet<Box<str>>,
+    /// What texts mean with the current values; `None` when it was not asked for since they changed.
+    meaning: Cell<Option<Meaning>>,
 }
 
 /// The open transaction's own values: one frame for it, one for each savepoint.
@@ -35,7 +49,7 @@ pub struct Tracker {
 struct Pending {
     frames: Vec<Frame>,
     /// Settings of the baseline that a RESET took away on the backend.
-    restore: Vec<Box<str>>,
+    restore: BTreeSet<Box<str>>,
 }
 
 /// What must be set again on the backend because a RESET brought back its default instead of the client's baseline.
@@ -44,7 +58,7 @@ pub struct Restore {
     /// The statements that do.
     pub statements: Vec<String>,
     /// The settings.
-    pub names: Vec<Box<str>>,
+    pub names: BTreeSet<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +66,8 @@ struct Frame {
     savepoint: Option<String>,
     /// `None`: as the frame below.
     map: Option<Map>,
+    /// What SET LOCAL set; `None`: as the frame below.
+    local: Option<Local>,
 }
 
 impl Tracker {
@@ -61,7 +77,8 @@ impl Tracker {
             committed: Arc::clone(&baseline),
             baseline,
             pending: None,
-            restore: Vec::new(),
+            restore: BTreeSet::new(),
+            meaning: Cell::new(None),
         }
     }
 
@@ -93,21 +110,29 @@ impl Tracker {
                 frames: vec![Frame {
                     savepoint: None,
                     map: None,
+                    local: None,
                 }],
-                restore: Vec::new(),
+                restore: BTreeSet::new(),
             })
         })
     }
 
-    /// The map that the innermost frame may change.
-    fn map_mut(&mut self) -> &mut Map {
-        let current = self.current_map().clone();
-        let frame = self
-            .pending()
+    /// The innermost frame, where something is about to change.
+    fn frame(&mut self) -> &mut Frame {
+        self.meaning.set(None);
+        self.pending()
             .frames
             .last_mut()
-            .expect("a transaction has at least its own frame");
-        frame.map.get_or_insert(current)
+            .expect("a transaction has at least its own frame")
+    }
+
+    /// The map that the innermost frame may change.
+    fn map_mut(&mut self) -> &mut Map {
+        let top = self.pending().frames.last();
+        let known = top.is_some_and(|frame| frame.map.is_some());
+        let current = (!known).then(|| self.current_map().clone());
+        let map = &mut self.frame().map;
+        map.get_or_insert_with(|| current.unwrap_or_default())
     }
 
     /// A statement was completed; `tag` is what CommandComplete said.
@@ -121,6 +146,7 @@ impl Tracker {
                 let frame = Frame {
                     savepoint: Some(name.clone()),
                     map: None,
+                    local: None,
                 };
                 self.pending().frames.push(frame);
             }
@@ -130,8 +156,16 @@ impl Tracker {
             Effect::SetMany(values) => values
                 .iter()
                 .for_each(|(name, value)| self.set(name, value)),
+            Effect::SetLocally { local, session } => {
+                session
+                    .iter()
+                    .for_each(|(name, value)| self.set(name, value));
+                local
+                    .iter()
+                    .for_each(|(name, value)| self.set_locally(name, value.as_ref()));
+            }
             Effect::Reset(name) => self.reset(name),
-            Effect::ResetAll => self.reset_all(|name| name == ROLE || name == AUTHORIZATION),
+            Effect::ResetAll => self.reset_all(is_identity),
             Effect::DiscardAll => {
                 self.reset_all(|_| false);
                 // It commits at once: an error behind it in its segment does not bring anything back (`PreventInTransactionBlock`).
@@ -162,6 +196,7 @@ impl Tracker {
     }
 
     fn end(&mut self, commit: bool, interner: &mut Interner) {
+        self.meaning.set(None);
         if commit && self.current_map() != self.committed.map() {
             self.committed = interner.intern(self.current_map().clone());
         }
@@ -178,8 +213,9 @@ impl Tracker {
         {
             // The savepoint itself stays.
             frames.truncate(at + 1);
-            frames[at].map = None;
+            (frames[at].map, frames[at].local) = (None, None);
         }
+        self.meaning.set(None);
     }
 
     fn release(&mut self, name: &str) {
@@ -188,11 +224,16 @@ impl Tracker {
             .iter()
             .rposition(|frame| frame.savepoint.as_deref() == Some(name))
         {
-            let map = frames.drain(at..).rev().find_map(|frame| frame.map);
+            let (mut map, mut local) = (None, None);
+            for frame in frames.drain(at..).rev() {
+                map = map.or(frame.map);
+                local = local.or(frame.local);
+            }
             let below = frames
                 .last_mut()
                 .expect("the transaction's own frame has no savepoint");
             below.map = map.or(below.map.take());
+            below.local = local.or(below.local.take());
         }
     }
 
@@ -202,6 +243,7 @@ impl Tracker {
             SetValue::Literal(text) => Value::Literal(text.as_str().into()),
             SetValue::Default => return self.reset(name),
         };
+        self.forget_local(name);
         let map = self.map_mut();
         if name == AUTHORIZATION {
             // A new session user starts with no role (`assign_session_authorization`).
@@ -212,11 +254,12 @@ impl Tracker {
 
     fn reset(&mut self, name: &str) {
         let baseline = self.baseline.map().get(name).cloned();
+        self.forget_local(name);
         let map = self.map_mut();
         match baseline {
             Some(value) => {
                 map.insert(name.into(), value);
-                self.pending().restore.push(name.into());
+                self.pending().restore.insert(name.into());
             }
             None => drop(map.remove(name)),
         }
@@ -225,19 +268,23 @@ impl Tracker {
         }
     }
 
+    /// All settings but those that are `kept` are as the session began with.
     fn reset_all(&mut self, kept: impl Fn(&str) -> bool) {
         let baseline = Arc::clone(&self.baseline);
-        let map = self.map_mut();
-        map.retain(|name, _| kept(name));
-        map.extend(
-            baseline
-                .map()
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        self.pending()
-            .restore
-            .extend(baseline.map().keys().cloned());
+        let reset = || baseline.map().iter().filter(|(name, _)| !kept(name));
+        // A client may say so thousands of times in one query.
+        if !same_beside(self.current_map(), baseline.map(), &kept) {
+            let map = self.map_mut();
+            map.retain(|name, _| kept(name));
+            map.extend(reset().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        let restore = &mut self.pending().restore;
+        for (name, _) in reset() {
+            if !restore.contains(name) {
+                restore.insert(name.clone());
+            }
+        }
+        self.forget_all_local(kept);
     }
 
     /// A boundary outside a transaction was noted: settings whose new value keeps parts of the old one are what the server reports.
@@ -260,6 +307,7 @@ impl Tracker {
             let mut map = self.committed.map().clone();
             map.insert(DATESTYLE.into(), reported);
             self.committed = interner.intern(map);
+            self.meaning.set(None);
         }
     }
 
@@ -272,13 +320,14 @@ impl Tracker {
             Effect::SetMany(values) => values
                 .iter()
                 .any(|(name, value)| *value == SetValue::Default && has(name)),
-            Effect::ResetAll | Effect::DiscardAll => !self.baseline.map().is_empty(),
+            Effect::ResetAll => self.baseline.map().keys().any(|name| !is_identity(name)),
+            Effect::DiscardAll => !self.baseline.map().is_empty(),
             _ => false,
         }
     }
 
     /// What must be set again on the backend now, after the boundary was noted.
-    pub fn take_restore(&mut self) -> Option<Restore> {
+    pub fn take_restore(&mut self, reads_utf8: bool) -> Option<Restore> {
         let mut names = std::mem::take(&mut self.restore);
         if let Some(pending) = self.pending.as_mut() {
             names.append(&mut pending.restore);
@@ -290,13 +339,14 @@ impl Tracker {
         let current = names
             .iter()
             .filter_map(|name| Some((name, self.current(name)?)));
-        let statements = current.map(|(name, value)| {
-            let mut sql = String::new();
-            push_set(&mut sql, name, value);
-            sql.pop();
-            sql
-        });
-        let statements = statements.collect();
+        let mut statements: Vec<_> = current.map(|(name, value)| setting(name, value)).collect();
+        if !reads_utf8 && statements.iter().any(|sql| !sql.is_ascii()) {
+            statements.insert(0, READ_UTF8.to_owned());
+            statements.push(match self.current(ENCODING) {
+                Some(value) => setting(ENCODING, value),
+                None => format!("RESET {ENCODING}"),
+            });
+        }
         Some(Restore { statements, names })
     }
 
@@ -311,193 +361,25 @@ impl Tracker {
         let mut names = pending.chain(&self.restore);
         names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
     }
-
-    /// What decides the meaning of a statement's text at the time it is parsed, for naming it.
-    pub fn meaning(&self, mut visit: impl FnMut(&str, &Value)) {
-        let map = self.current_map();
-        for name in MEANINGFUL {
-            if let Some(value) = map.get(*name) {
-                visit(name, value);
-            }
-        }
-    }
 }
 
-/// Settings that change what the text of a statement means when it is parsed: names, constants and rewriting.
-const MEANINGFUL: &[&str] = &[
-    AUTHORIZATION,
-    ROLE,
-    "array_nulls",
-    "backslash_quote",
-    "bytea_output",
-    "client_encoding",
-    "datestyle",
-    "intervalstyle",
-    "row_security",
-    "search_path",
-    "standard_conforming_strings",
-    "timezone",
-    "timezone_abbreviations",
-    "transform_null_equals",
-    "xmloption",
-    "plan_cache_mode",
-];
-
-/// Settings whose value, once a server has taken it, it takes again: they may travel in the same write as the client's message.
-/// All others are waited for (extensions' settings, roles, things that name objects which may be dropped).
-const INFALLIBLE: &[&str] = &[
-    "application_name",
-    "array_nulls",
-    "backslash_quote",
-    "bytea_output",
-    "client_min_messages",
-    "constraint_exclusion",
-    "cursor_tuple_fraction",
-    "datestyle",
-    "deadlock_timeout",
-    "default_statistics_target",
-    "default_transaction_deferrable",
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "effective_cache_size",
-    "escape_string_warning",
-    "extra_float_digits",
-    "from_collapse_limit",
-    "geqo",
-    "gin_fuzzy_search_limit",
-    "idle_in_transaction_session_timeout",
-    "intervalstyle",
-    "jit",
-    "join_collapse_limit",
-    "lock_timeout",
-    "maintenance_work_mem",
-    "max_parallel_workers_per_gather",
-    "plan_cache_mode",
-    "quote_all_identifiers",
-    "random_page_cost",
-    "row_security",
-    "search_path",
-    "seq_page_cost",
-    "standard_conforming_strings",
-    "statement_timeout",
-    "synchronize_seqscans",
-    "timezone",
-    "transaction_timeout",
-    "transform_null_equals",
-    "work_mem",
-    "xmlbinary",
-    "xmloption",
-];
-
-/// A difference to send.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// Statements, each ended by a semicolon.
-    pub sql: String,
-    /// Whether the answer must be seen before anything else is sent.
-    pub wait: bool,
+/// Whether two maps say the same of all settings but those that are `kept`.
+fn same_beside(one: &Map, other: &Map, kept: impl Fn(&str) -> bool) -> bool {
+    let one = one.iter().filter(|(name, _)| !kept(name));
+    one.eq(other.iter().filter(|(name, _)| !kept(name)))
 }
 
-/// Everything that a session may leave behind, short of prepared statements, which have names of our own.
-/// (`DISCARD ALL` cannot run together with other statements.)
-const RESET: &str = "CLOSE ALL;SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;UNLISTEN *;\
-    SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;DISCARD SEQUENCES;";
-
-/// What to send to a backend that holds `from` so that it holds `to`; `None` when that is nothing. With `reset`, what the backend
-/// holds is not known.
-pub fn difference(from: &Settings, to: &Settings, reset: bool) -> Option<Difference> {
+/// The statement that sets this.
+fn setting(name: &str, value: &Value) -> String {
     let mut sql = String::new();
-    let (from, to) = (from.map(), to.map());
-    let identity = |map: &Map| [AUTHORIZATION, ROLE].map(|name| map.get(name).cloned());
-    // Under a lesser user some settings cannot be changed: change them as the login user, then become the other one.
-    let new_identity = reset || identity(from) != identity(to);
-    let lesser = identity(from) != [None, None];
-    if reset {
-        sql.push_str(RESET);
-    } else if new_identity || lesser {
-        sql.push_str("SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;");
-    }
-    if !reset {
-        for name in from
-            .keys()
-            .filter(|name| !to.contains_key(*name) && !is_identity(name))
-        {
-            sql.push_str("RESET ");
-            push_name(&mut sql, name);
-            sql.push(';');
-        }
-    }
-    let mut wait = false;
-    for (name, value) in to.iter().filter(|(name, _)| !is_identity(name)) {
-        if reset || from.get(name) != Some(value) {
-            if **name == *DATESTYLE && !reset && from.contains_key(name) {
-                sql.push_str("RESET datestyle;");
-            }
-            wait |= INFALLIBLE.binary_search(&&**name).is_err();
-            push_set(&mut sql, name, value);
-        }
-    }
-    if new_identity || lesser {
-        for name in [AUTHORIZATION, ROLE] {
-            if let Some(value) = to.get(name) {
-                wait = true;
-                push_set(&mut sql, name, value);
-            }
-        }
-    }
-    (!sql.is_empty()).then_some(Difference { sql, wait })
+    push_set(&mut sql, name, value);
+    sql.pop();
+    sql
 }
 
+/// Who the session is. `RESET ALL` does not touch it (`GUC_NO_RESET_ALL`).
 fn is_identity(name: &str) -> bool {
     name == ROLE || name == AUTHORIZATION
-}
-
-fn push_set(sql: &mut String, name: &str, value: &Value) {
-    match value {
-        Value::Sql(text) if name == AUTHORIZATION => {
-            sql.push_str("SET SESSION AUTHORIZATION ");
-            sql.push_str(text);
-        }
-        Value::Sql(text) => {
-            sql.push_str("SET ");
-            push_name(sql, name);
-            sql.push_str(" TO ");
-            sql.push_str(text);
-        }
-        // Not SET: its list syntax would take a value like `a, b` for one name.
-        Value::Literal(text) => {
-            sql.push_str("SELECT pg_catalog.set_config(");
-            sql.push_str(&quote_literal(name));
-            sql.push(',');
-            sql.push_str(&quote_literal(text));
-            sql.push_str(",false)");
-        }
-    }
-    sql.push(';');
-}
-
-/// Writes a setting's name; the parts of a dotted one are quoted one by one.
-fn push_name(sql: &mut String, name: &str) {
-    let plain = |part: &str| {
-        let head = part
-            .as_bytes()
-            .first()
-            .is_some_and(|&first| first.is_ascii_lowercase() || first == b'_');
-        head && part
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-    };
-    for (index, part) in name.split('.').enumerate() {
-        if index > 0 {
-            sql.push('.');
-        }
-        // `role`, `timezone` and others are words of the grammar only in places where no name stands.
-        if plain(part) {
-            sql.push_str(part)
-        } else {
-            sql.push_str(&quote_identifier(part))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use crate::exchange::Segment;
 use crate::login_cache::Work;
 use crate::session::{PREPARED_MAX, Session};
-use crate::statements::{Statements, stand_in_tag};
+use crate::statements::{Draft, Statements, stand_in_tag};
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
@@ -106,7 +106,14 @@ fn prepares_known(statements: &Statements, session: &mut Session, body: &[u8]) -
     {
         return false;
     }
-    let known = statements.proven(&session.tracker, text, fields.0);
+    let draft = Draft {
+        scope: session.scope,
+        text,
+        types: fields.0,
+        conforming: None,
+    };
+    let now = statements.meaning(&session.tracker);
+    let known = now.and_then(|now| statements.proven(&draft, now));
     let Some(statement) = known.filter(|known| stand_in_tag(&known.effect).is_none()) else {
         return false;
     };

@@ -73,13 +73,13 @@ fn key(portal: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracking::Tracker;
-    use forebay_core::settings::Interner;
-    use std::hash::RandomState;
+    use crate::statements::Draft;
 
     fn statement(text: &str) -> Arc<Statement> {
-        let tracker = Tracker::new(Interner::new(RandomState::new()).empty());
-        Statement::unnamed(&tracker, text.as_bytes(), b"\0\0")
+        Statement::unnamed(&Draft {
+            text: text.as_bytes(),
+            ..Draft::default()
+        })
     }
 
     fn full() -> Portals {

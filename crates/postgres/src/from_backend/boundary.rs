@@ -4,8 +4,10 @@
 
 use super::{FromBackend, Step};
 use crate::exchange::{Awaits, CopyIn, Expect};
+use crate::reports;
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What statements of ours are called that set again what a RESET took.
@@ -39,7 +41,7 @@ impl FromBackend<'_> {
             }
             if std::mem::take(&mut exchange.schema_changed) {
                 // Others see the change only now, and may have prepared in between.
-                self.shared.statements.on_schema_changed();
+                self.shared.statements.on_schema_changed(session.scope);
             }
         }
         if session.tracker.is_pending() {
@@ -59,7 +61,8 @@ impl FromBackend<'_> {
         let restore = if status == b'E' {
             None
         } else {
-            session.tracker.take_restore()
+            let reads_utf8 = reports::reads_utf8(&self.backend.reports);
+            session.tracker.take_restore(reads_utf8)
         };
         if let Some(restore) = &restore {
             self.tell_restored(&restore.names);
@@ -85,7 +88,7 @@ impl FromBackend<'_> {
     }
 
     /// What was reset has the client's values again, or will have them before anything else is done.
-    pub(super) fn tell_restored(&mut self, names: &[Box<str>]) {
+    pub(super) fn tell_restored(&mut self, names: &BTreeSet<Box<str>>) {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };

@@ -50,7 +50,9 @@ impl FromBackend<'_> {
         };
         if effect != Effect::Pure && changes_schema(tag) {
             self.backend.exchange.schema_changed = true;
-            self.shared.statements.on_schema_changed();
+            if let Some(session) = self.session.as_deref() {
+                self.shared.statements.on_schema_changed(session.scope);
+            }
         }
         self.apply(&effect, tag, shown.is_some());
         if let Some(Expect::Execute(_)) = self.backend.exchange.front() {

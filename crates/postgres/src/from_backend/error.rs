@@ -4,7 +4,7 @@
 
 use super::{FromBackend, Step};
 use crate::exchange::{Expect, LocalClose, Segment};
-use crate::statements::Statement;
+use crate::statements::{Draft, Statement};
 use crate::wire::read::ErrorFields;
 use crate::wire::{Header, write};
 use forebay_core::CloseReason;
@@ -133,7 +133,7 @@ impl FromBackend<'_> {
                 of: None,
             } => {
                 // Something that is not this client's is still there: nobody's, from now on.
-                kept_there = Some(Some(Statement::unnamed(&session.tracker, b"", b"")));
+                kept_there = Some(Some(Statement::unnamed(&Draft::default())));
             }
             Expect::LocalParse(parse) => drop(session.prepared.remove(&parse.client_name)),
             Expect::LocalClose(close) => {

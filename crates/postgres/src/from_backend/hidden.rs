@@ -3,6 +3,7 @@
 //! They set a backend's settings for its session, again or for the first time, or roll back what a client left behind.
 
 use super::{FromBackend, Step, tell_reports};
+use crate::backend::Mark;
 use crate::exchange::Expect;
 use crate::from_client::answer_locals;
 use crate::session::Stage;
@@ -43,7 +44,10 @@ impl FromBackend<'_> {
                 Ok(_) | Err(Step::Stop) => self.broken("a ReadyForQuery has no status"),
                 Err(step) => step,
             },
-            b'C' | b'T' | b'I' | b'N' | b'A' | b'1' | b'2' | b'3' => self.hide(header, rest),
+            // An initialization query may also copy something out.
+            b'C' | b'T' | b'I' | b'N' | b'A' | b'1' | b'2' | b'3' | b'H' | b'c' => {
+                self.hide(header, rest)
+            }
             _ => self.broken("a backend answered a query of ours with something else"),
         }
     }
@@ -51,6 +55,11 @@ impl FromBackend<'_> {
     pub(super) fn end_hidden(&mut self, status: u8) {
         let cleaning = matches!(self.backend.exchange.pop(), Some(Expect::Cleaning));
         self.backend.exchange.status = status;
+        let more = matches!(self.backend.exchange.front(), Some(Expect::Replay));
+        if more && self.backend.replay_error.is_none() && self.session.is_some() {
+            // Only together they are what was to be set.
+            return;
+        }
         let error = self.backend.replay_error.take();
         let held = std::mem::take(&mut self.backend.holding);
         let Some(session) = self.session.as_deref_mut() else {
@@ -64,7 +73,7 @@ impl FromBackend<'_> {
         };
         if let Some((code, message)) = error {
             // Nobody knows what it holds now.
-            self.backend.suspect = Some(0);
+            self.backend.suspect = Some(Mark::NOBODY);
             self.released = true;
             return match (&session.stage, held) {
                 (Stage::Ready, false) => self

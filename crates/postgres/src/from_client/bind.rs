@@ -38,9 +38,16 @@ impl FromClient<'_> {
             Some(Presence::Coming(segment)) if in_doubt => {
                 // Closed before it was given again, the name has its old meaning if both are skipped.
                 let closed = self.backend.exchange.closes_names();
-                segment != given.since || closed || self.suited(&given.statement).is_some()
+                segment != given.since
+                    || closed
+                    || self.suited(&given.statement).is_some()
+                    || self.is_replacement_in_doubt(&given.statement)
             }
-            _ => in_doubt || self.is_presence_in_doubt(&given.statement),
+            _ => {
+                in_doubt
+                    || self.is_presence_in_doubt(&given.statement.name)
+                    || self.is_replacement_in_doubt(&given.statement)
+            }
         }
     }
 
@@ -103,7 +110,12 @@ impl FromClient<'_> {
         match (&self.session.unnamed, &self.backend.unnamed) {
             (Some(wanted), Some(there)) if Arc::ptr_eq(wanted, there) => {}
             (Some(wanted), _) => {
-                let wanted = Arc::clone(wanted);
+                let mut wanted = Arc::clone(wanted);
+                if memchr::memchr(b'\\', &wanted.text).is_some() && wanted.tag.is_none() {
+                    // What it does depends on how this server reads it now.
+                    wanted = Statement::unnamed(&self.draft(&wanted.text, &wanted.types));
+                    self.session.unnamed = Some(Arc::clone(&wanted));
+                }
                 self.orders
                     .to_backend(|out| write::parse(out, b"", wanted.sent_text(), &wanted.types));
                 let there = self.backend.unnamed.replace(wanted);
@@ -160,6 +172,7 @@ impl FromClient<'_> {
             self.backend.exchange.push(Expect::Bind(About::default()));
             return Step::Took(self.pass(header.len, rest));
         };
+        let statement = self.usable(name, statement);
         self.ensure_prepared(&statement);
         if !self.bind_portal(portal, Some(Arc::clone(&statement))) {
             return self.violation("too many portals");
@@ -203,6 +216,7 @@ impl FromClient<'_> {
             [b'S', 0] => self.ensure_unnamed(),
             [b'S', name @ .., 0] => {
                 if let Some(statement) = self.named(name) {
+                    let statement = self.usable(name, statement);
                     self.ensure_prepared(&statement);
                     let about = self.about(name, &statement);
                     self.backend.exchange.push(Expect::Describe(about));
@@ -268,6 +282,7 @@ impl FromClient<'_> {
                 // The statement itself stays on the backend: others may be using it.
                 if let Some(statement) = self.session.prepared.get(name).cloned() {
                     self.session.prepared.remove(name);
+                    self.drop_private(&statement);
                     let client_name = name.into();
                     let close = LocalClose {
                         client_name,

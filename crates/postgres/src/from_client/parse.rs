@@ -8,7 +8,7 @@ use crate::backend::Presence;
 use crate::exchange::{Awaits, Expect, ExpectParse, LocalParse};
 use crate::pinning;
 use crate::session::PREPARED_MAX;
-use crate::statements::{STATEMENT_BYTES_MAX, Statement};
+use crate::statements::{Name, STATEMENT_BYTES_MAX, Statement};
 use crate::wire::read::Fields;
 use crate::wire::{Header, write};
 use forebay_core::PinReason;
@@ -44,9 +44,9 @@ impl FromClient<'_> {
         exchange.segments() > 0 && (known || exchange.closes_names())
     }
 
-    /// Whether it depends on a segment under way if the backend has this statement.
-    pub(super) fn is_presence_in_doubt(&self, statement: &Statement) -> bool {
-        match self.backend.prepared.presence(&statement.name) {
+    /// Whether it depends on a segment under way if the backend has the statement of this name.
+    pub(super) fn is_presence_in_doubt(&self, name: &Name) -> bool {
+        match self.backend.prepared.presence(name) {
             Some(
                 Presence::Coming(segment) | Presence::Going(segment) | Presence::Renewed(segment),
             ) => self.backend.exchange.is_running(segment),
@@ -62,7 +62,7 @@ impl FromClient<'_> {
             PinReason::SqlPrepare,
             self.orders,
         );
-        self.backend.suspect = Some(self.session.id);
+        self.session.suspect(self.backend);
         self.part_from_strangers();
         let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
         let exchange = &mut self.backend.exchange;
@@ -79,12 +79,15 @@ impl FromClient<'_> {
         text: &[u8],
         types: &[u8],
     ) -> Step {
+        let draft = self.draft(text, types);
         let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
-        let same = |known: &&Arc<Statement>| *known.text == *text && *known.types == *types;
+        // Without backslashes its effect is the same whenever it is judged.
+        let same = |known: &&Arc<Statement>| {
+            *known.text == *text && *known.types == *types && memchr::memchr(b'\\', text).is_none()
+        };
         let statement = match before.as_ref().filter(same) {
-            // Its effect was judged under the same settings, or is judged again at the next difference.
             Some(known) => Arc::clone(known),
-            None => Statement::unnamed(&self.session.tracker, text, types),
+            None => Statement::unnamed(&draft),
         };
         let statement = self.suited(&statement).unwrap_or(statement);
         let exchange = &mut self.backend.exchange;
@@ -115,6 +118,7 @@ impl FromClient<'_> {
             self.part_from_strangers();
             self.backend.exchange.open_segment = true;
             // The server is made to say so itself, so that what it skips and what it fails are as they should be.
+            let known = self.usable(name, known);
             self.ensure_prepared(&known);
             self.orders
                 .to_backend(|out| write::parse(out, known.name.as_bytes(), text, types));
@@ -127,12 +131,10 @@ impl FromClient<'_> {
         if self.session.prepared.count() >= PREPARED_MAX {
             return self.violation("too many prepared statements");
         }
-        let statement = self
-            .shared
-            .statements
-            .named(&self.session.tracker, text, types);
+        let draft = self.draft(text, types);
+        let statement = self.prepared(&draft);
         let statement = self.suited(&statement).unwrap_or(statement);
-        if self.is_presence_in_doubt(&statement) {
+        if self.is_presence_in_doubt(&statement.name) {
             return self.wait(Awaits::Segments);
         }
         self.part_from_strangers();

@@ -5,8 +5,8 @@
 
 use super::{FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
 use crate::exchange::{Awaits, Expect, ExpectQuery};
-use crate::sql::{self, Class, Effect};
-use crate::statements::{self, STAND_IN, Statement, conforming_strings};
+use crate::sql::{Class, Effect};
+use crate::statements::{self, STAND_IN, Statement};
 use crate::wire::{Header, write};
 use std::sync::Arc;
 
@@ -22,8 +22,7 @@ impl FromClient<'_> {
         let Some((0, text)) = body.split_last() else {
             return self.violation("invalid message format");
         };
-        let conforming = conforming_strings(&self.session.tracker);
-        let class = sql::classify(text, conforming);
+        let class = statements::judge(text, self.draft(text, b"").conforming);
         if let Class::Statements(effects) = &class
             && effects.iter().any(|effect| self.is_drop_in_doubt(effect))
         {

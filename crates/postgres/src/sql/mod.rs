@@ -85,8 +85,15 @@ pub enum Effect {
     },
     /// Several settings have new values, in this order.
     SetMany(Vec<(String, SetValue)>),
-    /// `SET LOCAL`, `SET TRANSACTION`, `SET CONSTRAINTS`: ends with the transaction.
+    /// `SET TRANSACTION`, `SET CONSTRAINTS`: ends with the transaction.
     SetLocal,
+    /// `SET LOCAL` and its kin: settings that have other values until the transaction ends.
+    SetLocally {
+        /// Their names as in `Set`, and their values where the text tells them. An empty name stands for any setting.
+        local: Vec<(String, Option<SetValue>)>,
+        /// Settings that have new values for the rest of the session; none of them is among the others.
+        session: Vec<(String, SetValue)>,
+    },
     /// One setting, named as in `Set`, has the value that the session began with.
     Reset(String),
     /// `RESET ALL`: all settings but role and session_authorization.
@@ -112,6 +119,14 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Whether it brings back what the database has as a default.
+    pub fn resets(&self) -> bool {
+        matches!(
+            self,
+            Effect::Reset(_) | Effect::ResetAll | Effect::DiscardAll
+        )
+    }
+
     /// Whether it drops prepared statements.
     pub fn drops_names(&self) -> bool {
         matches!(

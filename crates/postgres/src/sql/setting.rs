@@ -37,10 +37,26 @@ pub(super) fn set(lexer: &mut Lexer<'_>) -> Effect {
     match effect {
         // Moves the generator for good, even so.
         Some(Effect::Pin(PinReason::Seed)) => Effect::Pin(PinReason::Seed),
-        _ if local => Effect::SetLocal,
+        effect if local => until_the_end(effect.filter(|_| complete)),
         Some(effect) if complete => effect,
         _ => NOT_UNDERSTOOD,
     }
+}
+
+/// What `SET LOCAL` does, by what `SET` would do.
+fn until_the_end(effect: Option<Effect>) -> Effect {
+    let local = match effect {
+        Some(Effect::Set { name, value }) => vec![(name, Some(value))],
+        Some(Effect::SetMany(values)) => values
+            .into_iter()
+            .map(|(name, value)| (name, Some(value)))
+            .collect(),
+        Some(Effect::Reset(name)) => vec![(name, Some(SetValue::Default))],
+        Some(Effect::SetLocal) => return Effect::SetLocal,
+        _ => vec![(String::new(), None)],
+    };
+    let session = Vec::new();
+    Effect::SetLocally { local, session }
 }
 
 /// `RESET …`, after the word `RESET`.
@@ -340,26 +356,43 @@ fn reset_of(name: String) -> Effect {
 /// follows. Begins after the word `SELECT`.
 pub(super) fn set_config_targets(lexer: &mut Lexer<'_>) -> Option<Effect> {
     let mut reader = Reader::new(lexer);
-    let mut settings = Vec::new();
+    let (mut session, mut local) = (Vec::new(), Vec::new());
     loop {
-        settings.extend(target(&mut reader)?);
+        match target(&mut reader)? {
+            Target::Reads => {}
+            Target::Sets(name, value) => session.push((name, value)),
+            Target::SetsLocally(name, value) => local.push((name, value)),
+        }
         alias(&mut reader)?;
         if !reader.takes_kind(Kind::Comma) {
             break;
         }
     }
-    if !reader.at_end() {
+    let both = session
+        .iter()
+        .any(|(name, _)| local.iter().any(|(known, _)| known == name));
+    if !reader.at_end() || both {
         return None;
     }
-    if settings.is_empty() {
-        Some(Effect::SetLocal)
-    } else {
-        several(settings)
+    match (session.is_empty(), local.is_empty()) {
+        (true, true) => Some(Effect::SetLocal),
+        (false, true) => several(session),
+        (_, false) => Some(Effect::SetLocally { local, session }),
     }
 }
 
-/// What one target sets beyond the transaction, if anything; `None` if it is not one of those understood.
-fn target(reader: &mut Reader<'_, '_>) -> Option<Option<(String, SetValue)>> {
+/// What one target of a `SELECT` does.
+enum Target {
+    /// Nothing.
+    Reads,
+    /// Sets for the session.
+    Sets(String, SetValue),
+    /// Sets for the transaction, to a value that may not be known here.
+    SetsLocally(String, Option<SetValue>),
+}
+
+/// What one target does; `None` if it is not one of those understood.
+fn target(reader: &mut Reader<'_, '_>) -> Option<Target> {
     if reader.takes(keys::PG_CATALOG) && !reader.takes_kind(Kind::Dot) {
         return None;
     }
@@ -371,7 +404,7 @@ fn target(reader: &mut Reader<'_, '_>) -> Option<Option<(String, SetValue)>> {
     if !set_config {
         let _ = reader.takes_kind(Kind::Comma)
             && (reader.takes(keys::TRUE) || reader.takes(keys::FALSE));
-        return reader.takes_kind(Kind::Close).then_some(None);
+        return reader.takes_kind(Kind::Close).then_some(Target::Reads);
     }
     // The value is a constant, or a parameter whose value is not known here.
     let value = takes(reader, Kind::Comma).and_then(|()| {
@@ -383,10 +416,11 @@ fn target(reader: &mut Reader<'_, '_>) -> Option<Option<(String, SetValue)>> {
     if (!local && !reader.takes(keys::FALSE)) || !reader.takes_kind(Kind::Close) || is_seed(&name) {
         return None;
     }
+    let value = value.map(SetValue::Literal);
     if local || ends_with_transaction(&name) {
-        return Some(None);
+        return Some(Target::SetsLocally(name, value));
     }
-    value.map(|value| Some((name, SetValue::Literal(value))))
+    value.map(|value| Target::Sets(name, value))
 }
 
 fn takes(reader: &mut Reader<'_, '_>, kind: Kind) -> Option<()> {

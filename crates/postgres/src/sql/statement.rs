@@ -283,7 +283,9 @@ fn explain(lexer: &mut Lexer<'_>) -> Effect {
     let mut runs = false;
     if reader.token.kind == Kind::Open && !begins_query(&reader) {
         while !reader.at_end() && !reader.takes_kind(Kind::Close) {
-            runs |= is_analyze(reader.word());
+            // A name in quotes is not read here: it may be ANALYZE as well.
+            let quoted = matches!(reader.token.kind, Kind::Quoted | Kind::UnicodeQuoted);
+            runs |= quoted || is_analyze(reader.word());
             reader.advance();
         }
     } else {
@@ -335,7 +337,8 @@ fn explained_and_run(lexer: &mut Lexer<'_>, first: Token, word: u128) -> Effect 
 fn only_planned(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     let mut scan = Scan::new();
     scan.statement(lexer, first);
-    effect_of(Pins::default(), scan.unknown_call || !scan.pins.is_empty())
+    let doubtful = scan.unknown_call || scan.writes || !scan.pins.is_empty();
+    effect_of(Pins::default(), doubtful)
 }
 
 /// `COPY {table [(columns)] | (query)} {FROM | TO} …`.

@@ -1,3 +1,4 @@
+use super::difference::{INFALLIBLE, RESET, Replay, difference};
 use super::*;
 use std::hash::RandomState;
 
@@ -157,13 +158,10 @@ fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
     world.complete(set("a", "1"), "SET").ready(b'I', false);
     world.complete(Effect::Reset("a".into()), "RESET");
     assert!(world.tracker.restores(b"A") && !world.tracker.restores(b"b"));
-    let restored = world.tracker.take_restore();
+    let restored = world.tracker.take_restore(true);
     let restored = restored.map(|restore| restore.statements.join(";"));
-    assert_eq!(
-        restored.as_deref(),
-        Some("SELECT pg_catalog.set_config('a','base',false)")
-    );
-    assert_eq!(world.tracker.take_restore(), None);
+    assert_eq!(restored.as_deref(), Some("SET a TO 'base'"));
+    assert_eq!(world.tracker.take_restore(true), None);
     world.ready(b'I', false);
     assert_eq!(world.committed("a"), Some(&Value::Literal("base".into())));
     world
@@ -204,10 +202,10 @@ fn a_difference_changes_only_what_differs() {
         &mut interner,
         &[("search_path", "y, \"Z\""), ("work_mem", "'1MB'")],
     );
-    let difference = difference(&from, &to, false).expect("they differ");
-    assert_eq!(difference.sql, "RESET a.\"X\";SET search_path TO y, \"Z\";");
-    assert!(!difference.wait);
-    assert_eq!(super::difference(&to, &to, false), None);
+    let found = difference(from.map(), to.map(), false).expect("they differ");
+    assert_eq!(found.sql, "RESET a.\"X\";SET search_path TO y, \"Z\";");
+    assert!(!found.wait);
+    assert_eq!(difference(to.map(), to.map(), false), None);
 }
 
 #[test]
@@ -222,7 +220,7 @@ fn roles_are_left_before_and_taken_after_everything_else_and_waited_for() {
             ("work_mem", "1"),
         ],
     );
-    let difference = difference(&from, &to, false).expect("they differ");
+    let difference = difference(from.map(), to.map(), false).expect("they differ");
     assert_eq!(
         difference.sql,
         "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;SET work_mem TO 1;\
@@ -235,7 +233,7 @@ fn roles_are_left_before_and_taken_after_everything_else_and_waited_for() {
 fn a_backend_in_doubt_is_reset_whatever_it_is_thought_to_hold() {
     let interner = Interner::new(RandomState::new());
     let empty = interner.empty();
-    let difference = difference(&empty, &empty, true).expect("a reset");
+    let difference = difference(empty.map(), empty.map(), true).expect("a reset");
     assert_eq!(difference.sql, RESET);
     assert!(!difference.wait);
 }
@@ -252,14 +250,11 @@ fn what_a_reset_took_is_restored_although_its_transaction_ended_in_the_same_segm
     world.complete(Effect::ResetAll, "RESET");
     world.complete(Effect::Commit { chain: false }, "COMMIT");
     world.ready(b'I', false);
-    let restored = world.tracker.take_restore().expect("committed");
-    assert_eq!(
-        restored.statements,
-        ["SELECT pg_catalog.set_config('a','base',false)"]
-    );
+    let restored = world.tracker.take_restore(true).expect("committed");
+    assert_eq!(restored.statements, ["SET a TO 'base'"]);
     world.complete(Effect::ResetAll, "RESET");
     world.complete(Effect::Rollback { chain: false }, "ROLLBACK");
-    assert_eq!(world.ready(b'I', false).tracker.take_restore(), None);
+    assert_eq!(world.ready(b'I', false).tracker.take_restore(true), None);
 }
 
 #[test]
@@ -269,7 +264,7 @@ fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
     world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
     world.complete(Effect::Reset("a".into()), "RESET");
     world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
-    let restored = world.ready(b'T', false).tracker.take_restore();
+    let restored = world.ready(b'T', false).tracker.take_restore(true);
     assert_eq!(restored.expect("in doubt").statements, ["SET a TO 1"]);
 }
 
@@ -277,7 +272,8 @@ fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
 fn a_date_style_does_not_mix_with_the_one_before() {
     let mut interner = Interner::new(RandomState::new());
     let mut style = |text: &str| interner.intern(Map::from([(DATESTYLE.into(), sql(text))]));
-    let found = difference(&style("ISO, YMD"), &style("ISO"), false).expect("they differ");
+    let found =
+        difference(style("ISO, YMD").map(), style("ISO").map(), false).expect("they differ");
     assert_eq!(found.sql, "RESET datestyle;SET datestyle TO ISO;");
 }
 
@@ -326,4 +322,179 @@ fn discard_all_commits_at_once() {
         .complete(Effect::DiscardAll, "DISCARD ALL")
         .ready(b'I', true);
     assert_eq!(world.committed("a"), None);
+}
+
+fn locally(name: &str, value: Option<&str>) -> Effect {
+    let value = value.map(|text| SetValue::Sql(text.into()));
+    let (local, session) = (vec![(name.into(), value)], Vec::new());
+    Effect::SetLocally { local, session }
+}
+
+fn meaning(world: &World, hasher: &RandomState) -> Option<Meaning> {
+    world.tracker.meaning(hasher)
+}
+
+#[test]
+fn what_is_set_for_a_transaction_gives_texts_another_meaning_until_it_ends() {
+    let hasher = RandomState::new();
+    let mut world = World::new(&[]);
+    let before = meaning(&world, &hasher);
+    world.complete(locally("datestyle", Some("'DMY'")), "SET");
+    let within = meaning(&world, &hasher);
+    assert!(before.is_some() && within.is_some() && within != before);
+    world.ready(b'T', false);
+    assert_eq!(meaning(&world, &hasher), within);
+    world.complete(Effect::Commit { chain: true }, "COMMIT");
+    assert_eq!(meaning(&world, &hasher), before);
+    world.complete(set("datestyle", "'DMY'"), "SET");
+    assert_eq!(meaning(&world, &hasher), within);
+}
+
+#[test]
+fn a_savepoint_gives_back_the_meaning_that_texts_had() {
+    let hasher = RandomState::new();
+    let mut world = World::new(&[]);
+    let before = meaning(&world, &hasher);
+    world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
+    world.complete(locally("search_path", Some("a")), "SET");
+    let within = meaning(&world, &hasher);
+    world.complete(Effect::Savepoint("t".into()), "SAVEPOINT");
+    world.complete(locally("search_path", None), "SELECT 1");
+    assert_eq!(meaning(&world, &hasher), None);
+    world.complete(Effect::RollbackTo("t".into()), "ROLLBACK");
+    assert_eq!(meaning(&world, &hasher), within);
+    world.complete(Effect::Release("s".into()), "RELEASE");
+    assert_eq!(meaning(&world, &hasher), within);
+    world.complete(Effect::Rollback { chain: false }, "ROLLBACK");
+    assert_eq!(meaning(&world, &hasher), before);
+}
+
+#[test]
+fn settings_that_give_no_text_a_meaning_leave_it_known() {
+    let hasher = RandomState::new();
+    let mut world = World::new(&[]);
+    let before = meaning(&world, &hasher);
+    world.complete(locally("statement_timeout", None), "SELECT 1");
+    world.complete(set("work_mem", "'1MB'"), "SET");
+    assert_eq!(meaning(&world, &hasher), before);
+    world.complete(locally("", None), "SET");
+    assert_eq!(meaning(&world, &hasher), None);
+}
+
+#[test]
+fn reset_all_leaves_the_role_that_was_set_although_the_session_began_with_another() {
+    let mut world = World::new(&[("a", "base"), ("role", "r1")]);
+    world
+        .complete(set("role", "r2"), "SET")
+        .complete(Effect::ResetAll, "RESET")
+        .ready(b'I', false);
+    assert_eq!(world.committed("role"), Some(&sql("r2")));
+    let restored = world
+        .tracker
+        .take_restore(true)
+        .expect("there is a baseline");
+    assert_eq!(restored.statements, ["SET a TO 'base'"]);
+    assert!(
+        !World::new(&[("role", "r1")])
+            .tracker
+            .loses_baseline(&Effect::ResetAll)
+    );
+}
+
+#[test]
+fn what_is_reset_a_thousand_times_is_restored_once() {
+    let mut world = World::new(&[("a", "1"), ("b", "2")]);
+    for _ in 0..1000 {
+        world.complete(Effect::ResetAll, "RESET");
+        world.complete(Effect::Reset("a".into()), "RESET");
+    }
+    let restored = world.ready(b'I', false).tracker.take_restore(true);
+    let restored = restored.expect("there is a baseline");
+    assert_eq!(restored.statements, ["SET a TO '1'", "SET b TO '2'"]);
+}
+
+#[test]
+fn only_lists_of_names_take_a_query_to_be_restored() {
+    let mut world = World::new(&[("datestyle", "ISO, DMY"), ("search_path", "a, b")]);
+    world.complete(Effect::ResetAll, "RESET").ready(b'I', false);
+    let restored = world
+        .tracker
+        .take_restore(true)
+        .expect("there is a baseline");
+    assert_eq!(
+        restored.statements,
+        [
+            "SET datestyle TO 'ISO, DMY'",
+            "SELECT pg_catalog.set_config('search_path','a, b',false)"
+        ]
+    );
+}
+
+fn replay_of(from: &Settings, to: &Settings, there: impl Fn(&mut There<'_>)) -> Vec<String> {
+    let mut known = There {
+        settings: from,
+        in_doubt: false,
+        init_query: "",
+        reads_utf8: true,
+    };
+    there(&mut known);
+    let Replay { queries, wait } = replay(known, to);
+    assert!(wait || known.init_query.is_empty() || queries.len() < 2);
+    queries
+}
+
+#[test]
+fn what_is_not_ascii_is_sent_when_the_backend_reads_utf_8() {
+    let mut interner = Interner::new(RandomState::new());
+    let sjis = interned(&mut interner, &[("client_encoding", "'SJIS'")]);
+    let path = interned(&mut interner, &[("search_path", "'schéma'")]);
+    let set = "SET search_path TO 'schéma';";
+    let one = replay_of(&sjis, &path, |_| {});
+    assert_eq!(one, [format!("RESET client_encoding;{set}")]);
+    let two = replay_of(&sjis, &path, |there| there.reads_utf8 = false);
+    let utf8 = READ_UTF8.to_owned();
+    assert_eq!(two, [utf8.clone(), format!("RESET client_encoding;{set}")]);
+    let doubtful = replay_of(&sjis, &path, |there| {
+        (there.in_doubt, there.reads_utf8) = (true, false);
+    });
+    assert_eq!(doubtful, [utf8, format!("{RESET}{set}")]);
+}
+
+#[test]
+fn a_baseline_that_is_not_ascii_is_restored_whatever_the_client_writes() {
+    let mut world = World::new(&[("a.b", "é")]);
+    world
+        .complete(set("client_encoding", "'SJIS'"), "SET")
+        .complete(Effect::Reset("a.b".into()), "RESET")
+        .ready(b'I', false);
+    let restored = world
+        .tracker
+        .take_restore(false)
+        .expect("it has a baseline");
+    assert_eq!(
+        restored.statements,
+        [READ_UTF8, "SET a.b TO 'é'", "SET client_encoding TO 'SJIS'"]
+    );
+}
+
+#[test]
+fn what_the_initialization_query_set_is_set_again_where_something_is_reset() {
+    let mut interner = Interner::new(RandomState::new());
+    let none = interner.empty();
+    let path = interned(&mut interner, &[("search_path", "a")]);
+    let jit = interned(&mut interner, &[("jit", "off")]);
+    let role = interned(&mut interner, &[("role", "r")]);
+    let init = |there: &mut There<'_>| there.init_query = "SET jit TO on";
+    let initialized = [RESET, "SET jit TO on"];
+    let with = |sql: &str| [initialized[0], initialized[1], sql].map(str::to_owned);
+    assert_eq!(replay_of(&none, &path, init), ["SET search_path TO a;"]);
+    assert_eq!(replay_of(&path, &none, init), initialized);
+    assert_eq!(replay_of(&path, &jit, init), with("SET jit TO off;"));
+    assert_eq!(replay_of(&role, &none, init), initialized);
+    let doubtful = replay_of(&none, &path, |there| {
+        init(there);
+        there.in_doubt = true;
+    });
+    assert_eq!(doubtful, with("SET search_path TO a;"));
+    assert!(replay_of(&path, &path, init).is_empty());
 }

@@ -171,7 +171,6 @@ fn statements_that_leave_the_session_alone_are_pure() {
         "EXPLAIN SELECT 1",
         "EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM t",
         "EXPLAIN ANALYZE VERBOSE SELECT count(*) FROM t",
-        "EXPLAIN INSERT INTO t VALUES (1)",
         "EXPLAIN (COSTS off) (SELECT 1)",
         "EXPLAIN (SELECT 1)",
         "COPY t TO STDOUT",
@@ -233,7 +232,9 @@ fn statements_that_may_do_more_than_they_say_are_opaque() {
         "SELECT 1 INTO t",
         "SELECT * INTO TABLE t FROM s",
         "SELECT * INTO UNLOGGED t FROM s",
+        "EXPLAIN INSERT INTO t VALUES (1)",
         "EXPLAIN ANALYZE INSERT INTO t VALUES (1)",
+        "EXPLAIN (\"analyze\") INSERT INTO t VALUES (1)",
         "EXPLAIN (VERBOSE, ANALYZE) DELETE FROM t",
         "EXPLAIN SELECT evil()",
         "EXPLAIN SELECT set_config('a', 'b', false)",
@@ -275,6 +276,8 @@ fn temporary_objects_pin() {
             "SELECT * INTO pg_temp.t FROM s",
             "WITH a AS (SELECT 1) SELECT * INTO TEMP t FROM a",
             "EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1",
+            "EXPLAIN (\"analyze\") CREATE TEMP TABLE t AS SELECT 1",
+            "EXPLAIN (costs off, U&\"\\0061nalyze\" true) CREATE TEMP TABLE t AS SELECT 1",
         ],
     );
     assert_opaque(&[

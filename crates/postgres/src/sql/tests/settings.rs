@@ -181,10 +181,7 @@ fn what_ends_with_the_transaction_is_local() {
     assert_each(
         &Effect::SetLocal,
         &[
-            "SET LOCAL a = 1",
-            "SET LOCAL ROLE x",
-            "SET LOCAL TIME ZONE 'UTC'",
-            "SET LOCAL SESSION AUTHORIZATION x",
+            "SET LOCAL TRANSACTION READ ONLY",
             "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
             "SET TRANSACTION READ ONLY",
             "SET TRANSACTION SNAPSHOT 'x'",
@@ -195,11 +192,48 @@ fn what_ends_with_the_transaction_is_local() {
             "SET SESSION transaction_read_only TO on",
             "RESET TRANSACTION ISOLATION LEVEL",
             "RESET transaction_read_only",
-            "SELECT set_config('a.b', 'c', true)",
-            "SELECT set_config('role', $1, true), set_config('a.b', $2, true)",
-            "SELECT set_config('transaction_read_only', 'on', false)",
         ],
     );
+}
+
+#[test]
+fn what_is_set_for_a_transaction_is_told_as_far_as_the_text_tells_it() {
+    let sql = |text: &str| Some(SetValue::Sql(text.to_owned()));
+    let literal = |text: &str| Some(SetValue::Literal(text.to_owned()));
+    type Local<'a> = &'a [(&'a str, Option<SetValue>)];
+    let table: &[(&str, Local<'_>)] = &[
+        ("SET LOCAL a = 1", &[("a", sql("1"))]),
+        ("SET LOCAL a TO DEFAULT", &[("a", Some(SetValue::Default))]),
+        ("SET LOCAL ROLE x", &[("role", sql("x"))]),
+        ("SET LOCAL TIME ZONE 'UTC'", &[("timezone", sql("'UTC'"))]),
+        (
+            "SET LOCAL SESSION AUTHORIZATION x",
+            &[("session_authorization", sql("x"))],
+        ),
+        ("SET LOCAL a FROM CURRENT", &[("", None)]),
+        ("SET LOCAL a = 1 b", &[("", None)]),
+        (
+            "SELECT set_config('a.b', 'c', true)",
+            &[("a.b", literal("c"))],
+        ),
+        (
+            "SELECT set_config('role', $1, true), set_config('a.b', 'c', true)",
+            &[("role", None), ("a.b", literal("c"))],
+        ),
+        (
+            "SELECT set_config('transaction_read_only', 'on', false)",
+            &[("transaction_read_only", literal("on"))],
+        ),
+    ];
+    for (text, values) in table {
+        let values = values.iter().cloned();
+        let local = values
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let session = Vec::new();
+        let expected = Effect::SetLocally { local, session };
+        assert_eq!(effects(text), [expected], "{text}");
+    }
 }
 
 #[test]
@@ -290,10 +324,13 @@ fn set_config_of_constants_is_a_set() {
         ),
         (
             "SELECT set_config('a', '1', false), set_config('b', '2', false), set_config('c', '3', true)",
-            Effect::SetMany(vec![
-                ("a".to_owned(), SetValue::Literal("1".to_owned())),
-                ("b".to_owned(), SetValue::Literal("2".to_owned())),
-            ]),
+            Effect::SetLocally {
+                local: vec![("c".to_owned(), Some(SetValue::Literal("3".to_owned())))],
+                session: vec![
+                    ("a".to_owned(), SetValue::Literal("1".to_owned())),
+                    ("b".to_owned(), SetValue::Literal("2".to_owned())),
+                ],
+            },
         ),
     ]);
 }
@@ -304,6 +341,7 @@ fn set_config_in_any_other_place_or_form_pins() {
         PinReason::SetConfig,
         &[
             "SELECT set_config('a', $1, false)",
+            "SELECT set_config('a', '1', true), set_config('a', '2', false)",
             "SELECT set_config($1, 'b', true)",
             "SELECT set_config('a', 'b', $1)",
             "SELECT set_config('a', 'b', false) FROM t",

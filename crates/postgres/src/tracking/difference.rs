@@ -1,0 +1,240 @@
+//! What to send to a backend that holds other settings than it should.
+//!
+//! One simple query, ahead of the client's message. Whether its answer must be seen first depends on what it sets: a value that a server
+//! has taken once is mostly taken again. Roles are left before and taken after everything else.
+
+use super::{AUTHORIZATION, DATESTYLE, ENCODING, ROLE, is_identity};
+use crate::sql::{quote_identifier, quote_literal};
+use forebay_core::settings::{Map, Settings, Value};
+
+/// Settings whose value, once a server has taken it, it takes again: they may travel in the same write as the client's message.
+/// All others are waited for (extensions' settings, roles, things that name objects which may be dropped).
+pub(super) const INFALLIBLE: &[&str] = &[
+    "application_name",
+    "array_nulls",
+    "backslash_quote",
+    "bytea_output",
+    "client_min_messages",
+    "constraint_exclusion",
+    "cursor_tuple_fraction",
+    "datestyle",
+    "deadlock_timeout",
+    "default_statistics_target",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "effective_cache_size",
+    "escape_string_warning",
+    "extra_float_digits",
+    "from_collapse_limit",
+    "geqo",
+    "gin_fuzzy_search_limit",
+    "idle_in_transaction_session_timeout",
+    "intervalstyle",
+    "jit",
+    "join_collapse_limit",
+    "lock_timeout",
+    "maintenance_work_mem",
+    "max_parallel_workers_per_gather",
+    "plan_cache_mode",
+    "quote_all_identifiers",
+    "random_page_cost",
+    "row_security",
+    "search_path",
+    "seq_page_cost",
+    "standard_conforming_strings",
+    "statement_timeout",
+    "synchronize_seqscans",
+    "timezone",
+    "transaction_timeout",
+    "transform_null_equals",
+    "work_mem",
+    "xmlbinary",
+    "xmloption",
+];
+
+/// A difference to send.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// Statements, each ended by a semicolon.
+    pub(super) sql: String,
+    /// Whether the answer must be seen before anything else is sent.
+    pub(super) wait: bool,
+}
+
+/// Everything that a session may leave behind, short of prepared statements, which have names of our own.
+/// (`DISCARD ALL` cannot run together with other statements.)
+pub(super) const RESET: &str = "CLOSE ALL;SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;UNLISTEN *;\
+    SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;DISCARD SEQUENCES;";
+
+/// What a backend is known to hold.
+#[derive(Debug, Clone, Copy)]
+pub struct There<'a> {
+    /// Its label.
+    pub settings: &'a Settings,
+    /// It may hold anything else besides.
+    pub in_doubt: bool,
+    /// What is run on it behind each reset; empty for nothing.
+    pub init_query: &'a str,
+    /// Whether it is known to read UTF-8.
+    pub reads_utf8: bool,
+}
+
+/// Queries to send, one by one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// Their texts.
+    pub queries: Vec<String>,
+    /// Whether the answers must be seen before anything else is sent.
+    pub wait: bool,
+}
+
+/// Has the next query read as UTF-8. It must be read itself before: a query is converted as a whole.
+pub const READ_UTF8: &str = "SET client_encoding TO 'UTF8'";
+
+/// What to send to a backend so that it holds `to`; nothing if it does.
+pub fn replay(there: There<'_>, to: &Settings) -> Replay {
+    let (from, to) = (there.settings.map(), to.map());
+    let mut replay = Replay::default();
+    let initialized = !there.init_query.is_empty();
+    let reset = there.in_doubt || (initialized && takes_away(from, to));
+    if reset && initialized {
+        replay.queries = vec![RESET.to_owned(), there.init_query.to_owned()];
+        replay.wait = true;
+        push_difference(&mut replay, &Map::new(), to, false, false);
+    } else {
+        push_difference(&mut replay, from, to, reset, there.reads_utf8);
+    }
+    replay
+}
+
+/// Whether something would be set to the database's default, which an initialization query may have replaced by its own.
+fn takes_away(from: &Map, to: &Map) -> bool {
+    let has_identity = from.keys().chain(to.keys()).any(|name| is_identity(name));
+    let date_styles = [from.get(DATESTYLE), to.get(DATESTYLE)];
+    from.keys().any(|name| !to.contains_key(name))
+        || (has_identity && from != to)
+        || (date_styles[0].is_some() && date_styles[0] != date_styles[1])
+}
+
+fn push_difference(replay: &mut Replay, from: &Map, to: &Map, reset: bool, reads_utf8: bool) {
+    let Some(found) = difference(from, to, reset) else {
+        return;
+    };
+    replay.wait |= found.wait;
+    if found.sql.is_ascii() || reads_utf8 {
+        return replay.queries.push(found.sql);
+    }
+    let mut from = from.clone();
+    from.insert(ENCODING.into(), Value::Sql("'UTF8'".into()));
+    replay.queries.push(READ_UTF8.to_owned());
+    let found = difference(&from, to, reset);
+    replay.queries.extend(found.map(|found| found.sql));
+}
+
+/// What to send to a backend that holds `from` so that it holds `to`; `None` when that is nothing. With `reset`, what the backend
+/// holds is not known.
+pub(super) fn difference(from: &Map, to: &Map, reset: bool) -> Option<Difference> {
+    let mut sql = String::new();
+    let identity = |map: &Map| [AUTHORIZATION, ROLE].map(|name| map.get(name).cloned());
+    // Under a lesser user some settings cannot be changed: change them as the login user, then become the other one.
+    let new_identity = reset || identity(from) != identity(to);
+    let lesser = identity(from) != [None, None];
+    if reset {
+        sql.push_str(RESET);
+    } else if new_identity || lesser {
+        sql.push_str("SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;");
+    }
+    if !reset {
+        for name in from
+            .keys()
+            .filter(|name| !to.contains_key(*name) && !is_identity(name))
+        {
+            sql.push_str("RESET ");
+            push_name(&mut sql, name);
+            sql.push(';');
+        }
+    }
+    let mut wait = false;
+    for (name, value) in to.iter().filter(|(name, _)| !is_identity(name)) {
+        if reset || from.get(name) != Some(value) {
+            if **name == *DATESTYLE && !reset && from.contains_key(name) {
+                sql.push_str("RESET datestyle;");
+            }
+            wait |= INFALLIBLE.binary_search(&&**name).is_err();
+            push_set(&mut sql, name, value);
+        }
+    }
+    if new_identity || lesser {
+        for name in [AUTHORIZATION, ROLE] {
+            if let Some(value) = to.get(name) {
+                wait = true;
+                push_set(&mut sql, name, value);
+            }
+        }
+    }
+    (!sql.is_empty()).then_some(Difference { sql, wait })
+}
+
+/// Settings whose values SET puts together of names that it quotes (`GUC_LIST_QUOTE`; extensions have none). No other needs the
+/// query that sets them, which would be the first of its transaction.
+const LISTS_OF_NAMES: &[&str] = &[
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "temp_tablespaces",
+];
+
+pub(super) fn push_set(sql: &mut String, name: &str, value: &Value) {
+    match value {
+        Value::Sql(text) if name == AUTHORIZATION => {
+            sql.push_str("SET SESSION AUTHORIZATION ");
+            sql.push_str(text);
+        }
+        Value::Sql(text) => {
+            sql.push_str("SET ");
+            push_name(sql, name);
+            sql.push_str(" TO ");
+            sql.push_str(text);
+        }
+        Value::Literal(text) if !LISTS_OF_NAMES.contains(&name) => {
+            sql.push_str("SET ");
+            push_name(sql, name);
+            sql.push_str(" TO ");
+            sql.push_str(&quote_literal(text));
+        }
+        // SET would take a value like `a, b` for one name.
+        Value::Literal(text) => {
+            sql.push_str("SELECT pg_catalog.set_config(");
+            sql.push_str(&quote_literal(name));
+            sql.push(',');
+            sql.push_str(&quote_literal(text));
+            sql.push_str(",false)");
+        }
+    }
+    sql.push(';');
+}
+
+/// Writes a setting's name; the parts of a dotted one are quoted one by one.
+fn push_name(sql: &mut String, name: &str) {
+    let plain = |part: &str| {
+        let head = part
+            .as_bytes()
+            .first()
+            .is_some_and(|&first| first.is_ascii_lowercase() || first == b'_');
+        head && part
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    for (index, part) in name.split('.').enumerate() {
+        if index > 0 {
+            sql.push('.');
+        }
+        // `role`, `timezone` and others are words of the grammar only in places where no name stands.
+        if plain(part) {
+            sql.push_str(part)
+        } else {
+            sql.push_str(&quote_identifier(part))
+        }
+    }
+}

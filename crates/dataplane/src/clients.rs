@@ -131,11 +131,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
-        client.phase = Phase::Ready;
+        client.enter(Phase::Ready);
         client.paused = false;
         client.active_at = now;
         let block = &client.endpoint.block;
-        block.client_connections_in_setup.sub(1);
         block.client_connections_setup_succeeded.add(1);
         if !self.crew.events.wants_details() {
             return;
@@ -225,8 +224,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let block = &client.endpoint.block;
         block.refusals.add(1);
-        let in_setup = matches!(client.phase, Phase::Login | Phase::Waiting { ready: false });
-        if in_setup && refusal.is_authentication() {
+        if client.phase.is_in_setup() && refusal.is_authentication() {
             block.client_connections_setup_failed_auth.add(1);
         }
         E::on_refused(&mut client.session, refusal, &mut self.orders);
@@ -274,17 +272,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             filter.close_notify(&mut self.wire);
             self.driver.send_copy(client.handle, &self.wire);
         }
-        match client.phase {
-            Phase::Waiting { ready } => {
-                self.pools.withdraw(self.now, ticket.client_key());
-                self.pool_orders.retain(|order| {
-                    !matches!(order, forebay_pool::Order::Refuse { client, .. } if *client == ticket.client_key())
-                });
-                block.clients_waiting.sub(1);
-                block.client_connections_in_setup.sub(u64::from(!ready));
-            }
-            Phase::Login | Phase::Cancelling => block.client_connections_in_setup.sub(1),
-            Phase::Ready => {}
+        client.count_out();
+        if client.phase.is_waiting() {
+            self.pools.withdraw(self.now, ticket.client_key());
         }
         // One that said goodbye behind its last request still reads the answer.
         let unread = reason == CloseReason::ClientQuit && self.driver.unsent(client.handle) > 0;
@@ -334,7 +324,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
-        client.phase = Phase::Cancelling;
+        client.enter(Phase::Cancelling);
         let asker = Asker {
             worker: self.crew.number,
             ticket: client.ticket,

@@ -45,7 +45,7 @@ pub struct Client<E: Engine> {
     pub pool: Option<Rc<PoolScope>>,
     /// Its backend.
     pub lease: Option<Ticket>,
-    /// How far it has come.
+    /// How far it has come; changed by [`Client::enter`] alone.
     pub phase: Phase,
     /// Its input is not shown to the engine for the time being.
     pub paused: bool,
@@ -77,6 +77,45 @@ pub enum Phase {
     },
     /// It only waits for the cancellation that it asked for.
     Cancelling,
+}
+
+impl Phase {
+    /// Whether the login is not complete.
+    pub fn is_in_setup(self) -> bool {
+        matches!(
+            self,
+            Phase::Login | Phase::Cancelling | Phase::Waiting { ready: false }
+        )
+    }
+
+    /// Whether it waits for a backend.
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Phase::Waiting { .. })
+    }
+}
+
+impl<E: Engine> Client<E> {
+    /// The door to every phase: what is counted of phases is counted here.
+    #[inline]
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.count_out();
+        self.phase = phase;
+        let block = &self.endpoint.block;
+        block.clients_waiting.add(phase.is_waiting().into());
+        block
+            .client_connections_in_setup
+            .add(phase.is_in_setup().into());
+    }
+
+    /// It is no longer counted in any phase.
+    #[inline]
+    pub(crate) fn count_out(&self) {
+        let block = &self.endpoint.block;
+        block.clients_waiting.sub(self.phase.is_waiting().into());
+        block
+            .client_connections_in_setup
+            .sub(self.phase.is_in_setup().into());
+    }
 }
 
 /// One database connection.

@@ -120,8 +120,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let ready = client.phase == Phase::Ready;
-        client.phase = Phase::Waiting { ready };
-        client.endpoint.block.clients_waiting.add(1);
+        client.enter(Phase::Waiting { ready });
         if let Some(parameters) = client.dedicated.take() {
             return self.dial_for(ticket, &pool, parameters);
         }
@@ -208,12 +207,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             backend.client.is_none() && client.lease.is_none(),
             "nobody is leased twice"
         );
-        client.phase = match client.phase {
+        client.enter(match client.phase {
             Phase::Waiting { ready: false } => Phase::Login,
             _ => Phase::Ready,
-        };
+        });
         let block = &client.endpoint.block;
-        block.clients_waiting.sub(1);
         block
             .database_connections_borrow_latency
             .record(now.micros_since(waited_since));
@@ -321,13 +319,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Phase::Waiting { ready } = client.phase else {
             return;
         };
-        client.endpoint.block.clients_waiting.sub(1);
         match refusal {
             Refusal::BorrowTimeout => client.endpoint.block.borrow_timeouts.add(1),
             Refusal::QueueFull { .. } => client.endpoint.block.throttled.add(1),
             _ => {}
         }
-        client.phase = if ready { Phase::Ready } else { Phase::Login };
+        client.enter(if ready { Phase::Ready } else { Phase::Login });
         let bytes = std::mem::take(&mut client.inbox.bytes);
         let stays =
             ready && E::on_lease_refused(&mut client.session, refusal, &bytes, &mut self.orders);

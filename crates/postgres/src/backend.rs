@@ -135,6 +135,14 @@ impl PreparedOn {
         self.order.retain(|known| known != name);
     }
 
+    /// Something else than a Close of ours has taken it away, whatever its name.
+    pub fn is_lost(&mut self, name: &[u8]) {
+        let is_it = |known: &Name| known.as_bytes() == name;
+        if let Some(name) = self.presence.keys().copied().find(is_it) {
+            self.has_not_come(&name);
+        }
+    }
+
     /// It is closed.
     pub fn has_gone(&mut self, name: &Name) {
         if let Some(Presence::Going(_)) = self.presence.get(name) {

@@ -10,6 +10,7 @@ use crate::from_backend::{FromBackend, tell_reports};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::pinning;
+use crate::pinning::Pins;
 use crate::relay;
 use crate::reports::{self, ReportInterner, Reports};
 use crate::session::{Admitting, Prepared, Session, Stage};
@@ -95,7 +96,7 @@ pub fn finish_admission(
 ) {
     let reports = Arc::clone(&backend.reports);
     if let Stage::Admission(admitting) = &session.stage
-        && session.pin.is_none()
+        && session.pins.is_empty()
     {
         if shared.welcomes.len() >= WELCOMES_MAX {
             shared.welcomes.clear();
@@ -104,7 +105,7 @@ pub fn finish_admission(
         shared.welcomes.insert(key, Arc::clone(&reports));
     }
     welcome(session, &reports, orders);
-    if session.pin.is_none() && backend.exchange.is_clean() {
+    if session.pins.is_empty() && backend.exchange.is_clean() {
         orders.push(Order::Release);
     }
 }
@@ -175,7 +176,7 @@ impl Engine for Postgres {
             unnamed: None,
             segment: Segment::FIRST,
             midway: false,
-            pin: None,
+            pins: Pins::default(),
             marks: 0,
         }
     }
@@ -446,7 +447,8 @@ impl Engine for Postgres {
         match backend {
             None => true,
             Some(backend) => {
-                session.pin != Some(PinReason::ReplicationConnection) && backend.exchange.is_clean()
+                !session.pins.contains(PinReason::ReplicationConnection)
+                    && backend.exchange.is_clean()
             }
         }
     }

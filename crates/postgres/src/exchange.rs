@@ -13,11 +13,10 @@ mod copy_in;
 mod expect;
 pub mod portals;
 
-use crate::sql::Effect;
 use crate::statements::Statement;
 pub use copy_in::CopyIn;
 pub use expect::{About, Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse};
-pub use portals::Portals;
+pub use portals::{Portals, Rebound};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -41,6 +40,10 @@ pub enum Awaits {
     Drops,
     /// It is told by the answer to what was sent last whether the server reads it as COPY data.
     CopyIn,
+    /// Its own segment has been answered so far.
+    Answers,
+    /// There are not too many replies due.
+    Room,
     /// It depends on the segments before its own what a name means.
     Segments,
     /// What comes before it changes what it means: a RESET that takes away values which the client began with, or a statement that drops
@@ -239,8 +242,10 @@ impl Exchange {
     ) {
         self.unnamed_since = Some(self.segment());
         let Some(before) = before else { return };
-        let effect = now.map_or(&Effect::Pure, |now| &now.effect);
-        if before.effect != *effect || !there.is_some_and(|there| Arc::ptr_eq(there, before)) {
+        // Where it has none, the backend's is taken away.
+        if now.is_none_or(|now| now.effect != before.effect)
+            || !there.is_some_and(|there| Arc::ptr_eq(there, before))
+        {
             self.unnamed_in_doubt = Some(self.segment());
         }
     }

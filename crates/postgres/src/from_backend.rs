@@ -174,6 +174,7 @@ impl FromBackend<'_> {
         match header.kind {
             b'Z' => self.ready(header, rest),
             b'C' => self.complete(header, rest),
+            b's' => self.suspended(header, rest),
             b'E' => self.error(header, rest),
             b'S' => match self.body(header, rest) {
                 Ok(body) => self.report(body, header, rest),
@@ -185,7 +186,7 @@ impl FromBackend<'_> {
                 let listens = self
                     .session
                     .as_ref()
-                    .is_some_and(|session| session.pin.is_some());
+                    .is_some_and(|session| !session.pins.is_empty());
                 if listens {
                     self.pass(header, rest)
                 } else {
@@ -206,7 +207,7 @@ impl FromBackend<'_> {
                 self.backend.prepared.has_come(&parse.statement.name);
                 (true, parse.client_name.is_some())
             }
-            (b'1', Some(Expect::ParseUnnamed { .. })) => (true, true),
+            (b'1', Some(Expect::ParseUnnamed { .. } | Expect::DuplicateName(_))) => (true, true),
             (b'1', Some(Expect::ReparseUnnamed { .. })) => (true, false),
             (b'2', Some(Expect::Bind(_))) => (true, true),
             (b'3', Some(Expect::CloseUnnamed { .. })) => (true, true),
@@ -218,7 +219,7 @@ impl FromBackend<'_> {
             }
             (b't', Some(Expect::Describe(_))) => (false, true),
             (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
-            (b's' | b'I', Some(Expect::Execute(_))) => (true, true),
+            (b'I', Some(Expect::Execute(_))) => (true, true),
             (b'V', Some(Expect::Function(_))) => (false, true),
             (b'T' | b'I' | b'H' | b'G' | b'c', Some(Expect::PlainQuery(_) | Expect::Query(_))) => {
                 (false, true)

@@ -20,6 +20,7 @@ use crate::login_cache::Work;
 use crate::pinning;
 use crate::session::Session;
 use crate::sql::Effect;
+use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, PinReason, Refusal};
@@ -28,6 +29,14 @@ use forebay_core::{CloseReason, Instant, PinReason, Refusal};
 const QUERY_INSPECTED_BYTES_MAX: usize = 64 * 1024;
 /// Longest message of the kinds that hold little more than names.
 const NAMES_BYTES_MAX: usize = 64 * 1024;
+
+/// `lo_open` and its like, by number (`pg_proc.dat`): what they open ends with the transaction.
+const LARGE_OBJECT_FUNCTIONS: &[u32] = &[
+    715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458,
+    3459, 3460,
+];
+/// Most replies that are due at a time: the client's next message waits until half of them have come.
+pub const EXPECTS_MAX: usize = 4096;
 
 /// What became of the message at the front of the input.
 enum Step {
@@ -122,7 +131,7 @@ impl<'a> FromClient<'a> {
     /// Whether what was sent last earns no reply and leaves the backend as clean as it was: data of a COPY that has failed. No
     /// ReadyForQuery will come to end this lease.
     fn was_ignored(&self) -> bool {
-        self.backend.exchange.is_clean() && self.session.pin.is_none()
+        self.backend.exchange.is_clean() && self.session.pins.is_empty()
     }
 
     /// What a message waits for before it is understood: what is under way changes its meaning.
@@ -132,6 +141,11 @@ impl<'a> FromClient<'a> {
             (Awaits::Nothing, _) if exchange.copy_in() == CopyIn::Maybe => Awaits::CopyIn,
             // COPY data belong to what was sent.
             (Awaits::Nothing, b'd' | b'c' | b'f') => Awaits::Nothing,
+            (Awaits::Nothing, _) if exchange.len() >= EXPECTS_MAX => Awaits::Room,
+            // Behind an error it is skipped, and the unnamed statement stays.
+            (Awaits::Nothing, b'Q') if exchange.open_segment && !exchange.is_empty() => {
+                Awaits::Answers
+            }
             (Awaits::Nothing, b'S' | b'H' | b'X') if exchange.open_segment => Awaits::Nothing,
             (Awaits::Nothing, _) if exchange.open_segment && exchange.drops_names() => {
                 Awaits::Drops
@@ -145,8 +159,8 @@ impl<'a> FromClient<'a> {
     fn wait(&mut self, awaits: Awaits) -> Step {
         let before = std::mem::replace(&mut self.backend.exchange.awaits, awaits);
         let within = match awaits {
-            Awaits::Drops => true,
-            Awaits::CopyIn => self.backend.exchange.open_segment,
+            Awaits::Drops | Awaits::Answers => true,
+            Awaits::CopyIn | Awaits::Room => self.backend.exchange.open_segment,
             Awaits::Nothing | Awaits::Segments | Awaits::Settling => false,
         };
         if within && before != awaits {
@@ -194,16 +208,25 @@ impl<'a> FromClient<'a> {
             b'D' => self.describe(header, rest),
             b'E' => self.execute(header, rest),
             b'C' => self.close(header, rest),
-            b'F' => {
-                self.requests += 1;
-                self.note(&Effect::Opaque);
-                self.backend.exchange.push(Expect::Function(self.now));
-                Step::Took(self.pass(header.len, rest))
-            }
+            b'F' => self.function(header, rest),
             b'H' if header.len == HEADER_BYTES => Step::Took(self.pass(header.len, rest)),
             b'H' => self.violation("invalid message length"),
             _ => self.violation("invalid frontend message type"),
         }
+    }
+
+    /// A FunctionCall: what may be called leaves the session alone, or pins.
+    fn function(&mut self, header: Header, rest: &[u8]) -> Step {
+        let Some(body) = rest.get(HEADER_BYTES..header.len.min(HEADER_BYTES + 4)) else {
+            return Step::Need(header.len.min(HEADER_BYTES + 4));
+        };
+        self.requests += 1;
+        let function = Fields(body).u32().unwrap_or_default();
+        if LARGE_OBJECT_FUNCTIONS.binary_search(&function).is_err() {
+            self.note(&Effect::Pin(PinReason::ProcedureCall));
+        }
+        self.backend.exchange.push(Expect::Function(self.now));
+        Step::Took(self.pass(header.len, rest))
     }
 
     /// The server would fail the COPY and then not find the end of this message (`CopyGetData`, `PostgresMain`).
@@ -290,11 +313,9 @@ impl<'a> FromClient<'a> {
             Effect::Opaque | Effect::CopyIn => {}
             Effect::Pin(reason) => pinning::pin(self.session, self.backend, *reason, self.orders),
             Effect::PinMany(reasons) => {
-                let first = reasons
-                    .first()
-                    .copied()
-                    .unwrap_or(PinReason::UntrackedSetting);
-                pinning::pin(self.session, self.backend, first, self.orders);
+                for reason in reasons {
+                    pinning::pin(self.session, self.backend, *reason, self.orders);
+                }
             }
             _ => return,
         }

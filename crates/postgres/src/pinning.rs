@@ -1,7 +1,8 @@
 //! When a session starts and stops keeping its backend between transactions.
 //!
 //! A pin begins when the statement that causes it is sent: whether it succeeds is known only later, and until then nobody else may
-//! have the backend. The first reason stays the reason. Only DISCARD ALL is known to end one; other ends come with probes.
+//! have the backend. The first reason is the one that is told; the pin ends when none is left. Only DISCARD ALL is known to end reasons;
+//! other ends come with probes.
 //! A backend that was pinned is closed with its session.
 
 use crate::backend::Backend;
@@ -17,17 +18,30 @@ pub fn pin(
     reason: PinReason,
     orders: &mut Orders<Work>,
 ) {
-    if session.pin.is_none() {
-        session.pin = Some(reason);
+    if session.pins.is_empty() {
         backend.pinned = true;
         orders.push(Order::Pin(reason));
     }
+    session.pins.add(reason);
 }
 
 /// DISCARD ALL succeeded: what it discards no longer pins.
 pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
-    let Some(reason) = session.pin else { return };
-    let ended = match reason {
+    if session.pins.is_empty() {
+        return;
+    }
+    session.pins.retain(outlives_discard_all);
+    if session.pins.is_empty() {
+        backend.pinned = false;
+        // A text that was not kept lives on this backend alone.
+        session.unnamed.take_if(|unnamed| unnamed.is_unread);
+        orders.push(Order::Unpin);
+    }
+}
+
+/// Whether what pins outlives DISCARD ALL, or may have left something that does.
+fn outlives_discard_all(reason: PinReason) -> bool {
+    match reason {
         PinReason::TemporaryObject
         | PinReason::HoldableCursor
         | PinReason::AdvisoryLock
@@ -36,18 +50,69 @@ pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut
         | PinReason::SetConfig
         | PinReason::UntrackedSetting
         | PinReason::SequenceState
-        | PinReason::UnexplainedReport => true,
-        // These outlive DISCARD ALL, or may have left something that does.
+        | PinReason::UnexplainedReport => false,
         PinReason::LoadLibrary
         | PinReason::Seed
         | PinReason::ProcedureCall
         | PinReason::ReplicationState
         | PinReason::ReplicationConnection
-        | PinReason::StartupParameter => false,
-    };
-    if ended {
-        session.pin = None;
-        backend.pinned = false;
-        orders.push(Order::Unpin);
+        | PinReason::StartupParameter => true,
+    }
+}
+
+/// The reasons that a session has for keeping its backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pins(u16);
+
+const _: () = assert!(PinReason::ALL.len() <= u16::BITS as usize);
+
+impl Pins {
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this is one of them.
+    pub fn contains(self, reason: PinReason) -> bool {
+        self.0 & 1 << reason as u16 != 0
+    }
+
+    /// One more.
+    pub fn add(&mut self, reason: PinReason) {
+        self.0 |= 1 << reason as u16;
+    }
+
+    /// Only those that `stays` is true of.
+    pub fn retain(&mut self, stays: impl Fn(PinReason) -> bool) {
+        for reason in PinReason::ALL.into_iter().filter(|reason| !stays(*reason)) {
+            self.0 &= !(1 << reason as u16);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_outlives_discard_all_keeps_the_backend_whatever_came_before_it() {
+        let mut pins = Pins::default();
+        pins.add(PinReason::TemporaryObject);
+        pins.add(PinReason::LoadLibrary);
+        pins.retain(outlives_discard_all);
+        assert!(!pins.is_empty() && !pins.contains(PinReason::TemporaryObject));
+        assert!(pins.contains(PinReason::LoadLibrary));
+    }
+
+    #[test]
+    fn no_reason_is_taken_for_another() {
+        for reason in PinReason::ALL {
+            let mut pins = Pins::default();
+            pins.add(reason);
+            let found = PinReason::ALL
+                .into_iter()
+                .filter(|other| pins.contains(*other));
+            assert_eq!(found.collect::<Vec<_>>(), [reason]);
+        }
     }
 }

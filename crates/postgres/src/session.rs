@@ -4,10 +4,10 @@
 use crate::backend::{Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin};
 use crate::exchange::Segment;
+use crate::pinning::Pins;
 use crate::reports::Reports;
 use crate::statements::Statement;
 use crate::tracking::Tracker;
-use forebay_core::PinReason;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub struct Session {
     /// It was sent the first part of a message.
     pub midway: bool,
     /// Why it keeps its backend.
-    pub pin: Option<PinReason>,
+    pub pins: Pins,
     /// Backends that it has marked so far.
     pub marks: u32,
 }
@@ -127,6 +127,13 @@ impl Prepared {
         self.0
             .as_mut()
             .is_some_and(|map| map.remove(name).is_some())
+    }
+
+    /// A name that means this statement. Looks at all of them.
+    pub fn name_of(&self, statement: &Arc<Statement>) -> Option<Box<[u8]>> {
+        let mut names = self.0.iter().flat_map(|names| names.iter());
+        let (name, _) = names.find(|(_, given)| Arc::ptr_eq(&given.statement, statement))?;
+        Some(name.clone())
     }
 
     /// No name means anything any more.

@@ -25,6 +25,14 @@ const NAME_PREFIX: &[u8; 3] = b"fb_";
 /// What the name of a statement begins with that another is sent for.
 const STOOD_IN_PREFIX: &[u8; 3] = b"fs_";
 
+/// Sent in the place of a client's name that could be one of ours: no statement is called so.
+pub const NOBODYS_NAME: &[u8] = b"fb_";
+
+/// Whether a client's name could be one of ours, which the server shows to everybody.
+pub fn is_like_ours(name: &[u8]) -> bool {
+    name.starts_with(NAME_PREFIX) || name.starts_with(STOOD_IN_PREFIX)
+}
+
 /// A statement's identity and its name on backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name([u8; NAME_BYTES]);

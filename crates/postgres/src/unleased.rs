@@ -87,7 +87,7 @@ fn closes_own(session: &mut Session, body: &[u8]) -> bool {
             session.unnamed = None;
             true
         }
-        [b'S', name @ .., 0] => session.prepared.remove(name) || session.pin.is_none(),
+        [b'S', name @ .., 0] => session.prepared.remove(name) || session.pins.is_empty(),
         // Portals end with their transaction.
         [b'P', .., 0] => true,
         _ => false,

@@ -87,7 +87,7 @@ fn segment() -> impl Strategy<Value = Vec<String>> {
             lines
         }),
         1 => copy_in(),
-        1 => Just(vec!["FunctionCall 1598".to_owned()]),
+        1 => Just(vec!["FunctionCall 954".to_owned()]),
         1 => Just(vec!["Sync".to_owned()]),
     ]
 }
@@ -198,7 +198,7 @@ const NEIGHBOUR: &[&[&str]] = &[
     &["Bind \"\" \"nope\"", "Parse \"\" \"select 97\"", "Sync"],
     &["Close S \"s1\"", "Sync"],
     &["Query \"discard all\""],
-    &["FunctionCall 1"],
+    &["FunctionCall 952"],
 ];
 
 /// What was seen, and what the reports have told.
@@ -315,7 +315,11 @@ impl Through {
             }
             for (index, server) in self.servers.iter_mut().enumerate() {
                 let backend = &mut self.world.backends[index];
-                assert!(!backend.gone, "a backend was closed");
+                assert!(
+                    !backend.gone,
+                    "a backend was closed: {:?} {:?}",
+                    self.world.bug, self.world.noted
+                );
                 let sent = std::mem::take(&mut backend.sent);
                 if !sent.is_empty() {
                     let replies = server.on_bytes(&sent);

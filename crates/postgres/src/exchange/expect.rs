@@ -3,6 +3,7 @@
 //! An entry holds whatever its reply decides on, so that an error that takes its place can undo what was noted when its message was
 //! sent.
 
+use super::portals::Rebound;
 use crate::sql::Effect;
 use crate::statements::{Name, Statement};
 use forebay_core::Instant;
@@ -72,6 +73,8 @@ pub struct About {
     pub statement: Option<Arc<Statement>>,
     /// The client's name for it, when a segment under way may yet fail its Parse: the server would then speak of our name.
     pub client_name: Option<Box<[u8]>>,
+    /// What a Bind has changed in the table of portals.
+    pub rebound: Option<Box<Rebound>>,
 }
 
 /// A Parse under a name of ours.

@@ -4,6 +4,7 @@
 
 use super::{FromBackend, Step};
 use crate::exchange::{Awaits, CopyIn, Expect};
+use crate::from_client::EXPECTS_MAX;
 use crate::reports;
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
@@ -120,6 +121,8 @@ impl FromBackend<'_> {
             Awaits::Nothing => false,
             Awaits::Drops => !exchange.drops_names(),
             Awaits::CopyIn => exchange.copy_in() != CopyIn::Maybe,
+            Awaits::Answers => exchange.is_empty(),
+            Awaits::Room => exchange.len() <= EXPECTS_MAX / 2,
             Awaits::Segments => exchange.segments() == 0,
             Awaits::Settling => !exchange.settling,
         };
@@ -134,7 +137,7 @@ impl FromBackend<'_> {
         let served = self
             .session
             .as_ref()
-            .is_some_and(|session| session.pin.is_none());
+            .is_some_and(|session| session.pins.is_empty());
         if served && self.backend.exchange.is_clean() {
             self.orders.push(Order::Release);
             self.released = true;

@@ -72,6 +72,22 @@ impl FromBackend<'_> {
         step
     }
 
+    /// PortalSuspended: a statement was executed in part, and what it has done so far is done.
+    pub(super) fn suspended(&mut self, header: Header, rest: &[u8]) -> Step {
+        let effect = match self.backend.exchange.front() {
+            Some(Expect::Execute(None)) => Effect::Pure,
+            Some(Expect::Execute(Some(statement))) if statement.is_unread => Effect::Opaque,
+            Some(Expect::Execute(Some(statement))) => statement.effect.clone(),
+            _ => return self.broken("a backend suspended a portal that nobody executes"),
+        };
+        self.apply(&effect, b"", false);
+        let step = self.pass(header, rest);
+        self.backend.exchange.pop();
+        self.answer_locals();
+        self.end_waiting();
+        step
+    }
+
     /// A statement was completed, or one that stands in for it.
     pub(super) fn apply(&mut self, effect: &Effect, tag: &[u8], stood_in: bool) {
         let Some(session) = self.session.as_deref_mut() else {
@@ -103,7 +119,11 @@ impl FromBackend<'_> {
                 }
             }
             Effect::Deallocate(name) => {
-                session.prepared.remove(name.as_bytes());
+                let own = session.prepared.remove(name.as_bytes());
+                if !own {
+                    // The server shows names of ours to everybody.
+                    self.backend.prepared.is_lost(name.as_bytes());
+                }
             }
             // Seen only by the tag of a long query: which setting is not known.
             Effect::Pin(reason) => pinning::pin(session, self.backend, *reason, self.orders),

@@ -3,7 +3,8 @@
 //! What it says of names of ours is said of the client's. What the server skips to the next Sync is undone here, too.
 
 use super::{FromBackend, Step};
-use crate::exchange::{Expect, LocalClose, Segment};
+use crate::exchange::{About, Expect, LocalClose, Segment};
+use crate::session::Session;
 use crate::statements::{Draft, Statement};
 use crate::wire::read::ErrorFields;
 use crate::wire::{Header, write};
@@ -49,8 +50,8 @@ impl FromBackend<'_> {
                 {
                     self.shared.statements.renew(statement);
                 }
-                let name = about.client_name.clone().filter(|_| code == b"26000");
-                (name.map(|name| (name, "does not exist")), true)
+                let name = (code == b"26000").then(|| self.name_of_lost());
+                (name.flatten().map(|name| (name, "does not exist")), true)
             }
             Some(Expect::Sync(_)) | None => (None, false),
             Some(_) => (None, true),
@@ -81,6 +82,24 @@ impl FromBackend<'_> {
         self.send_syncs(held);
         self.end_waiting();
         step
+    }
+
+    /// The server does not know a statement. Returns the client's name for it, where the server speaks of another.
+    fn name_of_lost(&mut self) -> Option<Box<[u8]>> {
+        let about = match self.backend.exchange.front() {
+            Some(Expect::Bind(about) | Expect::Describe(about)) => about,
+            _ => return None,
+        };
+        let Some(statement) = &about.statement else {
+            return about.client_name.clone();
+        };
+        self.backend.prepared.is_lost(statement.name.as_bytes());
+        let known = |session: &&mut Session| session.prepared.name_of(statement);
+        let session = self.session.as_ref();
+        about
+            .client_name
+            .clone()
+            .or_else(|| session.and_then(known))
     }
 
     /// A COPY failed before it read the Syncs behind it: the server finds them now.
@@ -116,6 +135,10 @@ impl FromBackend<'_> {
                     session.prepared.remove(name);
                 }
             }
+            Expect::Bind(About {
+                rebound: Some(rebound),
+                ..
+            }) => backend.exchange.undo_bind(*rebound),
             Expect::Close { of: Some(name), .. } => prepared.has_stayed(name),
             // It takes the one before away, whether it succeeds or not.
             Expect::ParseUnnamed { .. } if index == 0 => {

@@ -87,7 +87,7 @@ impl FromBackend<'_> {
         if let Stage::Admission(_) = session.stage {
             crate::engine::finish_admission(self.shared, session, self.backend, self.orders);
             // Released with it, if it is clean and not the session's own.
-            self.released = session.pin.is_none() && self.backend.exchange.is_clean();
+            self.released = session.pins.is_empty() && self.backend.exchange.is_clean();
             return;
         }
         tell_reports(session, self.backend, self.orders);

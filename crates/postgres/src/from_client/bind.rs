@@ -5,7 +5,7 @@
 use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{About, Awaits, Expect, LocalClose};
-use crate::statements::Statement;
+use crate::statements::{NOBODYS_NAME, Statement, is_like_ours};
 use crate::wire::read::Fields;
 use crate::wire::{HEADER_BYTES, Header, write};
 use forebay_core::orders::Order;
@@ -122,8 +122,8 @@ impl FromClient<'_> {
                 self.backend.exchange.push(Expect::ReparseUnnamed { there });
                 self.orders.push(Order::Reprepared);
             }
-            (None, Some(_)) => {
-                // Another session's: it must not be found.
+            (None, _) => {
+                // Another session's, or one that an error has left there: it must not be found.
                 self.orders.to_backend(|out| write::close(out, b'S', b""));
                 self.backend.exchange.push(Expect::Close {
                     swallow: true,
@@ -131,7 +131,6 @@ impl FromClient<'_> {
                 });
                 self.backend.unnamed = None;
             }
-            (None, None) => {}
         }
     }
 
@@ -139,6 +138,7 @@ impl FromClient<'_> {
         About {
             statement: Some(Arc::clone(statement)),
             client_name: (self.backend.exchange.segments() > 0).then(|| name.into()),
+            rebound: None,
         }
     }
 
@@ -161,27 +161,49 @@ impl FromClient<'_> {
         self.backend.exchange.open_segment = true;
         if name.is_empty() {
             self.ensure_unnamed();
-            if !self.bind_portal(portal, self.session.unnamed.clone()) {
+            let about = About::default();
+            if !self.send_bind(portal, self.session.unnamed.clone(), about) {
                 return self.violation("too many portals");
             }
-            self.backend.exchange.push(Expect::Bind(About::default()));
             return Step::Took(self.pass(header.len, rest));
         }
         let Some(statement) = self.named(name) else {
-            // The server says that there is no such statement.
-            self.backend.exchange.push(Expect::Bind(About::default()));
-            return Step::Took(self.pass(header.len, rest));
+            return self.bind_unknown(portal, name, header, rest);
         };
         let statement = self.usable(name, statement);
         self.ensure_prepared(&statement);
-        if !self.bind_portal(portal, Some(Arc::clone(&statement))) {
+        let about = self.about(name, &statement);
+        let renamed = statement.name;
+        if !self.send_bind(portal, Some(statement), about) {
             return self.violation("too many portals");
         }
-        let about = self.about(name, &statement);
-        self.backend.exchange.push(Expect::Bind(about));
+        Step::Took(self.pass_bind(portal, name, renamed.as_bytes(), header, rest))
+    }
+
+    /// A Bind of a name that only the server may know. It says that there is no such statement, unless the session has prepared one in
+    /// a way that is not seen.
+    fn bind_unknown(&mut self, portal: &[u8], name: &[u8], header: Header, rest: &[u8]) -> Step {
+        let unread = (!self.session.pins.is_empty()).then(Statement::unread);
+        if !self.send_bind(portal, unread, about_unknown(name)) {
+            return self.violation("too many portals");
+        }
+        if is_like_ours(name) {
+            return Step::Took(self.pass_bind(portal, name, NOBODYS_NAME, header, rest));
+        }
+        Step::Took(self.pass(header.len, rest))
+    }
+
+    /// Forwards a Bind with another name in the place of the client's.
+    fn pass_bind(
+        &mut self,
+        portal: &[u8],
+        name: &[u8],
+        renamed: &[u8],
+        header: Header,
+        rest: &[u8],
+    ) -> usize {
         let head = HEADER_BYTES + portal.len() + 1 + name.len() + 1;
         self.orders.to_backend(|out| {
-            let renamed = statement.name.as_bytes();
             let len = header.len - 1 - name.len() + renamed.len();
             out.push(b'B');
             out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
@@ -189,13 +211,23 @@ impl FromClient<'_> {
             write::string(out, renamed);
         });
         self.orders.swallow(head);
-        Step::Took(head + self.pass(header.len - head, &rest[head..]))
+        head + self.pass(header.len - head, &rest[head..])
     }
 
-    /// Notes what executing a portal will do; false if there are too many.
-    fn bind_portal(&mut self, portal: &[u8], statement: Option<Arc<Statement>>) -> bool {
-        let portals = &mut self.backend.exchange.portals;
-        portals.bind(portal, statement.as_ref()).is_ok()
+    /// Notes a Bind that is sent, and what executing its portal will do; false if there are too many portals.
+    fn send_bind(
+        &mut self,
+        portal: &[u8],
+        statement: Option<Arc<Statement>>,
+        mut about: About,
+    ) -> bool {
+        let exchange = &mut self.backend.exchange;
+        let Ok(rebound) = exchange.portals.bind(portal, statement.as_ref()) else {
+            return false;
+        };
+        about.rebound = rebound;
+        exchange.push(Expect::Bind(about));
+        true
     }
 
     pub(super) fn describe(&mut self, header: Header, rest: &[u8]) -> Step {
@@ -229,6 +261,18 @@ impl FromClient<'_> {
                     self.orders.swallow(header.len);
                     return Step::Took(header.len);
                 }
+                if is_like_ours(name) {
+                    let about = about_unknown(name);
+                    self.backend.exchange.push(Expect::Describe(about));
+                    self.orders.to_backend(|out| {
+                        write::message(out, b'D', |out| {
+                            out.push(b'S');
+                            write::string(out, NOBODYS_NAME);
+                        });
+                    });
+                    self.orders.swallow(header.len);
+                    return Step::Took(header.len);
+                }
             }
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
@@ -247,6 +291,9 @@ impl FromClient<'_> {
         let Ok(portal) = Fields(body).string() else {
             return self.violation("invalid message format");
         };
+        if self.backend.exchange.segments() > 0 && self.backend.exchange.doubts_portal(portal) {
+            return self.wait(Awaits::Segments);
+        }
         self.requests += 1;
         self.part_from_strangers();
         self.backend.exchange.open_segment = true;
@@ -295,6 +342,17 @@ impl FromClient<'_> {
                     answer_locals(self.backend, self.orders);
                     return Step::Took(header.len);
                 }
+                if is_like_ours(name) {
+                    let close = Expect::Close {
+                        swallow: false,
+                        of: None,
+                    };
+                    self.backend.exchange.push(close);
+                    self.orders
+                        .to_backend(|out| write::close(out, b'S', NOBODYS_NAME));
+                    self.orders.swallow(header.len);
+                    return Step::Took(header.len);
+                }
             }
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
@@ -304,5 +362,13 @@ impl FromClient<'_> {
             of: None,
         });
         Step::Took(self.pass(header.len, rest))
+    }
+}
+
+/// What an error would have to know of a name that is none of the session's.
+fn about_unknown(name: &[u8]) -> About {
+    About {
+        client_name: is_like_ours(name).then(|| name.into()),
+        ..About::default()
     }
 }

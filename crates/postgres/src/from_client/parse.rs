@@ -3,14 +3,14 @@
 //! Named statements are prepared under a name of ours, and not again where they are known. The unnamed one goes as it is. Too long
 //! ones live on one backend only.
 
-use super::{FromClient, Step, answer_locals};
+use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{Awaits, Expect, ExpectParse, LocalParse};
 use crate::pinning;
 use crate::session::PREPARED_MAX;
 use crate::statements::{Name, STATEMENT_BYTES_MAX, Statement};
 use crate::wire::read::Fields;
-use crate::wire::{Header, write};
+use crate::wire::{HEADER_BYTES, Header, write};
 use forebay_core::PinReason;
 use forebay_core::orders::Order;
 use std::sync::Arc;
@@ -56,6 +56,17 @@ impl FromClient<'_> {
 
     /// A statement too long to be kept: it lives on this backend alone, so the session keeps the backend.
     pub(super) fn long_parse(&mut self, header: Header, rest: &[u8]) -> Step {
+        let seen = &rest[HEADER_BYTES..header.len.min(rest.len())];
+        let Ok(name) = Fields(seen).string() else {
+            return if seen.len() > NAMES_BYTES_MAX {
+                self.violation("statement name is too long")
+            } else {
+                Step::Need(header.len.min(rest.len() + 256))
+            };
+        };
+        if !name.is_empty() && self.is_taken_in_doubt(name) {
+            return self.wait(Awaits::Segments);
+        }
         pinning::pin(
             self.session,
             self.backend,
@@ -64,12 +75,37 @@ impl FromClient<'_> {
         );
         self.session.suspect(self.backend);
         self.part_from_strangers();
-        let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
-        let exchange = &mut self.backend.exchange;
-        exchange.open_segment = true;
-        exchange.give_unnamed(before.as_ref(), there.as_ref(), None);
-        exchange.push(Expect::ParseUnnamed { before, there });
-        Step::Took(self.pass(header.len, rest))
+        self.backend.exchange.open_segment = true;
+        if name.is_empty() {
+            let unread = Statement::unread();
+            let before = self.session.unnamed.replace(Arc::clone(&unread));
+            let there = self.backend.unnamed.replace(Arc::clone(&unread));
+            let exchange = &mut self.backend.exchange;
+            exchange.give_unnamed(before.as_ref(), there.as_ref(), Some(&unread));
+            exchange.push(Expect::ParseUnnamed { before, there });
+            return Step::Took(self.pass(header.len, rest));
+        }
+        let known = self.session.prepared.get(name).cloned();
+        if let Some(known) = &known {
+            self.ensure_prepared(known);
+        }
+        self.backend
+            .exchange
+            .push(Expect::DuplicateName(name.into()));
+        let Some(known) = known else {
+            return Step::Took(self.pass(header.len, rest));
+        };
+        // The server is made to say that the name is taken.
+        let head = HEADER_BYTES + name.len() + 1;
+        self.orders.to_backend(|out| {
+            let renamed = known.name.as_bytes();
+            let len = header.len - 1 - name.len() + renamed.len();
+            out.push(b'P');
+            out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+            write::string(out, renamed);
+        });
+        self.orders.swallow(head);
+        Step::Took(head + self.pass(header.len - head, &rest[head..]))
     }
 
     pub(super) fn parse_unnamed(

@@ -85,7 +85,7 @@ impl FromClient<'_> {
     /// Whether a DEALLOCATE speaks of names that exist only here. A session that is pinned, for whatever reason, may have others.
     fn is_virtual(&self, effect: &Effect) -> bool {
         match effect {
-            Effect::DeallocateAll => self.session.pin.is_none(),
+            Effect::DeallocateAll => self.session.pins.is_empty(),
             Effect::Deallocate(name) => self.session.prepared.get(name.as_bytes()).is_some(),
             _ => false,
         }

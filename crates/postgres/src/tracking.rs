@@ -264,7 +264,8 @@ impl Tracker {
             None => drop(map.remove(name)),
         }
         if name == AUTHORIZATION {
-            self.map_mut().remove(ROLE);
+            // The role goes back with it (`set_config_with_handle`).
+            self.reset(ROLE);
         }
     }
 
@@ -315,7 +316,7 @@ impl Tracker {
     pub fn loses_baseline(&self, effect: &Effect) -> bool {
         let has = |name: &str| self.baseline.map().contains_key(name);
         match effect {
-            Effect::Reset(name) => has(name),
+            Effect::Reset(name) => has(name) || (name == AUTHORIZATION && has(ROLE)),
             Effect::Set { name, value } => *value == SetValue::Default && has(name),
             Effect::SetMany(values) => values
                 .iter()

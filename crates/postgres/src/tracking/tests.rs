@@ -498,3 +498,15 @@ fn what_the_initialization_query_set_is_set_again_where_something_is_reset() {
     assert_eq!(doubtful, with("SET search_path TO a;"));
     assert!(replay_of(&path, &path, init).is_empty());
 }
+
+#[test]
+fn with_the_session_user_the_role_is_reset_too() {
+    let mut world = World::new(&[("role", "r1")]);
+    world.complete(set("session_authorization", "r2"), "SET");
+    assert_eq!(world.tracker.current("role"), None);
+    world.complete(Effect::Reset("session_authorization".into()), "RESET");
+    world.ready(b'I', false);
+    assert_eq!(world.committed("role"), Some(&Value::Literal("r1".into())));
+    let restored = world.tracker.take_restore(true).expect("it was taken away");
+    assert_eq!(restored.statements, ["SET role TO 'r1'"]);
+}

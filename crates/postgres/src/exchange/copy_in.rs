@@ -77,11 +77,19 @@ impl Exchange {
         }
     }
 
-    /// What may have read data has failed. Returns how many Syncs the server would find now.
+    /// What was to be answered next has failed. Returns how many Syncs the server would find now.
     pub fn fail_copy_in(&mut self) -> u32 {
-        match std::mem::replace(&mut self.copy_in, CopyIn::No) {
-            CopyIn::Reading { held } => held,
-            CopyIn::Maybe | CopyIn::No => 0,
+        match self.copy_in {
+            CopyIn::Reading { held } => {
+                self.copy_in = CopyIn::No;
+                held
+            }
+            // What may read data was sent last: something before it has failed.
+            CopyIn::Maybe if self.expects.len() > 1 => 0,
+            CopyIn::Maybe | CopyIn::No => {
+                self.copy_in = CopyIn::No;
+                0
+            }
         }
     }
 }
@@ -143,6 +151,18 @@ mod tests {
         exchange.end_copy_data();
         assert_eq!(exchange.copy_in(), CopyIn::Maybe);
         exchange.pop();
+        assert_eq!(exchange.copy_in(), CopyIn::No);
+    }
+
+    #[test]
+    fn what_fails_before_it_says_nothing_of_what_may_read_data() {
+        let mut exchange = Exchange::new();
+        exchange.push(Expect::PlainQuery(Instant::ZERO));
+        exchange.push(execute());
+        assert_eq!(exchange.fail_copy_in(), 0);
+        assert_eq!(exchange.copy_in(), CopyIn::Maybe);
+        exchange.pop();
+        assert_eq!(exchange.fail_copy_in(), 0);
         assert_eq!(exchange.copy_in(), CopyIn::No);
     }
 

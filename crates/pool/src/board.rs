@@ -9,14 +9,18 @@ use crate::key::{KeyMap, PoolKey};
 use forebay_core::Instant;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Waiters of one pool and worker that the board knows by their time of arrival; the rest follow when these are served.
 pub(crate) const POSTED_WAITERS_MAX: usize = 8;
 
+/// A full list of waiters is written anew only when its oldest has become younger by more than this: where many wait in several
+/// workers, each of them would otherwise lock the board for every request. A list that is a little old asks a little too early.
+const POSTED_AGE_MAX: Duration = Duration::from_millis(1);
+
 /// What all workers together have of one pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Share {
     /// Unique within its budget.
     pub(crate) id: u32,
@@ -28,11 +32,32 @@ pub(crate) struct Share {
     holders: AtomicU32,
     /// Workers with a move want on the board.
     starving: AtomicU32,
+    /// Nanoseconds: a waiter must have arrived later than this for anybody else's want to come before it.
+    wanted_before: AtomicU64,
     /// Clients that wait; touched only by those who find nothing idle.
     waiting: AtomicU32,
 }
 
 impl Share {
+    fn new(id: u32) -> Share {
+        Share {
+            id,
+            places: AtomicU32::default(),
+            open: AtomicU32::default(),
+            holders: AtomicU32::default(),
+            starving: AtomicU32::default(),
+            wanted_before: AtomicU64::new(u64::MAX),
+            waiting: AtomicU32::default(),
+        }
+    }
+
+    /// Whether [`Board::claim`] may find somebody who comes before a waiter that arrived at `own`. Cheap: part of every release while
+    /// others starve.
+    pub(crate) fn may_be_claimed(&self, own: Option<Instant>) -> bool {
+        let before = self.wanted_before.load(Ordering::SeqCst);
+        own.map_or(before < u64::MAX, |own| before < own.as_nanos())
+    }
+
     /// Backends open and being opened, in all workers.
     pub(crate) fn places(&self) -> u32 {
         self.places.load(Ordering::SeqCst)
@@ -104,11 +129,13 @@ pub(crate) struct MoveWant {
 }
 
 impl MoveWant {
-    /// Says the same as `other` to whoever reads it.
-    pub(crate) fn same(&self, other: &MoveWant) -> bool {
-        self.len == other.len
-            && self.handicap == other.handicap
-            && self.since[..usize::from(self.len)] == other.since[..usize::from(other.len)]
+    /// Says the same as `newer` to whoever reads it, or nearly so where both lists are full.
+    pub(crate) fn stands_for(&self, newer: &MoveWant) -> bool {
+        let lists = [self, newer].map(|want| &want.since[..usize::from(want.len)]);
+        let full = lists.iter().all(|list| list.len() == POSTED_WAITERS_MAX);
+        self.handicap == newer.handicap
+            && (lists[0] == lists[1]
+                || full && newer.since[0].since(self.since[0]) < POSTED_AGE_MAX)
     }
 }
 
@@ -173,10 +200,7 @@ impl Board {
         let next = &mut self.share_next;
         let share = self.shares.entry(key.clone()).or_insert_with(|| {
             *next = next.wrapping_add(1);
-            Arc::new(Share {
-                id: *next,
-                ..Share::default()
-            })
+            Arc::new(Share::new(*next))
         });
         share.holders.fetch_add(1, Ordering::Relaxed);
         Arc::clone(share)
@@ -235,7 +259,9 @@ impl Board {
             .filter(|(next, entry)| own.is_none_or(|own| *next + entry.want.handicap < own))
             .min_by_key(|(next, entry)| (*next, entry.want.worker))?;
         entry.incoming += 1;
-        Some(entry.want.worker)
+        let worker = entry.want.worker;
+        self.note_oldest(share);
+        Some(worker)
     }
 
     /// A backend that was on its way to `worker` died first.
@@ -260,6 +286,17 @@ impl Board {
             u32::try_from(starving).unwrap_or(u32::MAX),
             Ordering::SeqCst,
         );
+        self.note_oldest(share);
+    }
+
+    fn note_oldest(&self, share: &Share) {
+        let entries = self.moves.get(&share.id).map_or(&[][..], Vec::as_slice);
+        let wanted = entries
+            .iter()
+            .filter_map(|entry| Some((entry.next()? + entry.want.handicap).as_nanos()));
+        share
+            .wanted_before
+            .store(wanted.min().unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Shares that somebody else waits for, into `shares`.

@@ -324,8 +324,12 @@ impl Pool {
     }
 
     fn claim(&self, worker: u16) -> Option<u16> {
+        let own = self.queue.oldest();
+        if !self.share.may_be_claimed(own) {
+            return None;
+        }
         let mut board = self.target.budget.lock();
-        board.claim(&self.share, worker, self.queue.oldest())
+        board.claim(&self.share, worker, own)
     }
 
     /// Whether the place of a backend that has just become free goes to another pool.

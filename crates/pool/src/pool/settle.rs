@@ -116,7 +116,7 @@ impl Pool {
         let want = self.move_want(now, lacking, books.worker);
         let unchanged = match (&self.posted.moves, &want) {
             (None, None) => true,
-            (Some(old), Some(new)) => old.same(new),
+            (Some(old), Some(new)) => old.stands_for(new),
             _ => false,
         };
         if unchanged && self.arrived == 0 {

@@ -4,11 +4,22 @@
 //! | --- | --- |
 //! | `wire/` | where messages begin and end, and what their fields are |
 //! | `client_login.rs`, `backend_login.rs` | who is there, on either side |
-//! | `scram/`, `md5_password.rs` | how a password is proven |
+//! | `scram/`, `md5_password.rs`, `login_cache.rs` | how a password is proven, and what of it need not be computed again |
+//! | `session.rs`, `backend.rs` | what is known of a client and of a database connection |
+//! | `unleased.rs` | what a client without a backend is answered, and when it needs one |
+//! | `from_client.rs`, `from_backend.rs`, `relay.rs` | what becomes of each message, either way |
+//! | `exchange.rs` | which replies are due, and what each would change |
+//! | `tracking.rs`, `reports.rs` | which settings a session and a backend have |
+//! | `statements.rs` | which prepared statements they have, and under what names |
+//! | `pinning.rs` | why a session keeps its backend |
 //! | `sql/` | what a statement does to its session |
 //! | `errors.rs` | how a refusal reads on the wire |
+//! | `engine.rs` | all of this as the engine contract of `forebay-core` |
 //!
-//! Invariants: no socket, clock, thread or randomness; every size is checked before it is kept.
+//! Resetting a backend is a replay (`tracking/difference.rs`), cancelling a question of `engine.rs`; nothing probes yet.
+//!
+//! Invariants: no socket, clock, thread or randomness; every size is checked before it is kept; a backend is given on only when
+//! `Exchange::is_clean` says so.
 
 pub mod backend;
 pub mod backend_login;

@@ -153,6 +153,10 @@ pub trait Engine: Sized + 'static {
     /// Whether this secret cancels this session.
     fn cancels(session: &Self::Session, secret: &[u8]) -> bool;
 
+    /// Whether the backend still does what the proxy asked of it on its own, ahead of its client's: a cancel request waits until that is
+    /// done, for it would hit the wrong thing.
+    fn is_preparing(backend: &Self::Backend) -> bool;
+
     /// How to cancel what the backend does now; `None` while nothing is outstanding, or without a key.
     fn cancel(backend: &Self::Backend) -> Option<Purpose>;
 

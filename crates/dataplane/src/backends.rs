@@ -24,6 +24,14 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time a database has to roll back what a vanished client left open.
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A request to cancel what a client has asked, which its backend is not yet at.
+pub(crate) struct Postponed {
+    backend: Ticket,
+    /// Who must still have that backend.
+    client: Option<Ticket>,
+    asker: Option<Asker>,
+}
+
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// A place for a new database connection.
     pub(crate) fn add_backend(&mut self, pool: &Rc<PoolScope>, role: Role) -> Ticket {
@@ -83,11 +91,17 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         victim: Option<Ticket>,
         asker: Option<Asker>,
     ) {
-        let purpose = self
-            .backends
-            .get(backend)
-            .and_then(|backend| backend.state.as_ref())
-            .and_then(E::cancel);
+        let target = self.backends.get(backend);
+        let state = target.and_then(|backend| backend.state.as_ref());
+        if victim.is_some() && state.is_some_and(E::is_preparing) {
+            let client = target.and_then(|target| target.client);
+            return self.postponed.push(Postponed {
+                backend,
+                client,
+                asker,
+            });
+        }
+        let purpose = state.and_then(E::cancel);
         let Some(purpose) = purpose else {
             if let Some(asker) = asker {
                 self.tell_cancelled(asker);
@@ -105,6 +119,24 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let ticket = self.add_backend(&pool, Role::Cancel { victim, asker });
         self.purposes.insert(ticket, purpose);
         self.start_dial(ticket);
+    }
+
+    /// Cancel requests waited for what a backend did ahead of its client's messages, which may be done now.
+    pub(crate) fn dial_postponed(&mut self) {
+        for request in std::mem::take(&mut self.postponed) {
+            let Postponed {
+                backend,
+                client,
+                asker,
+            } = request;
+            let held = self.backends.get(backend);
+            if held.is_some_and(|held| held.client == client) {
+                // Postponed again, if it is too early.
+                self.dial_cancel(backend, Some(backend), asker);
+            } else if let Some(asker) = asker {
+                self.tell_cancelled(asker);
+            }
+        }
     }
 
     pub(crate) fn start_dial(&mut self, ticket: Ticket) {
@@ -495,6 +527,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         self.purposes.remove(&ticket);
+        if !self.postponed.is_empty() {
+            self.dial_postponed();
+        }
         let block = &backend.pool.block;
         if matches!(backend.role, Role::Pooled | Role::Dedicated) {
             block.database_connections.sub(1);

@@ -65,6 +65,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Bytes of a backend, in clear.
     pub(crate) fn feed_backend(&mut self, ticket: Ticket, source: &Source<'_>) {
         self.feed(Side::Backend(ticket), source);
+        if !self.postponed.is_empty() {
+            self.dial_postponed();
+        }
         self.count_transaction(ticket);
         self.finish_releases();
         self.feed_held_client(ticket);

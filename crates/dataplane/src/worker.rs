@@ -8,6 +8,7 @@
 //!
 //! Nothing in here is shared; what crosses threads comes and goes by the mailbox. A worker runs the same on all drivers.
 
+use crate::backends::Postponed;
 use crate::connection::{Backend, Client, Places, Role, Whose, listener_token, whose};
 use crate::driver::{Driver, Event};
 use crate::mailbox::{Letter, Mailbox, Ticket};
@@ -78,6 +79,8 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) pool_orders: VecDeque<PoolOrder>,
     /// Backends released by the engine and not yet given to the pools.
     pub(crate) releasing: Vec<Ticket>,
+    /// Cancel requests for backends that are not yet at what their clients have asked.
+    pub(crate) postponed: Vec<Postponed>,
     /// Clients that kept input while they held a backend and have none now.
     pub(crate) refeed: Vec<Ticket>,
     /// What connections that are being opened are for, where that is no pool.
@@ -112,6 +115,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             orders: Orders::default(),
             pool_orders: VecDeque::new(),
             releasing: Vec::new(),
+            postponed: Vec::new(),
             refeed: Vec::new(),
             purposes: HashMap::new(),
             plain: Vec::new(),

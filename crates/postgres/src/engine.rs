@@ -48,6 +48,9 @@ pub struct Shared {
     welcomes: HashMap<(u64, u64), Arc<Reports>>,
 }
 
+/// The empty statement that guards what is sent ahead of a client's messages; it is there for as long as that.
+const GUARD: &str = "fb_guard";
+
 /// Different combinations of pool and startup settings that are remembered.
 const WELCOMES_MAX: usize = 4096;
 
@@ -133,12 +136,33 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) -
     }
     backend.unnamed = None;
     backend.holding = replay.wait || matches!(session.stage, Stage::Admission(_));
-    for query in &replay.queries {
-        backend.exchange.push(Expect::Replay);
-        orders.to_backend(|out| write::query(out, query.as_bytes()));
+    match replay.queries.as_slice() {
+        [query] if !backend.holding => guarded(query, backend, orders),
+        queries => {
+            backend.holding = true;
+            for query in queries {
+                backend.exchange.push(Expect::Replay);
+                orders.to_backend(|out| write::query(out, query.as_bytes()));
+            }
+        }
     }
     orders.push(Order::Replayed);
     true
+}
+
+/// Sends a query of ours, and behind it what makes the server skip the client's messages should it fail: a Parse of a name that is
+/// taken unless the query was run to its end. An error in the extended protocol has everything skipped up to a Sync, a Query as well.
+fn guarded(query: &str, backend: &mut Backend, orders: &mut Orders<Work>) {
+    let query = format!("{query}DEALLOCATE {GUARD};");
+    orders.to_backend(|out| {
+        write::parse(out, GUARD.as_bytes(), b"", &[0; 2]);
+        write::query(out, query.as_bytes());
+        write::parse(out, GUARD.as_bytes(), b"", &[0; 2]);
+        write::close(out, b'S', GUARD.as_bytes());
+    });
+    for expect in [Expect::GuardSet, Expect::Replay, Expect::Guard] {
+        backend.exchange.push(expect);
+    }
 }
 
 impl Engine for Postgres {
@@ -304,7 +328,7 @@ impl Engine for Postgres {
             return Farewell::CancelAndClose;
         }
         let whole = exchange.from_client_left == 0 && exchange.from_backend_left == 0;
-        if !whole || exchange.open_segment || exchange.skipping {
+        if !whole || exchange.open_segment || exchange.skipping || exchange.is_guarded() {
             return Farewell::Close;
         }
         // A transaction is open and nothing is under way.
@@ -455,6 +479,10 @@ impl Engine for Postgres {
 
     fn cancels(session: &Session, secret: &[u8]) -> bool {
         !session.secret.is_empty() && bool::from(session.secret.ct_eq(secret))
+    }
+
+    fn is_preparing(backend: &Backend) -> bool {
+        backend.exchange.front().is_some_and(Expect::is_ours)
     }
 
     fn cancel(backend: &Backend) -> Option<Purpose> {

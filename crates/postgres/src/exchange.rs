@@ -76,6 +76,8 @@ pub struct Exchange {
     pub skipping: bool,
     /// The segment that is being answered held an error.
     pub failed: bool,
+    /// A guard was sent and no message behind it that ends its transaction.
+    guarded: bool,
     /// Whether the server reads COPY data, and the client has not ended it.
     copy_in: CopyIn,
     /// Bytes of a client message that are still to be forwarded.
@@ -131,6 +133,7 @@ impl Exchange {
             open_segment: false,
             skipping: false,
             failed: false,
+            guarded: false,
             copy_in: CopyIn::No,
             from_client_left: 0,
             from_backend_left: 0,
@@ -171,7 +174,7 @@ impl Exchange {
     /// Whether nothing of the client's is due.
     pub fn expects_only_replay(&self) -> bool {
         let mut expects = self.expects.iter();
-        expects.all(|expect| matches!(expect, Expect::Replay))
+        expects.all(Expect::is_ours)
     }
 
     /// A message is about to be looked at: what is answered is settled, but for what code did that is not looked into. Of that the server
@@ -181,6 +184,11 @@ impl Exchange {
         if self.expects.is_empty() && !(self.open_segment && self.opaque) {
             self.unsettled = Unsettled::No;
         }
+    }
+
+    /// Whether the server waits, in a transaction of a guard's, for what the client sends.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded
     }
 
     /// Number of entries.
@@ -259,6 +267,10 @@ impl Exchange {
             Expect::ReparseUnnamed { .. } => self.unnamed_in_doubt = Some(self.segment()),
             _ => {}
         }
+        self.guarded = match &expect {
+            Expect::Guard => true,
+            expect => self.guarded && !expect.ends_segment(),
+        };
         if expect.ends_segment() {
             self.segments += 1;
             self.sent += 1;
@@ -363,6 +375,7 @@ impl Exchange {
             && self.status == b'I'
             && !self.open_segment
             && !self.skipping
+            && !self.guarded
             && self.copy_in == CopyIn::No
             && self.from_client_left == 0
             && self.from_backend_left == 0

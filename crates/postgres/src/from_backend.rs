@@ -117,7 +117,7 @@ impl FromBackend<'_> {
             return self.data(header, rest);
         }
         match self.backend.exchange.front() {
-            Some(Expect::Replay | Expect::Cleaning) => self.hidden(header, rest),
+            Some(expect) if expect.is_ours() => self.hidden(header, rest),
             _ => self.message(header, rest),
         }
     }

@@ -60,8 +60,13 @@ pub enum Expect {
     Sync(Instant),
     /// FunctionCallResponse and ReadyForQuery.
     Function(Instant),
+    /// ParseComplete of a statement of ours that a query of ours takes away again: not shown.
+    GuardSet,
     /// A query of ours up to ReadyForQuery: not shown.
     Replay,
+    /// ParseComplete and CloseComplete of that statement, if that query took it away: not shown. If not, an error: then the server skips
+    /// what the client has sent.
+    Guard,
     /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
     Cleaning,
 }
@@ -127,6 +132,14 @@ impl Expect {
             }
             _ => false,
         }
+    }
+
+    /// Whether the proxy asked for it on its own.
+    pub fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Expect::GuardSet | Expect::Replay | Expect::Guard | Expect::Cleaning
+        )
     }
 
     /// Whether ReadyForQuery ends it.

@@ -114,7 +114,7 @@ impl FromBackend<'_> {
     /// The client may go on, if what it waits for has happened; true if it waited, to do so with this lease.
     pub(super) fn end_waiting(&mut self) -> bool {
         let exchange = &mut self.backend.exchange;
-        if exchange.settling && exchange.expects_only_replay() && !exchange.open_segment {
+        if exchange.settling && exchange.is_empty() && !exchange.open_segment {
             exchange.settling = false;
         }
         let over = match exchange.awaits {

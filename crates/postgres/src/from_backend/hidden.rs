@@ -30,12 +30,18 @@ impl FromBackend<'_> {
                     let error = ErrorFields::read(body);
                     let text = |bytes: &[u8]| Arc::from(String::from_utf8_lossy(bytes));
                     self.backend.replay_error = Some((text(error.code), text(error.message)));
+                    if self.is_at_guard() {
+                        // The server skips whatever is behind it.
+                        self.orders.swallow(header.len);
+                        self.refuse_replay(false);
+                        return Step::Stop;
+                    }
                     self.hide(header, rest)
                 }
                 Err(Step::Stop) => self.broken("an error of a backend is impossibly long"),
                 Err(step) => step,
             },
-            b'Z' => match self.body(header, rest) {
+            b'Z' if !self.is_at_guard() => match self.body(header, rest) {
                 Ok(&[status]) => {
                     self.orders.swallow(header.len);
                     self.end_hidden(status);
@@ -44,11 +50,52 @@ impl FromBackend<'_> {
                 Ok(_) | Err(Step::Stop) => self.broken("a ReadyForQuery has no status"),
                 Err(step) => step,
             },
-            // An initialization query may also copy something out.
-            b'C' | b'T' | b'I' | b'N' | b'A' | b'1' | b'2' | b'3' | b'H' | b'c' => {
-                self.hide(header, rest)
+            kind @ (b'1' | b'3') if self.is_at_guard() => {
+                let step = self.hide(header, rest);
+                let set = matches!(self.backend.exchange.front(), Some(Expect::GuardSet));
+                if set || kind == b'3' {
+                    self.backend.exchange.pop();
+                    self.answer_locals();
+                    self.end_waiting();
+                }
+                step
             }
+            b'N' | b'A' => self.hide(header, rest),
+            _ if self.is_at_guard() => {
+                self.broken("a backend answered a guard of ours with something else")
+            }
+            // An initialization query may also copy something out.
+            b'C' | b'T' | b'I' | b'1' | b'2' | b'3' | b'H' | b'c' => self.hide(header, rest),
             _ => self.broken("a backend answered a query of ours with something else"),
+        }
+    }
+
+    fn is_at_guard(&self) -> bool {
+        let front = self.backend.exchange.front();
+        matches!(front, Some(Expect::GuardSet | Expect::Guard))
+    }
+
+    /// What the session wants is not in force, and nothing that it has sent is executed.
+    fn refuse_replay(&mut self, held: bool) {
+        let (Some(session), Some((code, message))) =
+            (&self.session, self.backend.replay_error.take())
+        else {
+            return;
+        };
+        // Nobody knows what it holds now.
+        self.backend.suspect = Some(Mark::NOBODY);
+        self.released = true;
+        match &session.stage {
+            // Somebody intervened (operator_intervention), a time-out among others, or there was not enough of something.
+            Stage::Ready if code.starts_with("57") || code.starts_with("53") => {
+                self.orders.refuse(Refusal::BackendLost);
+            }
+            Stage::Ready if !held => self
+                .orders
+                .push(Order::Bug("a setting that was accepted before is refused")),
+            _ => self
+                .orders
+                .refuse(Refusal::SettingRefused { code, message }),
         }
     }
 
@@ -71,18 +118,9 @@ impl FromBackend<'_> {
                 Order::Close(CloseReason::NotClean)
             });
         };
-        if let Some((code, message)) = error {
-            // Nobody knows what it holds now.
-            self.backend.suspect = Some(Mark::NOBODY);
-            self.released = true;
-            return match (&session.stage, held) {
-                (Stage::Ready, false) => self
-                    .orders
-                    .push(Order::Bug("a setting that was accepted before is refused")),
-                _ => self
-                    .orders
-                    .refuse(Refusal::SettingRefused { code, message }),
-            };
+        if error.is_some() {
+            self.backend.replay_error = error;
+            return self.refuse_replay(held);
         }
         if let Stage::Admission(_) = session.stage {
             crate::engine::finish_admission(self.shared, session, self.backend, self.orders);

@@ -53,6 +53,9 @@ pub(super) const INFALLIBLE: &[&str] = &[
     "xmloption",
 ];
 
+/// Another session's, they would end what is sent here.
+const TIMEOUTS: &[&str] = &["statement_timeout", "transaction_timeout"];
+
 /// A difference to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Difference {
@@ -140,6 +143,11 @@ pub(super) fn difference(from: &Map, to: &Map, reset: bool) -> Option<Difference
     // Under a lesser user some settings cannot be changed: change them as the login user, then become the other one.
     let new_identity = reset || identity(from) != identity(to);
     let lesser = identity(from) != [None, None];
+    for name in TIMEOUTS {
+        if from.contains_key(*name) && (reset || from.get(*name) != to.get(*name)) {
+            push_set(&mut sql, name, &Value::Sql("0".into()));
+        }
+    }
     if reset {
         sql.push_str(RESET);
     } else if new_identity || lesser {

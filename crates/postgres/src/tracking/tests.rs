@@ -209,6 +209,28 @@ fn a_difference_changes_only_what_differs() {
 }
 
 #[test]
+fn anothers_time_outs_end_before_what_they_could_end() {
+    let mut interner = Interner::new(RandomState::new());
+    let from = interned(&mut interner, &[("statement_timeout", "1")]);
+    let to = interned(&mut interner, &[("application_name", "x")]);
+    let found = difference(from.map(), to.map(), false).expect("they differ");
+    assert_eq!(
+        found.sql,
+        "SET statement_timeout TO 0;RESET statement_timeout;SET application_name TO x;"
+    );
+    let found = difference(from.map(), to.map(), true).expect("a reset");
+    assert!(
+        found
+            .sql
+            .starts_with("SET statement_timeout TO 0;CLOSE ALL;")
+    );
+    let both = [("application_name", "x"), ("statement_timeout", "1")];
+    let to = interned(&mut interner, &both);
+    let found = difference(from.map(), to.map(), false).expect("they differ");
+    assert_eq!(found.sql, "SET application_name TO x;");
+}
+
+#[test]
 fn roles_are_left_before_and_taken_after_everything_else_and_waited_for() {
     let mut interner = Interner::new(RandomState::new());
     let from = interned(&mut interner, &[("role", "r")]);

@@ -127,11 +127,13 @@ impl<'a> Stage<'a> {
         let sent = std::mem::take(&mut self.world.backends[backend].sent);
         let (lines, _) = Line::decode_all(From::Client, &sent);
         for line in lines {
-            assert_eq!(
-                line.name, "Query",
-                "what comes before a client's own is a query"
-            );
-            for reply in ["CommandComplete \"SET\"", "ReadyForQuery I"] {
+            let replies: &[&str] = match line.name.as_str() {
+                "Query" => &["CommandComplete \"SET\"", "ReadyForQuery I"],
+                "Parse" => &["ParseComplete"],
+                "Close" => &["CloseComplete"],
+                other => panic!("before a client's own comes {other}"),
+            };
+            for reply in replies {
                 let bytes = Line::parse(reply).encode(From::Backend);
                 self.world.backend_bytes(backend, &bytes);
             }

@@ -45,7 +45,7 @@ pub struct Client<E: Engine> {
     pub pool: Option<Rc<PoolScope>>,
     /// Its backend.
     pub lease: Option<Ticket>,
-    /// How far it has come; changed by [`Client::enter`] alone.
+    /// How far it has come; changed by `enter` alone.
     pub phase: Phase,
     /// Its input is not shown to the engine for the time being.
     pub paused: bool,

@@ -97,6 +97,7 @@ impl FromBackend<'_> {
             if self.released {
                 return;
             }
+            self.end_waiting();
         }
     }
 
@@ -231,7 +232,6 @@ impl FromBackend<'_> {
             if !exchange.begin_copy_in() {
                 return self.broken("a COPY from the client was not seen coming");
             }
-            self.end_waiting();
         }
         let step = if show {
             self.pass(header, rest)
@@ -241,7 +241,6 @@ impl FromBackend<'_> {
         if pop {
             self.backend.exchange.pop();
             self.answer_locals();
-            self.end_waiting();
         }
         step
     }

@@ -68,7 +68,6 @@ impl FromBackend<'_> {
             None => self.pass(header, rest),
         };
         self.answer_locals();
-        self.end_waiting();
         step
     }
 
@@ -84,7 +83,6 @@ impl FromBackend<'_> {
         let step = self.pass(header, rest);
         self.backend.exchange.pop();
         self.answer_locals();
-        self.end_waiting();
         step
     }
 

@@ -41,7 +41,7 @@ impl FromClient<'_> {
                 segment != given.since
                     || closed
                     || self.suited(&given.statement).is_some()
-                    || self.is_replacement_in_doubt(&given.statement)
+                    || !self.is_usable(&given.statement)
             }
             _ => {
                 in_doubt

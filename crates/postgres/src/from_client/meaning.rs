@@ -81,7 +81,7 @@ impl FromClient<'_> {
     }
 
     /// Whether a statement is still what its name on backends says.
-    fn is_usable(&self, statement: &Statement) -> bool {
+    pub(super) fn is_usable(&self, statement: &Statement) -> bool {
         match self.meaning() {
             // What stands in for a text does nothing, whatever the text means.
             _ if statement.tag.is_some() => true,

@@ -107,7 +107,6 @@ impl FromBackend<'_> {
             let discarding = self.backend.exchange.discarding;
             let took = self.count_through(left, rest, discarding);
             self.answer_locals();
-            self.end_waiting();
             return Step::Took(took);
         }
         let header = match wire::header(rest) {

@@ -20,7 +20,6 @@ impl FromBackend<'_> {
                 let step = self.pass(header, rest);
                 self.backend.exchange.pop();
                 self.answer_locals();
-                self.end_waiting();
                 return step;
             }
             Some(Expect::Execute(Some(_)) | Expect::Query(_)) => {}

@@ -56,7 +56,6 @@ impl FromBackend<'_> {
                 if set || kind == b'3' {
                     self.backend.exchange.pop();
                     self.answer_locals();
-                    self.end_waiting();
                 }
                 step
             }

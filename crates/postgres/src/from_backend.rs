@@ -228,10 +228,8 @@ impl FromBackend<'_> {
             (b'H' | b'G' | b'c', Some(Expect::Execute(_))) => (false, true),
             _ => return self.broken("a backend answered out of turn"),
         };
-        if kind == b'G' {
-            if !exchange.begin_copy_in() {
-                return self.broken("a COPY from the client was not seen coming");
-            }
+        if kind == b'G' && !exchange.begin_copy_in() {
+            return self.broken("a COPY from the client was not seen coming");
         }
         let step = if show {
             self.pass(header, rest)

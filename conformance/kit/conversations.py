@@ -18,6 +18,7 @@ def one(sql, *values, name=""):
 
 
 INT4PL = 177  # pg_proc OID of int4pl, the same in every version.
+LO_UNLINK = 964  # Of lo_unlink, one of the few functions whose call does not pin.
 # Without `truncate false` it waits up to five seconds for all others to leave the table, to give pages back.
 VACUUM = "vacuum (truncate false) conformance_raw"
 FAILS_LATE = "select 1/g as b from generate_series(0,0) g"  # Fails in Execute; a constant 1/0 would fail in Bind.

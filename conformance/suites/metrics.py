@@ -14,7 +14,7 @@ import time
 from kit import target, wire
 from kit.certificates import Authority
 from kit.connection import Connection, eventually, send_cancel
-from kit.conversations import INT4PL, THREE, TWO, one
+from kit.conversations import LO_UNLINK, TWO, one
 from kit.crowd import Crowd, Member, enter_all, refusal
 from kit.metrics import Metrics
 from kit.proxy import Forebay, secret
@@ -55,7 +55,7 @@ WORK = [
     (query("begin") + query("select 1") + query("commit"), 3, 3, 1),
     (query("begin; select 1; rollback"), 1, 1, 1),
     (query("copy (select generate_series(1, 100)) to stdout"), 1, 1, 1),
-    (function_call(INT4PL, (TWO, THREE)), 1, 1, 1),
+    (function_call(LO_UNLINK, (TWO,)), 1, 1, 1),
     (query("set work_mem = '1234kB'"), 1, 1, 1),
     (query("select repeat('x', 20000)"), 1, 1, 1),
 ]

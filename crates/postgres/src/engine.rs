@@ -482,7 +482,10 @@ impl Engine for Postgres {
     }
 
     fn is_preparing(backend: &Backend) -> bool {
-        backend.exchange.front().is_some_and(Expect::is_ours)
+        // At the guard behind a query of ours the database is at what the client asked: it keeps its answers to itself until it has more
+        // to say.
+        let front = backend.exchange.front();
+        front.is_some_and(|expect| expect.is_ours() && !matches!(expect, Expect::Guard))
     }
 
     fn cancel(backend: &Backend) -> Option<Purpose> {

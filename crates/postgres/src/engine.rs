@@ -200,6 +200,7 @@ impl Engine for Postgres {
             unnamed: None,
             segment: Segment::FIRST,
             midway: false,
+            ignored_left: 0,
             pins: Pins::default(),
             marks: 0,
         }

@@ -175,6 +175,10 @@ impl<'a> FromClient<'a> {
     fn message(&mut self, header: Header, rest: &[u8]) -> Step {
         let exchange = &mut self.backend.exchange;
         exchange.settle();
+        let is_read = !exchange.is_copying_in() || b"dcfHS".contains(&header.kind);
+        if is_read && header.is_too_long() {
+            return self.violation("invalid message length");
+        }
         match header.kind {
             b'X' if !exchange.is_copying_in() => {
                 // What was asked before is still answered.

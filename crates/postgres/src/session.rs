@@ -35,6 +35,8 @@ pub struct Session {
     pub segment: Segment,
     /// It was sent the first part of a message.
     pub midway: bool,
+    /// Bytes that are still to come of a message that is ignored without a backend.
+    pub ignored_left: u32,
     /// Why it keeps its backend.
     pub pins: Pins,
     /// Backends that it has marked so far.

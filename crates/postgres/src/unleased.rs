@@ -23,17 +23,29 @@ pub fn on_bytes(
     orders: &mut Orders<Work>,
 ) {
     while !input.is_empty() {
+        if session.ignored_left > 0 {
+            input = ignore(session, input, orders);
+            continue;
+        }
         let header = match wire::header(input) {
             Ok(Some(header)) => header,
             Ok(None) => return orders.push(Order::Need(HEADER_BYTES)),
             Err(error) => return orders.refuse(Refusal::ProtocolViolation(error.as_str())),
         };
+        if header.is_too_long() {
+            return orders.refuse(Refusal::ProtocolViolation("invalid message length"));
+        }
         match header.kind {
             b'X' => return orders.push(Order::Close(CloseReason::ClientQuit)),
             b'S' | b'H' if header.len != HEADER_BYTES => {
                 return orders.refuse(Refusal::ProtocolViolation("invalid message length"));
             }
-            b'S' | b'H' | b'C' | b'P' | b'd' | b'c' | b'f' if header.len <= SMALL_BYTES_MAX => {
+            // Copy data is left over from a COPY that failed: a server ignores it (`PostgresMain`).
+            b'd' | b'c' | b'f' => {
+                session.ignored_left = u32::try_from(header.len).expect("lengths are below 1 GiB");
+                continue;
+            }
+            b'S' | b'H' | b'C' | b'P' if header.len <= SMALL_BYTES_MAX => {
                 if header.len > input.len() {
                     return orders.push(Order::Need(header.len));
                 }
@@ -47,14 +59,20 @@ pub fn on_bytes(
                     return orders.push(Order::Lease);
                 }
             }
-            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' | b'd' | b'c' | b'f' => {
-                return orders.push(Order::Lease);
-            }
+            b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'F' => return orders.push(Order::Lease),
             _ => return orders.refuse(Refusal::ProtocolViolation("invalid frontend message type")),
         }
         orders.swallow(header.len);
         input = &input[header.len..];
     }
+}
+
+/// Swallows what is there of a message that nobody reads, and returns what follows it.
+fn ignore<'i>(session: &mut Session, input: &'i [u8], orders: &mut Orders<Work>) -> &'i [u8] {
+    let now = input.len().min(session.ignored_left as usize);
+    orders.swallow(now);
+    session.ignored_left -= u32::try_from(now).expect("no more than is left");
+    &input[now..]
 }
 
 /// Answers a whole message, if that needs no backend.
@@ -73,8 +91,8 @@ fn answer(
         b'P' if prepares_known(statements, session, body) => {
             orders.to_client(|out| out.extend_from_slice(write::PARSE_COMPLETE));
         }
-        // Copy data is left over from a COPY that failed: a server ignores it (`PostgresMain`). A Flush has nothing to flush.
-        b'H' | b'd' | b'c' | b'f' => {}
+        // There is nothing to flush.
+        b'H' => {}
         _ => return false,
     }
     true

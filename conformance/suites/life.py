@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from kit import target
+from kit import target, wire
 from kit.connection import Connection, eventually
 from kit.database import Database
 from kit.metrics import Metrics
@@ -225,6 +225,22 @@ def newcomer_is_refused(f):
         raise AssertionError("a newcomer logged in")
     except psycopg.OperationalError as error:
         true("refused" in str(error) or "administrator command" in str(error), f"the reason, got {error}")
+
+
+@SUITE.check
+def sigterm_lets_a_busy_client_end_one_transaction_and_begin_no_other():
+    table(TARGET.direct)
+    with Forebay(TARGET, workers=1) as f, Connection(f.login()) as busy:
+        busy.query("begin; insert into conformance_life values (1)")
+        f.terminate()
+        eventually(lambda: f.get("/readyz")[0] != 200, 5, "/readyz says no")
+        # Without a pause between the two, so that it is hardly ever found idle.
+        busy.query("insert into conformance_life values (2); commit")
+        busy.send(wire.query("insert into conformance_life values (3)"))
+        errors = [m.fields()["C"] for m in busy.messages_to_end() if m.kind == "E"]
+        equal(errors, ["57P01"], "errors")
+        equal(f.ended(5), 0, "exit status")
+    equal(rows(TARGET.direct), [1, 2], "what was committed")
 
 
 @SUITE.check

@@ -4,7 +4,7 @@
 //! workers at scrape time, so that every exporter tells the same figures. Names follow CloudWatch's per-proxy metrics of RDS Proxy;
 //! `docs/ledger/metrics.md` maps them. Blocks outlive their connections: they are registered once per worker and label set.
 
-use crate::{PinReason, snapshot::TargetRole};
+use crate::{PinReason, Refusal, snapshot::TargetRole};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -156,8 +156,8 @@ pub struct EndpointBlock {
     pub database_connections_borrow_latency: Histogram,
     /// Clients that wait for a backend now (gauge).
     pub clients_waiting: Counter,
-    /// Refusals of any kind.
-    pub refusals: Counter,
+    /// Refusals, by their number.
+    pub refusals: [Counter; Refusal::NAMES.len()],
     /// Refusals because of a bound on clients, rate or queue.
     pub throttled: Counter,
     /// Borrow timeouts.

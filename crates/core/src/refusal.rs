@@ -126,38 +126,75 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The names in logs and metric labels.
+    pub const NAMES: [&'static str; 28] = [
+        "borrow_timeout",
+        "queue_full",
+        "too_many_clients",
+        "connect_rate",
+        "too_many_logins",
+        "tls_required",
+        "certificate_required",
+        "no_credentials",
+        "wrong_password",
+        "missing_user",
+        "unsupported_auth",
+        "clear_text_needs_tls",
+        "channel_binding",
+        "feature_not_supported",
+        "login_timeout",
+        "protocol_version",
+        "protocol_violation",
+        "message_too_large",
+        "idle_client_timeout",
+        "tls_keys_worn",
+        "shutting_down",
+        "cancelled",
+        "target_unreachable",
+        "target_authentication",
+        "target_refused",
+        "backend_lost",
+        "setting_refused",
+        "bug",
+    ];
+
+    /// Its place in [`Refusal::NAMES`].
+    pub fn number(&self) -> usize {
+        match self {
+            Refusal::BorrowTimeout => 0,
+            Refusal::QueueFull { .. } => 1,
+            Refusal::TooManyClients { .. } => 2,
+            Refusal::ConnectRate { .. } => 3,
+            Refusal::TooManyLogins => 4,
+            Refusal::TlsRequired => 5,
+            Refusal::CertificateRequired => 6,
+            Refusal::NoCredentials { .. } => 7,
+            Refusal::WrongPassword { .. } => 8,
+            Refusal::MissingUser => 9,
+            Refusal::UnsupportedAuth => 10,
+            Refusal::ClearTextNeedsTls { .. } => 11,
+            Refusal::ChannelBinding(_) => 12,
+            Refusal::FeatureNotSupported(_) => 13,
+            Refusal::LoginTimeout => 14,
+            Refusal::ProtocolVersion { .. } => 15,
+            Refusal::ProtocolViolation(_) => 16,
+            Refusal::MessageTooLarge { .. } => 17,
+            Refusal::IdleClientTimeout => 18,
+            Refusal::TlsKeysWorn => 19,
+            Refusal::ShuttingDown => 20,
+            Refusal::Cancelled => 21,
+            Refusal::TargetUnreachable { .. } => 22,
+            Refusal::TargetAuthentication { .. } => 23,
+            Refusal::TargetRefused { .. } => 24,
+            Refusal::BackendLost => 25,
+            Refusal::SettingRefused { .. } => 26,
+            Refusal::Bug { .. } => 27,
+        }
+    }
+
     /// The name in logs and metric labels.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Refusal::BorrowTimeout => "borrow_timeout",
-            Refusal::QueueFull { .. } => "queue_full",
-            Refusal::TooManyClients { .. } => "too_many_clients",
-            Refusal::ConnectRate { .. } => "connect_rate",
-            Refusal::TooManyLogins => "too_many_logins",
-            Refusal::TlsRequired => "tls_required",
-            Refusal::CertificateRequired => "certificate_required",
-            Refusal::NoCredentials { .. } => "no_credentials",
-            Refusal::WrongPassword { .. } => "wrong_password",
-            Refusal::MissingUser => "missing_user",
-            Refusal::UnsupportedAuth => "unsupported_auth",
-            Refusal::ClearTextNeedsTls { .. } => "clear_text_needs_tls",
-            Refusal::ChannelBinding(_) => "channel_binding",
-            Refusal::FeatureNotSupported(_) => "feature_not_supported",
-            Refusal::LoginTimeout => "login_timeout",
-            Refusal::ProtocolVersion { .. } => "protocol_version",
-            Refusal::ProtocolViolation(_) => "protocol_violation",
-            Refusal::MessageTooLarge { .. } => "message_too_large",
-            Refusal::IdleClientTimeout => "idle_client_timeout",
-            Refusal::TlsKeysWorn => "tls_keys_worn",
-            Refusal::ShuttingDown => "shutting_down",
-            Refusal::Cancelled => "cancelled",
-            Refusal::TargetUnreachable { .. } => "target_unreachable",
-            Refusal::TargetAuthentication { .. } => "target_authentication",
-            Refusal::TargetRefused { .. } => "target_refused",
-            Refusal::BackendLost => "backend_lost",
-            Refusal::SettingRefused { .. } => "setting_refused",
-            Refusal::Bug { .. } => "bug",
-        }
+        Refusal::NAMES[self.number()]
     }
 
     /// Whether a login that ends with it failed for its authentication or for TLS, be it the client's or ours with the database

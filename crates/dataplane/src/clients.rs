@@ -223,7 +223,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let block = &client.endpoint.block;
-        block.refusals.add(1);
+        block.refusals[refusal.number()].add(1);
         if client.phase.is_in_setup() && refusal.is_authentication() {
             block.client_connections_setup_failed_auth.add(1);
         }

@@ -120,6 +120,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let ready = client.phase == Phase::Ready;
+        if self.draining && ready {
+            // Nothing of its next transaction has been done.
+            return self.refuse_client(ticket, &Refusal::ShuttingDown);
+        }
         client.enter(Phase::Waiting { ready });
         if let Some(parameters) = client.dedicated.take() {
             return self.dial_for(ticket, &pool, parameters);
@@ -331,7 +335,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if !stays {
             return self.refuse_client(ticket, refusal);
         }
-        client.endpoint.block.refusals.add(1);
+        client.endpoint.block.refusals[refusal.number()].add(1);
         self.report_refused(ticket, refusal.clone(), "the session goes on".into());
         let outcome = self.obey(Side::Client(ticket), &Source::Bytes(&bytes), 0);
         if let Some(client) = self.clients.get_mut(ticket) {

@@ -420,16 +420,16 @@ fn choose(choice: DriverChoice, clock: Clock) -> Result<(&'static str, Arc<str>)
     match choice {
         DriverChoice::Epoll => Ok(("epoll", "as asked".into())),
         #[cfg(target_os = "linux")]
-        DriverChoice::Uring => match Uring::new(clock) {
-            Ok(_) => Ok(("io_uring", "as asked".into())),
+        DriverChoice::Uring => match try_uring(clock) {
+            Ok(()) => Ok(("io_uring", "as asked".into())),
             Err(error) => Err(StartError::Driver {
                 name: "io_uring",
                 error,
             }),
         },
         #[cfg(target_os = "linux")]
-        DriverChoice::Auto => match Uring::new(clock) {
-            Ok(_) => Ok(("io_uring", "the kernel allows it".into())),
+        DriverChoice::Auto => match try_uring(clock) {
+            Ok(()) => Ok(("io_uring", "the kernel allows it".into())),
             Err(error) => Ok((
                 "epoll",
                 format!("io_uring is not available: {error}").into(),
@@ -446,6 +446,14 @@ fn choose(choice: DriverChoice, clock: Clock) -> Result<(&'static str, Arc<str>)
         #[cfg(not(target_os = "linux"))]
         DriverChoice::Auto => Ok(("epoll", "io_uring is a Linux interface".into())),
     }
+}
+
+/// Whether a ring can be had and entered: a policy may allow the one call and not the other.
+#[cfg(target_os = "linux")]
+fn try_uring(clock: Clock) -> io::Result<()> {
+    let mut ring = Uring::new(clock)?;
+    let now = ring.now();
+    ring.turn(Some(now), &mut Vec::new())
 }
 
 /// What every worker thread is given.

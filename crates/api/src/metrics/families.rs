@@ -141,11 +141,6 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
         |b| b.clients_waiting.get(),
     ),
     counter(
-        "client_refusals",
-        "Clients that were told no by the proxy itself.",
-        |b| b.refusals.get(),
-    ),
-    counter(
         "clients_throttled",
         "Refusals because of a limit on clients, connection rate or queue.",
         |b| b.throttled.get(),

@@ -12,9 +12,11 @@ mod families;
 mod latency;
 
 use families::{Family, Kind};
-use forebay_core::PinReason;
 use forebay_core::event::EventSink;
-use forebay_core::metrics::{EndpointBlock, HistogramSum, Registry, TargetBlock, WorkerBlock};
+use forebay_core::metrics::{
+    Counter, EndpointBlock, HistogramSum, Registry, TargetBlock, WorkerBlock,
+};
+use forebay_core::{PinReason, Refusal};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -24,6 +26,15 @@ use std::sync::Arc;
 
 /// Media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const PINS: (&str, &str) = (
+    "session_pins",
+    "Sessions that began to keep their database connection between transactions, by reason.",
+);
+const REFUSALS: (&str, &str) = (
+    "client_refusals",
+    "Clients that were told no by the proxy itself, by reason.",
+);
 
 /// Everything that `/metrics` shows.
 #[derive(Debug)]
@@ -60,7 +71,20 @@ impl Collector for Reader {
         let targets = target_groups(&self.registry);
         let workers = worker_groups(&self.registry);
         encode_families(&mut encoder, families::ENDPOINT, &endpoints)?;
-        encode_pins(&mut encoder, &endpoints)?;
+        encode_reasons(
+            &mut encoder,
+            PINS,
+            PinReason::ALL.iter().map(|reason| reason.as_str()),
+            &endpoints,
+            |block, index| &block.pins[index],
+        )?;
+        encode_reasons(
+            &mut encoder,
+            REFUSALS,
+            Refusal::NAMES.iter().copied(),
+            &endpoints,
+            |block, index| &block.refusals[index],
+        )?;
         encode_latencies(&mut encoder, latency::ENDPOINT, &endpoints)?;
         encode_families(&mut encoder, families::TARGET, &targets)?;
         encode_latencies(&mut encoder, latency::TARGET, &targets)?;
@@ -162,19 +186,21 @@ fn encode_counter(metric: &mut MetricEncoder<'_>, value: u64) -> Result<(), Erro
     metric.encode_counter::<NoLabelSet, u64, u64>(&value, None)
 }
 
-fn encode_pins(
+/// A counter for each of several reasons.
+fn encode_reasons(
     encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    reasons: impl Iterator<Item = &'static str> + Clone,
     groups: &[Group<EndpointBlock>],
+    counter: impl Fn(&EndpointBlock, usize) -> &Counter,
 ) -> Result<(), Error> {
-    let help =
-        "Sessions that began to keep their database connection between transactions, by reason.";
-    let mut metric = encoder.encode_descriptor("session_pins", help, None, MetricType::Counter)?;
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for group in groups {
-        for (index, reason) in PinReason::ALL.iter().enumerate() {
+        for (index, reason) in reasons.clone().enumerate() {
             let mut labels = group.labels.clone();
-            labels.push(("reason", reason.as_str().to_owned()));
-            let pins = group.blocks.iter().map(|block| block.pins[index].get());
-            encode_counter(&mut metric.encode_family(&labels)?, pins.sum())?;
+            labels.push(("reason", reason.to_owned()));
+            let counts = group.blocks.iter().map(|block| counter(block, index).get());
+            encode_counter(&mut metric.encode_family(&labels)?, counts.sum())?;
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! The text of `/metrics` for blocks with known figures.
 
 use super::Metrics;
-use forebay_core::PinReason;
 use forebay_core::event::{Event, EventKind, EventSink};
 use forebay_core::metrics::{Availability, EndpointLabels, Registry, TargetLabels, WorkerLabels};
 use forebay_core::snapshot::TargetRole;
+use forebay_core::{PinReason, Refusal};
 use std::sync::Arc;
 
 #[test]
@@ -15,6 +15,7 @@ fn counters_are_sums_over_the_workers() {
         block.query_requests_tls.add(requests);
         block.query_requests_no_tls.add(1);
         block.pins[PinReason::Listen as usize].add(1);
+        block.refusals[Refusal::BorrowTimeout.number()].add(2);
     }
     let text = text(registry);
     assert_lines(
@@ -26,6 +27,8 @@ fn counters_are_sums_over_the_workers() {
             "forebay_query_requests_no_tls_total{proxy=\"orders\",endpoint=\"default\"} 2",
             "forebay_session_pins_total{proxy=\"orders\",endpoint=\"default\",reason=\"listen\"} 2",
             "forebay_session_pins_total{proxy=\"orders\",endpoint=\"default\",reason=\"seed\"} 0",
+            "forebay_client_refusals_total{proxy=\"orders\",endpoint=\"default\",reason=\"borrow_timeout\"} 4",
+            "forebay_client_refusals_total{proxy=\"orders\",endpoint=\"default\",reason=\"connect_rate\"} 0",
         ],
     );
 }

@@ -118,6 +118,8 @@ pub enum EventKind {
         /// What was found.
         what: &'static str,
     },
+    /// New connections cannot be accepted: the process has no file descriptor or memory left. Told once a minute while it lasts.
+    AcceptsFail,
     /// A worker has no more clients after a drain.
     Drained,
 }

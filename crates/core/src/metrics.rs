@@ -238,6 +238,8 @@ pub struct WorkerBlock {
     pub system_calls: Counter,
     /// Receives that found no buffer.
     pub buffers_exhausted: Counter,
+    /// Accepts that failed for want of descriptors or memory.
+    pub accepts_failed: Counter,
     /// Incidents ("cannot happen").
     pub bugs: Counter,
 }

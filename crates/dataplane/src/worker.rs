@@ -36,6 +36,9 @@ const STOPPING_MAX: Duration = Duration::from_secs(1);
 /// How often timeouts are looked at while draining.
 const SWEEP_EVERY_DRAINING: Duration = Duration::from_millis(50);
 
+/// How often the log hears that connections cannot be accepted.
+const ACCEPTS_FAIL_EVERY: Duration = Duration::from_secs(60);
+
 /// Fills a buffer with random bytes.
 pub type Random = Box<dyn FnMut(&mut [u8])>;
 
@@ -93,6 +96,8 @@ pub struct Worker<D: Driver, E: Engine> {
     sweep_at: Instant,
     stopped: bool,
     drained_told: bool,
+    /// When the log last heard that connections cannot be accepted.
+    accepts_fail_told: Option<Instant>,
 }
 
 impl<D: Driver, E: Engine> Worker<D, E> {
@@ -126,6 +131,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             sweep_at: now + SWEEP_EVERY,
             stopped: false,
             drained_told: false,
+            accepts_fail_told: None,
             driver,
             crew,
         }
@@ -427,6 +433,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let counters = self.driver.counters();
         self.block.system_calls.set(counters.system_calls);
         self.block.buffers_exhausted.set(counters.buffers_exhausted);
+        if counters.accepts_failed > self.block.accepts_failed.get() {
+            self.block.accepts_failed.set(counters.accepts_failed);
+            let told = self.accepts_fail_told;
+            if told.is_none_or(|told| told + ACCEPTS_FAIL_EVERY <= self.now) {
+                self.accepts_fail_told = Some(self.now);
+                self.report(Subject::worker(), EventKind::AcceptsFail);
+            }
+        }
         self.targets.values().for_each(|scope| scope.show());
         self.forget_pools();
         if self.draining && self.clients.count() == 0 && !self.drained_told {

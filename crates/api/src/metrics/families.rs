@@ -279,6 +279,11 @@ pub(super) const WORKER: &[Family<WorkerBlock>] = &[
         |b| b.buffers_exhausted.get(),
     ),
     counter(
+        "worker_accepts_failed",
+        "Connections that could not be accepted for want of file descriptors or memory; tried again every 100 ms.",
+        |b| b.accepts_failed.get(),
+    ),
+    counter(
         "bugs",
         "Incidents that cannot happen; each closed the two connections of one session.",
         |b| b.bugs.get(),

@@ -180,6 +180,10 @@ pub fn line(event: &Event) -> Line<'_> {
                 ),
             )
         },
+        EventKind::AcceptsFail => Line::new(
+            Level::ERROR,
+            "New connections cannot be accepted: the process has no file descriptor or memory left. Raise its limit of open files (LimitNOFILE, ulimit -n).",
+        ),
         EventKind::Drained => Line::new(Level::INFO, "A worker has no more clients."),
         other => Line::new(Level::INFO, format!("{other:?}")),
     }

@@ -385,7 +385,10 @@ impl Epoll {
                 _ if error.kind() == io::ErrorKind::WouldBlock => listener.ready = false,
                 // Only this one connection is concerned: it went away, or a firewall says no.
                 Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM) => {}
-                _ => listener.paused_until = self.now + ACCEPT_PAUSE,
+                _ => {
+                    listener.paused_until = self.now + ACCEPT_PAUSE;
+                    self.tools.counters.accepts_failed += 1;
+                }
             },
         }
     }

@@ -163,4 +163,6 @@ pub struct Counters {
     pub system_calls: u64,
     /// Receives that found no buffer.
     pub buffers_exhausted: u64,
+    /// Accepts that failed for want of descriptors or memory.
+    pub accepts_failed: u64,
 }

@@ -65,6 +65,7 @@ impl Uring {
                 listener.armed &= more;
                 if result < 0 && !concerns_one_connection(-result) {
                     listener.paused_until = self.now + ACCEPT_PAUSE;
+                    self.counters.accepts_failed += 1;
                 }
                 listener.token
             });

@@ -5,7 +5,7 @@ use crate::exchange::{Exchange, Segment};
 use crate::reports::Reports;
 use crate::statements::{Name, Statement};
 use forebay_core::settings::Settings;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// One database connection.
@@ -84,19 +84,31 @@ pub enum Presence {
     Renewed(Segment),
 }
 
-/// The statements that a backend has under names of ours.
+/// The statements that a backend has under names of ours. No step looks at more than a few of them.
 #[derive(Debug, Default)]
 pub struct PreparedOn {
-    presence: HashMap<Name, Presence>,
-    /// Those that are not going, in the order in which they were prepared.
-    order: VecDeque<Name>,
+    known: HashMap<Name, Known>,
+    /// Those that are there, by their turns.
+    there: BTreeMap<u64, Name>,
+    /// How many are not going.
+    staying: usize,
+    /// Turns given so far.
+    turns: u64,
+}
+
+/// What is known of one of them.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    presence: Presence,
+    /// Its place in the order in which they were prepared.
+    turn: u64,
 }
 
 impl PreparedOn {
     /// Whether it has this one; `None` when not.
     #[inline]
     pub fn presence(&self, name: &Name) -> Option<Presence> {
-        self.presence.get(name).copied()
+        self.known.get(name).map(|known| known.presence)
     }
 
     /// A Parse was sent. Returns one that must be closed to keep the number bounded, and is going.
@@ -105,59 +117,70 @@ impl PreparedOn {
             Some(Presence::Going(_)) => Presence::Renewed(segment),
             _ => Presence::Coming(segment),
         };
-        self.note(name, presence);
-        if self.order.len() <= PREPARED_ON_BACKEND_MAX {
+        self.note(name, Some(presence));
+        if self.staying <= PREPARED_ON_BACKEND_MAX {
             return None;
         }
         // What is still to be prepared may have to be undone.
-        let is_there = |name: &Name| self.presence.get(name) == Some(&Presence::There);
-        let oldest = *self.order.iter().find(|name| is_there(name))?;
+        let (_, &oldest) = self.there.first_key_value()?;
         self.goes(oldest, segment);
         Some(oldest)
     }
 
     /// A Close was sent.
     pub fn goes(&mut self, name: Name, segment: Segment) {
-        self.presence.insert(name, Presence::Going(segment));
-        self.order.retain(|known| *known != name);
+        self.note(name, Some(Presence::Going(segment)));
     }
 
-    /// It is prepared.
+    /// It is prepared. If it was closed in the meantime, it is still going.
     pub fn has_come(&mut self, name: &Name) {
-        if let Some(presence) = self.presence.get_mut(name) {
-            *presence = Presence::There;
+        if let Some(Presence::Coming(_) | Presence::Renewed(_)) = self.presence(name) {
+            self.note(*name, Some(Presence::There));
         }
     }
 
     /// It could not be prepared.
     pub fn has_not_come(&mut self, name: &Name) {
-        self.presence.remove(name);
-        self.order.retain(|known| known != name);
+        self.note(*name, None);
     }
 
     /// Something else than a Close of ours has taken it away, whatever its name.
     pub fn is_lost(&mut self, name: &[u8]) {
-        let is_it = |known: &Name| known.as_bytes() == name;
-        if let Some(name) = self.presence.keys().copied().find(is_it) {
-            self.has_not_come(&name);
+        if let Some(name) = Name::from_bytes(name) {
+            self.note(name, None);
         }
     }
 
     /// It is closed.
     pub fn has_gone(&mut self, name: &Name) {
-        if let Some(Presence::Going(_)) = self.presence.get(name) {
-            self.presence.remove(name);
+        if let Some(Presence::Going(_)) = self.presence(name) {
+            self.note(*name, None);
         }
     }
 
     /// It could not be closed.
     pub fn has_stayed(&mut self, name: Name) {
-        self.note(name, Presence::There);
+        self.note(name, Some(Presence::There));
     }
 
-    fn note(&mut self, name: Name, presence: Presence) {
-        if let None | Some(Presence::Going(_)) = self.presence.insert(name, presence) {
-            self.order.push_back(name);
+    /// One is known to be like this from now on; `None` if the backend does not have it.
+    fn note(&mut self, name: Name, presence: Option<Presence>) {
+        let stays = |presence| !matches!(presence, Presence::Going(_));
+        let before = self.known.remove(&name);
+        let before = before.filter(|known| stays(known.presence));
+        if let Some(before) = before {
+            self.staying -= 1;
+            self.there.remove(&before.turn);
+        }
+        let Some(presence) = presence else {
+            return;
+        };
+        let turn = before.map_or(self.turns, |before| before.turn);
+        self.turns = self.turns.max(turn + 1);
+        self.known.insert(name, Known { presence, turn });
+        self.staying += usize::from(stays(presence));
+        if presence == Presence::There {
+            self.there.insert(turn, name);
         }
     }
 
@@ -205,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_closed_before_it_is_seen_to_come_is_gone() {
+        let (mut on, name) = (PreparedOn::default(), names(1)[0]);
+        on.comes(name, Segment::FIRST);
+        on.goes(name, Segment::FIRST);
+        on.has_come(&name);
+        on.has_gone(&name);
+        assert_eq!(on.presence(&name), None);
+    }
+
+    #[test]
     fn what_is_prepared_anew_is_not_gone_with_its_old_self_and_there_again_if_both_are_skipped() {
         let (mut on, name) = (PreparedOn::default(), names(1)[0]);
         on.has_stayed(name);
@@ -236,6 +269,41 @@ mod tests {
             on.presence(&names[1]),
             Some(Presence::Going(Segment::FIRST))
         );
+    }
+
+    #[test]
+    fn whatever_becomes_of_statements_no_more_are_noted_than_there_may_be() {
+        let names = names(3 * PREPARED_ON_BACKEND_MAX as u32);
+        let mut on = PreparedOn::default();
+        for (number, name) in names.iter().enumerate() {
+            if let Some(oldest) = on.comes(*name, Segment::FIRST) {
+                on.has_gone(&oldest);
+            }
+            match number % 5 {
+                0 => on.has_not_come(name),
+                1 => on.is_lost(name.as_bytes()),
+                _ => on.has_come(name),
+            }
+            on.has_come(&names[number / 2]);
+        }
+        assert_eq!(on.staying, PREPARED_ON_BACKEND_MAX);
+        let noted = [on.known.len(), on.there.len()];
+        assert_eq!(noted, [PREPARED_ON_BACKEND_MAX; 2]);
+    }
+
+    #[test]
+    fn the_one_that_makes_room_is_found_without_a_look_at_those_under_way() {
+        let names = names(3 * PREPARED_ON_BACKEND_MAX as u32);
+        let mut on = PreparedOn::default();
+        for name in &names {
+            assert_eq!(on.comes(*name, Segment::FIRST), None);
+        }
+        // Only those that are there are looked at.
+        assert!(on.there.is_empty());
+        on.has_come(&names[7]);
+        on.has_come(&names[5]);
+        let again = names[0];
+        assert_eq!(on.comes(again, Segment::FIRST), Some(names[5]));
     }
 
     #[test]

@@ -86,7 +86,12 @@ pub struct Admitting {
 #[derive(Debug, Default)]
 pub struct Prepared(Option<Box<Names>>);
 
-type Names = HashMap<Box<[u8]>, Given>;
+#[derive(Debug, Default)]
+struct Names {
+    given: HashMap<Box<[u8]>, Given>,
+    /// Bytes of the names and of the texts and types of their statements.
+    bytes: usize,
+}
 
 /// What a name means.
 #[derive(Debug)]
@@ -100,6 +105,17 @@ pub struct Given {
 /// Most statements that one client may have by name; the next one is refused with an error of the protocol.
 pub const PREPARED_MAX: usize = 100_000;
 
+/// Most bytes of their names and texts; beyond it the same.
+pub const PREPARED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest name of a statement, in bytes.
+pub const STATEMENT_NAME_BYTES_MAX: usize = 4096;
+
+/// What a name with its statement takes.
+fn bytes_of(name: &[u8], statement: &Statement) -> usize {
+    name.len() + statement.text.len() + statement.types.len()
+}
+
 impl Prepared {
     /// The statement of this name.
     #[inline]
@@ -110,30 +126,37 @@ impl Prepared {
     /// What this name means, and since when.
     #[inline]
     pub fn given(&self, name: &[u8]) -> Option<&Given> {
-        self.0.as_ref()?.get(name)
+        self.0.as_ref()?.given.get(name)
     }
 
-    /// What this name means, to be replaced.
+    /// What this name means, to be replaced by a statement of the same text and types.
     pub fn given_mut(&mut self, name: &[u8]) -> Option<&mut Given> {
-        self.0.as_mut()?.get_mut(name)
+        self.0.as_mut()?.given.get_mut(name)
     }
 
     /// A name now means this statement.
     pub fn insert(&mut self, name: Box<[u8]>, statement: Arc<Statement>, since: Segment) {
-        let given = Given { statement, since };
-        self.0.get_or_insert_default().insert(name, given);
+        self.remove(&name);
+        let names = self.0.get_or_insert_default();
+        names.bytes += bytes_of(&name, &statement);
+        names.given.insert(name, Given { statement, since });
     }
 
     /// A name means nothing any more; whether it meant something.
     pub fn remove(&mut self, name: &[u8]) -> bool {
-        self.0
-            .as_mut()
-            .is_some_and(|map| map.remove(name).is_some())
+        let Some(names) = &mut self.0 else {
+            return false;
+        };
+        let removed = names.given.remove(name);
+        if let Some(given) = &removed {
+            names.bytes -= bytes_of(name, &given.statement);
+        }
+        removed.is_some()
     }
 
     /// A name that means this statement. Looks at all of them.
     pub fn name_of(&self, statement: &Arc<Statement>) -> Option<Box<[u8]>> {
-        let mut names = self.0.iter().flat_map(|names| names.iter());
+        let mut names = self.0.iter().flat_map(|names| names.given.iter());
         let (name, _) = names.find(|(_, given)| Arc::ptr_eq(&given.statement, statement))?;
         Some(name.clone())
     }
@@ -143,8 +166,57 @@ impl Prepared {
         self.0 = None;
     }
 
-    /// Number of names.
-    pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, |map| map.len())
+    /// Whether another name may be given, with a text and types of so many bytes.
+    pub fn has_room(&self, name: &[u8], bytes: usize) -> bool {
+        self.0.as_ref().is_none_or(|names| {
+            names.given.len() < PREPARED_MAX
+                && names.bytes + name.len() + bytes <= PREPARED_BYTES_MAX
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statements::Draft;
+
+    fn statement(text: &[u8]) -> Arc<Statement> {
+        let draft = Draft {
+            text,
+            ..Draft::default()
+        };
+        Statement::unnamed(&draft)
+    }
+
+    #[test]
+    fn names_and_texts_are_bounded_together_and_give_back_what_they_took() {
+        let (mut prepared, text) = (Prepared::default(), vec![b' '; 1024 * 1024]);
+        let long = statement(&text);
+        let mut given = 0;
+        while prepared.has_room(b"name", text.len()) {
+            let name = format!("{given:04}");
+            prepared.insert(name.as_bytes().into(), Arc::clone(&long), Segment::DONE);
+            given += 1;
+        }
+        assert_eq!(given, PREPARED_BYTES_MAX / text.len() - 1);
+        assert!(prepared.has_room(b"name", 1) && !prepared.has_room(&text, 1));
+        let again = b"0000".as_slice();
+        prepared.insert(again.into(), Arc::clone(&long), Segment::DONE);
+        assert!(!prepared.has_room(b"name", text.len()));
+        assert!(prepared.remove(again) && !prepared.remove(again));
+        assert!(prepared.has_room(b"name", text.len()));
+        prepared.clear();
+        assert!(prepared.has_room(&text, text.len()));
+    }
+
+    #[test]
+    fn short_names_are_bounded_in_number() {
+        let (mut prepared, short) = (Prepared::default(), statement(b""));
+        for number in 0..PREPARED_MAX {
+            assert!(prepared.has_room(b"", 0));
+            let name = number.to_string().into_bytes().into();
+            prepared.insert(name, Arc::clone(&short), Segment::DONE);
+        }
+        assert!(!prepared.has_room(b"", 0));
     }
 }

@@ -30,7 +30,8 @@ pub const NOBODYS_NAME: &[u8] = b"fb_";
 
 /// Whether a client's name could be one of ours, which the server shows to everybody.
 pub fn is_like_ours(name: &[u8]) -> bool {
-    name.starts_with(NAME_PREFIX) || name.starts_with(STOOD_IN_PREFIX)
+    let begins = name.starts_with(NAME_PREFIX) || name.starts_with(STOOD_IN_PREFIX);
+    begins && name.len() <= NAME_BYTES
 }
 
 /// A statement's identity and its name on backends.
@@ -41,6 +42,11 @@ impl Name {
     /// The name on the wire, without its NUL.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// A name of as many bytes as ours have.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Name> {
+        bytes.try_into().ok().map(Name)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::exchange::Segment;
 use crate::login_cache::Work;
-use crate::session::{PREPARED_MAX, Session};
+use crate::session::{STATEMENT_NAME_BYTES_MAX, Session};
 use crate::statements::{Draft, Statements, stand_in_tag};
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
@@ -119,7 +119,8 @@ fn prepares_known(statements: &Statements, session: &mut Session, body: &[u8]) -
         return false;
     };
     if name.is_empty()
-        || session.prepared.count() >= PREPARED_MAX
+        || name.len() > STATEMENT_NAME_BYTES_MAX
+        || !session.prepared.has_room(name, text.len() + fields.0.len())
         || session.prepared.get(name).is_some()
     {
         return false;

@@ -3,11 +3,11 @@
 //! Named statements are prepared under a name of ours, and not again where they are known. The unnamed one goes as it is. Too long
 //! ones live on one backend only.
 
-use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
+use super::{FromClient, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{Awaits, Expect, ExpectParse, LocalParse};
 use crate::pinning;
-use crate::session::PREPARED_MAX;
+use crate::session::STATEMENT_NAME_BYTES_MAX;
 use crate::statements::{Name, STATEMENT_BYTES_MAX, Statement};
 use crate::wire::read::Fields;
 use crate::wire::{HEADER_BYTES, Header, write};
@@ -29,6 +29,9 @@ impl FromClient<'_> {
             return self.violation("invalid message format");
         };
         let types = fields.0;
+        if name.len() > STATEMENT_NAME_BYTES_MAX {
+            return self.violation("statement name is too long");
+        }
         if name.is_empty() {
             self.backend.exchange.open_segment = true;
             self.parse_unnamed(header, rest, text, types)
@@ -58,12 +61,15 @@ impl FromClient<'_> {
     pub(super) fn long_parse(&mut self, header: Header, rest: &[u8]) -> Step {
         let seen = &rest[HEADER_BYTES..header.len.min(rest.len())];
         let Ok(name) = Fields(seen).string() else {
-            return if seen.len() > NAMES_BYTES_MAX {
+            return if seen.len() > STATEMENT_NAME_BYTES_MAX {
                 self.violation("statement name is too long")
             } else {
                 Step::Need(header.len.min(rest.len() + 256))
             };
         };
+        if name.len() > STATEMENT_NAME_BYTES_MAX {
+            return self.violation("statement name is too long");
+        }
         if !name.is_empty() && self.is_taken_in_doubt(name) {
             return self.wait(Awaits::Segments);
         }
@@ -164,7 +170,11 @@ impl FromClient<'_> {
             self.orders.swallow(header.len);
             return Step::Took(header.len);
         }
-        if self.session.prepared.count() >= PREPARED_MAX {
+        if !self
+            .session
+            .prepared
+            .has_room(name, text.len() + types.len())
+        {
             return self.violation("too many prepared statements");
         }
         let draft = self.draft(text, types);

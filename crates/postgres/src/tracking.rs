@@ -5,9 +5,11 @@
 //! A difference travels as one simple query of its own, ahead of the client's message.
 //! (`src/backend/utils/misc/guc.c`, `AtEOXact_GUC`; ledger: settings-follow-the-client.)
 
+mod bounds;
 mod difference;
 mod meaning;
 
+pub use bounds::{COPIES_MAX, SAVEPOINTS_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX};
 pub use difference::{READ_UTF8, There, replay};
 pub use meaning::{Meaning, is_meaningful};
 
@@ -42,6 +44,8 @@ pub struct Tracker {
     restore: BTreeSet<Box<str>>,
     /// What texts mean with the current values; `None` when it was not asked for since they changed.
     meaning: Cell<Option<Meaning>>,
+    /// Not everything that is set is tracked: see `tracking/bounds.rs`.
+    lost: bool,
 }
 
 /// The open transaction's own values: one frame for it, one for each savepoint.
@@ -61,9 +65,11 @@ pub struct Restore {
     pub names: BTreeSet<Box<str>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Frame {
     savepoint: Option<String>,
+    /// How often it was set again with nothing set in between.
+    again: u32,
     /// `None`: as the frame below.
     map: Option<Map>,
     /// What SET LOCAL set; `None`: as the frame below.
@@ -79,6 +85,7 @@ impl Tracker {
             pending: None,
             restore: BTreeSet::new(),
             meaning: Cell::new(None),
+            lost: false,
         }
     }
 
@@ -107,11 +114,7 @@ impl Tracker {
     fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_with(|| {
             Box::new(Pending {
-                frames: vec![Frame {
-                    savepoint: None,
-                    map: None,
-                    local: None,
-                }],
+                frames: vec![Frame::default()],
                 restore: BTreeSet::new(),
             })
         })
@@ -128,6 +131,7 @@ impl Tracker {
 
     /// The map that the innermost frame may change.
     fn map_mut(&mut self) -> &mut Map {
+        self.bound_copies();
         let top = self.pending().frames.last();
         let known = top.is_some_and(|frame| frame.map.is_some());
         let current = (!known).then(|| self.current_map().clone());
@@ -142,14 +146,7 @@ impl Tracker {
                 // A COMMIT of a failed transaction says ROLLBACK: the tag decides, not the client's words.
                 self.end(tag != b"ROLLBACK", interner);
             }
-            Effect::Savepoint(name) => {
-                let frame = Frame {
-                    savepoint: Some(name.clone()),
-                    map: None,
-                    local: None,
-                };
-                self.pending().frames.push(frame);
-            }
+            Effect::Savepoint(name) => self.savepoint(name),
             Effect::RollbackTo(name) => self.rollback_to(name),
             Effect::Release(name) => self.release(name),
             Effect::Set { name, value } => self.set(name, value),
@@ -170,6 +167,7 @@ impl Tracker {
                 self.reset_all(|_| false);
                 // It commits at once: an error behind it in its segment does not bring anything back (`PreventInTransactionBlock`).
                 self.end(true, interner);
+                self.lost = false;
             }
             Effect::Pure
             | Effect::Opaque
@@ -197,12 +195,15 @@ impl Tracker {
 
     fn end(&mut self, commit: bool, interner: &mut Interner) {
         self.meaning.set(None);
-        if commit && self.current_map() != self.committed.map() {
-            self.committed = interner.intern(self.current_map().clone());
+        let Some(mut pending) = self.pending.take().filter(|_| commit) else {
+            return;
+        };
+        let mut frames = pending.frames.iter_mut().rev();
+        let map = frames.find_map(|frame| frame.map.take());
+        if let Some(map) = map.filter(|map| map != self.committed.map()) {
+            self.committed = interner.intern(map);
         }
-        if let Some(mut pending) = self.pending.take().filter(|_| commit) {
-            self.restore.append(&mut pending.restore);
-        }
+        self.restore.append(&mut pending.restore);
     }
 
     fn rollback_to(&mut self, name: &str) {
@@ -225,7 +226,9 @@ impl Tracker {
             .rposition(|frame| frame.savepoint.as_deref() == Some(name))
         {
             let (mut map, mut local) = (None, None);
-            for frame in frames.drain(at..).rev() {
+            let again = frames[at].again;
+            frames[at].again = again.saturating_sub(1);
+            for frame in frames.drain(at + usize::from(again > 0)..).rev() {
                 map = map.or(frame.map);
                 local = local.or(frame.local);
             }
@@ -244,12 +247,13 @@ impl Tracker {
             SetValue::Default => return self.reset(name),
         };
         self.forget_local(name);
-        let map = self.map_mut();
         if name == AUTHORIZATION {
             // A new session user starts with no role (`assign_session_authorization`).
-            map.remove(ROLE);
+            self.map_mut().remove(ROLE);
         }
-        map.insert(name.into(), value);
+        if self.tracks(name, &value) {
+            self.map_mut().insert(name.into(), value);
+        }
     }
 
     fn reset(&mut self, name: &str) {

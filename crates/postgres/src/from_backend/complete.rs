@@ -102,6 +102,11 @@ impl FromBackend<'_> {
         session
             .tracker
             .on_complete(effect, tag, &mut self.shared.settings);
+        let untracked = PinReason::UntrackedSetting;
+        if session.tracker.has_lost() && !session.pins.contains(untracked) {
+            pinning::pin(session, self.backend, untracked, self.orders);
+            session.suspect(self.backend);
+        }
         match effect {
             Effect::DiscardAll => {
                 // The unnamed statement stays (`DropAllPreparedStatements`).

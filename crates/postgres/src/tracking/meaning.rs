@@ -4,6 +4,7 @@
 //! only when it plans. The others decide once and for all what the constants of a text mean, when the text is parsed.
 //! What SET LOCAL set is in force until its transaction ends; where its value is not known, neither is the meaning.
 
+use super::bounds::{SETTINGS_BYTES_MAX, bytes_of};
 use super::{AUTHORIZATION, ROLE, Tracker};
 use crate::sql::SetValue;
 use forebay_core::settings::{Map, Value};
@@ -62,6 +63,13 @@ impl Local {
     fn remove(&mut self, name: &str) {
         self.values.retain(|(known, _)| **known != *name);
     }
+
+    fn bytes(&self) -> usize {
+        let bytes = self.values.iter();
+        bytes
+            .map(|(name, value)| bytes_of(name, value.as_ref()))
+            .sum()
+    }
 }
 
 impl Tracker {
@@ -71,7 +79,7 @@ impl Tracker {
             return Some(known);
         }
         let local = self.local();
-        if local.is_some_and(|local| local.unknown) {
+        if self.lost || local.is_some_and(|local| local.unknown) {
             return None;
         }
         let hash = |names: &[&str]| {
@@ -95,6 +103,7 @@ impl Tracker {
     }
 
     fn local_mut(&mut self) -> &mut Local {
+        self.bound_copies();
         let current = self.local().cloned().unwrap_or_default();
         self.frame().local.get_or_insert(current)
     }
@@ -115,6 +124,9 @@ impl Tracker {
         if name == AUTHORIZATION {
             local.remove(ROLE);
             local.values.push((ROLE.into(), None));
+        }
+        if local.bytes() + bytes_of(name, value.as_ref()) > SETTINGS_BYTES_MAX {
+            return local.unknown = true;
         }
         local.values.push((name.into(), value));
     }

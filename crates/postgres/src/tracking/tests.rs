@@ -2,6 +2,8 @@ use super::difference::{INFALLIBLE, RESET, Replay, difference};
 use super::*;
 use std::hash::RandomState;
 
+mod bounds;
+
 struct World {
     interner: Interner,
     tracker: Tracker,

@@ -85,7 +85,7 @@ pub fn backend_login(data: &[u8]) {
     let Some((&how, data)) = data.split_first() else {
         return;
     };
-    let own = |name: &str| Purpose::Dedicated(vec![(name.to_owned(), "true".to_owned())]);
+    let own = |name: &str| Purpose::Dedicated(vec![(name.into(), b"true".to_vec())]);
     let purpose = match how % 3 {
         0 if how >= 0x80 => own("log_connections"),
         0 => Purpose::Pooled,

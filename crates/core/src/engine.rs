@@ -246,13 +246,16 @@ pub struct TlsFacts {
     pub client_certificate: bool,
 }
 
+/// Names and values of a startup message as a client sent them: their encoding is the database's.
+pub type StartupParameters = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Why a database connection is made.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// For a pool.
     Pooled,
     /// For one session from start to end, with these startup parameters.
-    Dedicated(Vec<(String, String)>),
+    Dedicated(StartupParameters),
     /// To cancel what another connection does, with that connection's key, and end.
     Cancel {
         /// The database's process number.

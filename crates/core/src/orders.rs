@@ -4,6 +4,7 @@
 //! in order. What no order consumed stays, and is shown again together with what arrives next (not before `Need` is met). Bytes
 //! that the engine makes itself live in one scratch buffer, so that an exchange allocates nothing.
 
+use crate::engine::StartupParameters;
 use crate::{CloseReason, Instant, PinReason, Refusal};
 
 /// One instruction. `E` is the engine's own kind of slow work, see [`Order::Work`].
@@ -89,7 +90,7 @@ pub struct Admission {
     pub database: String,
     /// Set for a connection that must have a backend of its own from start to end (for replication, or for what can only be set when
     /// a backend starts): the backend's startup parameters.
-    pub dedicated: Option<Vec<(String, String)>>,
+    pub dedicated: Option<StartupParameters>,
 }
 
 /// What identifies the session to cancel.

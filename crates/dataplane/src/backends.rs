@@ -8,7 +8,7 @@ use crate::scope::PoolScope;
 use crate::tls::{Filter, TlsError};
 use crate::worker::Worker;
 use crate::workshop::Job;
-use forebay_core::engine::{BackendFacts, Engine, Purpose};
+use forebay_core::engine::{BackendFacts, Engine, Purpose, StartupParameters};
 use forebay_core::event::EventKind;
 use forebay_core::metrics::Availability;
 use forebay_core::{CloseReason, Refusal};
@@ -77,7 +77,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         &mut self,
         client: Ticket,
         pool: &Rc<PoolScope>,
-        parameters: Vec<(String, String)>,
+        parameters: StartupParameters,
     ) {
         let ticket = self.add_backend(pool, Role::DialingFor(client));
         self.purposes.insert(ticket, Purpose::Dedicated(parameters));

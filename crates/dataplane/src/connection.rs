@@ -8,7 +8,7 @@ use crate::mailbox::{Asker, Ticket};
 use crate::scope::{EndpointScope, PoolScope};
 use crate::tls::Filter;
 use forebay_core::Instant;
-use forebay_core::engine::Engine;
+use forebay_core::engine::{Engine, StartupParameters};
 use forebay_core::metrics::Counter;
 use forebay_core::{CloseReason, PinReason};
 use forebay_pool::{History, PoolId};
@@ -60,7 +60,7 @@ pub struct Client<E: Engine> {
     /// Why it is pinned.
     pub pin: Option<PinReason>,
     /// Startup parameters of the backend that is to be its own.
-    pub dedicated: Option<Vec<(String, String)>>,
+    pub dedicated: Option<StartupParameters>,
 }
 
 /// How far a client has come.

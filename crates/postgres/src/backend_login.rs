@@ -261,7 +261,7 @@ impl BackendLogin {
 
     /// The channel is as it shall be.
     fn start(&self, orders: &mut Orders<Work>) -> State {
-        let given: &[(String, String)] = match &self.facts.purpose {
+        let given: &[(Vec<u8>, Vec<u8>)] = match &self.facts.purpose {
             Purpose::Cancel { process, secret } => {
                 orders.to_backend(|out| write::cancel_request(out, *process, secret));
                 return State::Cancelling;
@@ -270,12 +270,12 @@ impl BackendLogin {
             Purpose::Pooled => &[],
         };
         let own = [
-            ("user", self.facts.credential.username.as_str()),
-            ("database", &self.facts.database),
+            (&b"user"[..], self.facts.credential.username.as_bytes()),
+            (b"database", self.facts.database.as_bytes()),
         ];
         let given = given
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+            .map(|(name, value)| (name.as_slice(), value.as_slice()));
         orders.to_backend(|out| {
             write::startup(out, self.version.asked(), own.into_iter().chain(given))
         });
@@ -375,7 +375,7 @@ impl BackendLogin {
     fn is_for_replication(&self) -> bool {
         match &self.facts.purpose {
             Purpose::Dedicated(parameters) => {
-                parameters.iter().any(|(name, _)| name == "replication")
+                parameters.iter().any(|(name, _)| name == b"replication")
             }
             Purpose::Pooled | Purpose::Cancel { .. } => false,
         }

@@ -208,7 +208,7 @@ impl ClientLogin {
         let secret = entropy(&self.facts.entropy).cancel_secret;
         let secret_bytes = if startup.minor >= 2 { 32 } else { 4 };
         Some(Admitted {
-            user: startup.user,
+            user: startup.user_shown(),
             database: startup.database,
             baseline: startup.baseline,
             minor: startup.minor,
@@ -371,8 +371,10 @@ impl ClientLogin {
         cache: &mut LoginCache,
         orders: &mut Orders<Work>,
     ) -> Result<State, Refusal> {
-        let Some(credential) = self.facts.proxy.credential(&startup.user).cloned() else {
-            let mock = Arc::new(cache.mock(&startup.user));
+        let known = startup.known_user();
+        let credential = known.and_then(|user| self.facts.proxy.credential(user));
+        let Some(credential) = credential.cloned() else {
+            let mock = Arc::new(cache.mock(&startup.user_shown()));
             return Ok(self.offer_sasl(startup, Subject::Unknown, mock, orders));
         };
         match credential.client_auth {
@@ -400,7 +402,9 @@ impl ClientLogin {
                     credential,
                 }))
             }
-            ClientAuth::ClearText => Err(Refusal::ClearTextNeedsTls { user: startup.user }),
+            ClientAuth::ClearText => Err(Refusal::ClearTextNeedsTls {
+                user: startup.user_shown(),
+            }),
         }
     }
 
@@ -494,7 +498,7 @@ impl State {
 
 fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
     orders.push(Order::Admit(Box::new(Admission {
-        user: startup.user.clone(),
+        user: startup.user_shown(),
         database: startup.database.clone(),
         dedicated: startup.dedicated.as_ref().map(|own| own.parameters.clone()),
     })));
@@ -503,7 +507,7 @@ fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
 
 fn wrong_password(startup: &Startup) -> Refusal {
     Refusal::WrongPassword {
-        user: startup.user.clone(),
+        user: startup.user_shown(),
     }
 }
 

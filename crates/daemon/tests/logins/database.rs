@@ -141,7 +141,8 @@ impl Connection {
                     len,
                 )) => {
                     let pairs = pairs(parameters).expect("names and values");
-                    let pairs = pairs.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
+                    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                    let pairs = pairs.into_iter().map(|(n, v)| (text(n), text(v)));
                     let pairs = pairs.collect();
                     self.tell(Seen::Startup(version, pairs));
                     self.held.drain(..len);

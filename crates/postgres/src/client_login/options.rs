@@ -4,14 +4,17 @@
 //! it takes from a client without any effect have none here; all others are refused in PostgreSQL's words.
 
 use forebay_core::Refusal;
+use forebay_core::engine::StartupParameters;
+use memchr::memchr;
+use std::borrow::Cow;
 
 /// The settings in `options`, in order; names with `_` for `-`, as `ParseLongOption` (guc.c) makes them.
-pub(super) fn settings(options: &str) -> Result<Vec<(String, String)>, Refusal> {
+pub(super) fn settings(options: &[u8]) -> Result<StartupParameters, Refusal> {
     let mut words = split(options).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
-        match word.strip_prefix('-') {
-            Some("-") => {
+        match word.strip_prefix(b"-") {
+            Some(b"-") => {
                 return words
                     .next()
                     .map_or(Ok(settings), |word| Err(invalid(&word)));
@@ -27,30 +30,30 @@ pub(super) fn settings(options: &str) -> Result<Vec<(String, String)>, Refusal> 
 
 /// Reads one word of switches: any that stand alone, then at most one that takes the rest of the word, or the next word.
 fn read(
-    word: &str,
-    switches: &str,
-    words: &mut impl Iterator<Item = String>,
-    settings: &mut Vec<(String, String)>,
+    word: &[u8],
+    switches: &[u8],
+    words: &mut impl Iterator<Item = Vec<u8>>,
+    settings: &mut StartupParameters,
 ) -> Result<(), Refusal> {
-    for (at, switch) in switches.char_indices() {
+    for (at, &switch) in switches.iter().enumerate() {
         if let Some(set) = alone(switch) {
-            settings.extend(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            settings.extend(set.map(|(name, value)| (name.into(), value.into())));
             continue;
         }
-        if !TAKE_ARGUMENTS.contains(switch) {
+        if !TAKE_ARGUMENTS.contains(&switch) {
             return Err(invalid(word));
         }
-        let argument = match &switches[at + switch.len_utf8()..] {
-            "" => words.next().ok_or_else(|| invalid(word))?,
+        let argument = match &switches[at + 1..] {
+            [] => words.next().ok_or_else(|| invalid(word))?,
             rest => rest.to_owned(),
         };
-        if switch == 'd' {
+        if switch == b'd' {
             settings.extend(debug_switch(&argument));
-        } else if !"CDrv".contains(switch) {
+        } else if !b"CDrv".contains(&switch) {
             settings.push(
                 with_argument(switch, &argument).ok_or_else(|| match switch {
-                    '-' => refused(format!("--{argument} requires a value")),
-                    'c' => refused(format!("-c {argument} requires a value")),
+                    b'-' => refused(format!("--{} requires a value", shown(&argument))),
+                    b'c' => refused(format!("-c {} requires a value", shown(&argument))),
                     _ => invalid(word),
                 })?,
             );
@@ -61,25 +64,25 @@ fn read(
 }
 
 /// Switches that take the rest of their word, or the next word. Those of `CDrv` mean nothing when a client gives them.
-const TAKE_ARGUMENTS: &str = "-BCcDdfhkNprStvW";
+const TAKE_ARGUMENTS: &[u8] = b"-BCcDdfhkNprStvW";
 
 /// What a switch without an argument sets, if anything; `None` for one that takes an argument or does not exist.
-fn alone(switch: char) -> Option<Option<(&'static str, &'static str)>> {
+fn alone(switch: u8) -> Option<Option<(&'static str, &'static str)>> {
     match switch {
-        'e' => Some(Some(("datestyle", "euro"))),
-        'F' => Some(Some(("fsync", "false"))),
-        'i' => Some(Some(("listen_addresses", "*"))),
-        'l' => Some(Some(("ssl", "true"))),
-        'O' => Some(Some(("allow_system_table_mods", "true"))),
-        'P' => Some(Some(("ignore_system_indexes", "true"))),
-        's' => Some(Some(("log_statement_stats", "true"))),
-        'b' | 'E' | 'j' | 'n' | 'T' => Some(None),
+        b'e' => Some(Some(("datestyle", "euro"))),
+        b'F' => Some(Some(("fsync", "false"))),
+        b'i' => Some(Some(("listen_addresses", "*"))),
+        b'l' => Some(Some(("ssl", "true"))),
+        b'O' => Some(Some(("allow_system_table_mods", "true"))),
+        b'P' => Some(Some(("ignore_system_indexes", "true"))),
+        b's' => Some(Some(("log_statement_stats", "true"))),
+        b'b' | b'E' | b'j' | b'n' | b'T' => Some(None),
         _ => None,
     }
 }
 
 /// `set_debug_options` (postgres.c): the higher, the more.
-fn debug_switch(argument: &str) -> Vec<(String, String)> {
+fn debug_switch(argument: &[u8]) -> StartupParameters {
     let level = leading_number(argument);
     let messages = if level > 0 {
         format!("debug{level}")
@@ -93,60 +96,61 @@ fn debug_switch(argument: &str) -> Vec<(String, String)> {
         (5, "debug_print_rewritten", "true"),
     ];
     let more = more.iter().filter(|(at_least, ..)| level >= *at_least);
-    let more = more.map(|(_, name, value)| ((*name).to_owned(), (*value).to_owned()));
-    std::iter::once(("log_min_messages".to_owned(), messages))
+    let more = more.map(|(_, name, value)| ((*name).into(), (*value).into()));
+    std::iter::once(("log_min_messages".into(), messages.into_bytes()))
         .chain(more)
         .collect()
 }
 
 /// C's `atoi` for what is no negative number: digits as far as they go.
-fn leading_number(text: &str) -> u64 {
-    let digits = text.trim_start_matches(is_space);
-    let end = digits
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(digits.len());
-    digits[..end].parse().unwrap_or(0)
+fn leading_number(text: &[u8]) -> u64 {
+    let digits = text.iter().skip_while(|&&byte| is_space(byte));
+    let digits = digits.take_while(|byte| byte.is_ascii_digit());
+    let number = digits.map(|&byte| char::from(byte)).collect::<String>();
+    number.parse().unwrap_or(0)
 }
 
 /// What a switch with an argument sets.
-fn with_argument(switch: char, argument: &str) -> Option<(String, String)> {
+fn with_argument(switch: u8, argument: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (name, value) = match switch {
-        '-' | 'c' => {
-            let (name, value) = argument.split_once('=')?;
-            return Some((name.replace('-', "_"), value.to_owned()));
+        b'-' | b'c' => {
+            let at = memchr(b'=', argument)?;
+            let named = |&byte: &u8| if byte == b'-' { b'_' } else { byte };
+            let name = argument[..at].iter().map(named);
+            return Some((name.collect(), argument[at + 1..].to_vec()));
         }
-        'B' => ("shared_buffers", argument),
-        'h' => ("listen_addresses", argument),
-        'k' => ("unix_socket_directories", argument),
-        'N' => ("max_connections", argument),
-        'p' => ("port", argument),
-        'S' => ("work_mem", argument),
-        'W' => ("post_auth_delay", argument),
-        'f' => (planner_switch(argument)?, "false"),
-        't' => (statistics_switch(argument)?, "true"),
+        b'B' => ("shared_buffers", argument),
+        b'h' => ("listen_addresses", argument),
+        b'k' => ("unix_socket_directories", argument),
+        b'N' => ("max_connections", argument),
+        b'p' => ("port", argument),
+        b'S' => ("work_mem", argument),
+        b'W' => ("post_auth_delay", argument),
+        b'f' => (planner_switch(argument)?, b"false".as_slice()),
+        b't' => (statistics_switch(argument)?, b"true".as_slice()),
         _ => return None,
     };
-    Some((name.to_owned(), value.to_owned()))
+    Some((name.into(), value.to_vec()))
 }
 
 /// `set_plan_disabling_options` (postgres.c): the first letter counts.
-fn planner_switch(argument: &str) -> Option<&'static str> {
-    match argument.chars().next()? {
-        's' => Some("enable_seqscan"),
-        'i' => Some("enable_indexscan"),
-        'o' => Some("enable_indexonlyscan"),
-        'b' => Some("enable_bitmapscan"),
-        't' => Some("enable_tidscan"),
-        'n' => Some("enable_nestloop"),
-        'm' => Some("enable_mergejoin"),
-        'h' => Some("enable_hashjoin"),
+fn planner_switch(argument: &[u8]) -> Option<&'static str> {
+    match argument.first()? {
+        b's' => Some("enable_seqscan"),
+        b'i' => Some("enable_indexscan"),
+        b'o' => Some("enable_indexonlyscan"),
+        b'b' => Some("enable_bitmapscan"),
+        b't' => Some("enable_tidscan"),
+        b'n' => Some("enable_nestloop"),
+        b'm' => Some("enable_mergejoin"),
+        b'h' => Some("enable_hashjoin"),
         _ => None,
     }
 }
 
 /// `get_stats_option_name` (postgres.c): as many letters count as tell them apart.
-fn statistics_switch(argument: &str) -> Option<&'static str> {
-    match argument.as_bytes() {
+fn statistics_switch(argument: &[u8]) -> Option<&'static str> {
+    match argument {
         [b'p', b'a', ..] => Some("log_parser_stats"),
         [b'p', b'l', ..] => Some("log_planner_stats"),
         [b'e', ..] => Some("log_executor_stats"),
@@ -155,18 +159,18 @@ fn statistics_switch(argument: &str) -> Option<&'static str> {
 }
 
 /// Words between white space; a backslash takes the next character as it is.
-fn split(options: &str) -> Vec<String> {
+fn split(options: &[u8]) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
-    let mut characters = options.chars().peekable();
-    while let Some(&first) = characters.peek() {
+    let mut bytes = options.iter().copied().peekable();
+    while let Some(&first) = bytes.peek() {
         if is_space(first) {
-            characters.next();
+            bytes.next();
             continue;
         }
-        let mut word = String::new();
-        while let Some(next) = characters.next_if(|&next| !is_space(next)) {
+        let mut word = Vec::new();
+        while let Some(next) = bytes.next_if(|&next| !is_space(next)) {
             match next {
-                '\\' => word.extend(characters.next()),
+                b'\\' => word.extend(bytes.next()),
                 _ => word.push(next),
             }
         }
@@ -176,13 +180,18 @@ fn split(options: &str) -> Vec<String> {
 }
 
 /// C's `isspace`.
-fn is_space(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\x0b' | b'\x0c' | b'\r')
 }
 
-fn invalid(word: &str) -> Refusal {
+fn shown(word: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(word)
+}
+
+fn invalid(word: &[u8]) -> Refusal {
     refused(format!(
-        "invalid command-line argument for server process: {word}"
+        "invalid command-line argument for server process: {}",
+        shown(word)
     ))
 }
 
@@ -210,7 +219,8 @@ mod tests {
             (r"\", &[""]),
         ];
         for (options, words) in cases {
-            assert_eq!(split(options), words, "{options:?}");
+            let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+            assert_eq!(split(options.as_bytes()), words, "{options:?}");
         }
     }
 
@@ -267,10 +277,16 @@ mod tests {
         for (options, expected) in cases {
             let expected: Vec<_> = expected
                 .iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .map(|(name, value)| (Vec::from(*name), Vec::from(*value)))
                 .collect();
-            assert_eq!(settings(options), Ok(expected), "{options:?}");
+            assert_eq!(settings(options.as_bytes()), Ok(expected), "{options:?}");
         }
+    }
+
+    #[test]
+    fn bytes_of_any_encoding_stay_as_they_are() {
+        let expected = vec![(b"x.caf\xe9".to_vec(), b"\xa0 \xff".to_vec())];
+        assert_eq!(settings(b"-c x.caf\xe9=\xa0\\ \xff"), Ok(expected));
     }
 
     #[test]
@@ -308,7 +324,7 @@ mod tests {
         ];
         for (options, text) in cases {
             assert_eq!(
-                settings(options),
+                settings(options.as_bytes()),
                 Err(refused(text.to_owned())),
                 "{options:?}"
             );

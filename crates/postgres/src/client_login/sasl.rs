@@ -152,7 +152,7 @@ fn refusal(error: ScramError, subject: Subject, startup: &Startup) -> Refusal {
     match (error, subject) {
         (ScramError::WrongProof, Subject::Known) => wrong_password(startup),
         (ScramError::WrongProof, Subject::Unknown) => Refusal::NoCredentials {
-            user: startup.user.clone(),
+            user: startup.user_shown(),
         },
         (ScramError::MechanismNotOffered, _) => Refusal::UnsupportedAuth,
         _ => match error.sqlstate() {

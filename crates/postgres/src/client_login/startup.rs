@@ -2,22 +2,29 @@
 //! (`ProcessStartupPacket`, backend_startup.c; `process_startup_options`, postinit.c).
 //!
 //! Any setting is accepted here; the database is asked about it when it is replayed, or when a backend is started with it. Size was
-//! bounded by `wire::startup`.
+//! bounded by `wire::startup`. Values have the database's encoding: SQL that replays them is UTF-8, so that one that is not UTF-8 goes
+//! into the startup message of a backend of the client's own, byte by byte, unless it is an application's name.
 
 use super::{options, start_only};
-use crate::wire::startup::pairs;
+use crate::wire::startup::{Pair, pairs};
 use crate::wire::write::{message, string};
+use forebay_core::engine::StartupParameters;
 use forebay_core::{PinReason, Refusal};
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Newest minor version of protocol 3 that is spoken here.
 const MINOR_NEWEST: u16 = 2;
 
 /// Names with this prefix are protocol extensions, none of which exists here.
-const EXTENSION_PREFIX: &str = "_pq_.";
+const EXTENSION_PREFIX: &[u8] = b"_pq_.";
 
 /// Text of PostgreSQL for a packet whose strings do not fill it.
 const LAYOUT: &str = "invalid startup packet layout: expected terminator as last byte";
+
+/// What a client is told that names a database in another encoding than UTF-8, in which all else of the proxy has names.
+const DATABASE_NOT_UTF8: &str =
+    "This proxy does not support databases whose names are not valid UTF-8.";
 
 /// A startup message, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +34,9 @@ pub(super) struct Startup {
     /// Whether the client must be told that it does not get all it asked for.
     pub(super) is_negotiated: bool,
     /// Protocol extensions the client asked for.
-    pub(super) unknown_extensions: Vec<String>,
-    /// Never empty.
-    pub(super) user: String,
+    pub(super) unknown_extensions: Vec<Vec<u8>>,
+    /// Never empty. Only one that is UTF-8 can have a credential.
+    pub(super) user: Vec<u8>,
     /// Never empty.
     pub(super) database: String,
     /// Settings by lower-case name, each once.
@@ -44,7 +51,7 @@ pub(super) struct Dedicated {
     /// Why.
     pub(super) reason: PinReason,
     /// What it is started with.
-    pub(super) parameters: Vec<(String, String)>,
+    pub(super) parameters: StartupParameters,
 }
 
 impl Startup {
@@ -54,10 +61,10 @@ impl Startup {
         if pairs.iter().any(|(name, _)| name.is_empty()) {
             return Err(Refusal::ProtocolViolation(LAYOUT));
         }
-        let last = |wanted| {
+        let last = |wanted: &str| {
             pairs
                 .iter()
-                .rfind(|(name, _)| *name == wanted)
+                .rfind(|(name, _)| *name == wanted.as_bytes())
                 .map(|(_, value)| *value)
         };
         let user = last("user").unwrap_or_default();
@@ -73,20 +80,30 @@ impl Startup {
         } else {
             start_only_apart(baseline(&pairs, last("options"))?)
         };
-        let unknown_extensions: Vec<String> = pairs
+        let unknown_extensions: Vec<Vec<u8>> = pairs
             .iter()
             .filter(|(name, _)| name.starts_with(EXTENSION_PREFIX))
-            .map(|(name, _)| (*name).to_owned())
+            .map(|(name, _)| name.to_vec())
             .collect();
         Ok(Startup {
             minor: minor_asked.min(MINOR_NEWEST),
             is_negotiated: minor_asked > MINOR_NEWEST || !unknown_extensions.is_empty(),
             unknown_extensions,
-            user: user.to_owned(),
-            database: database.to_owned(),
+            user: user.to_vec(),
+            database: database_of(user, database)?,
             baseline,
             dedicated,
         })
+    }
+
+    /// The user's name, as far as it is one that can be configured.
+    pub(super) fn known_user(&self) -> Option<&str> {
+        std::str::from_utf8(&self.user).ok()
+    }
+
+    /// The user's name as it is shown.
+    pub(super) fn user_shown(&self) -> String {
+        String::from_utf8_lossy(&self.user).into_owned()
     }
 
     /// Appends `NegotiateProtocolVersion`. The version is the whole one, 3 in the upper half, as PostgreSQL sends it.
@@ -97,51 +114,94 @@ impl Startup {
                 .expect("a startup packet has at most 10,000 bytes");
             out.extend_from_slice(&count.to_be_bytes());
             for name in &self.unknown_extensions {
-                string(out, name.as_bytes());
+                string(out, name);
             }
         });
     }
 }
 
+/// The database's name. Of a user whom nobody knows it does not matter: the login fails for the user's name.
+fn database_of(user: &[u8], database: &[u8]) -> Result<String, Refusal> {
+    match String::from_utf8_lossy(database) {
+        Cow::Owned(_) if std::str::from_utf8(user).is_ok() => {
+            Err(Refusal::FeatureNotSupported(DATABASE_NOT_UTF8))
+        }
+        database => Ok(database.into_owned()),
+    }
+}
+
 /// Everything but what the backend's own login puts there.
-fn kept(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+fn kept(pairs: &[Pair<'_>]) -> StartupParameters {
     pairs
         .iter()
         .filter(|(name, _)| {
-            !matches!(*name, "user" | "database") && !name.starts_with(EXTENSION_PREFIX)
+            !matches!(*name, b"user" | b"database") && !name.starts_with(EXTENSION_PREFIX)
         })
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .map(|(name, value)| (name.to_vec(), value.to_vec()))
         .collect()
 }
 
 /// Settings of `options` first: those that have a parameter of their own win, as in PostgreSQL.
-fn baseline(
-    pairs: &[(&str, &str)],
-    options: Option<&str>,
-) -> Result<Vec<(String, String)>, Refusal> {
+fn baseline(pairs: &[Pair<'_>], options: Option<&[u8]>) -> Result<StartupParameters, Refusal> {
     let mut settings = options.map_or(Ok(Vec::new()), options::settings)?;
     settings.extend(
         kept(pairs)
             .into_iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "options" | "replication")),
+            .filter(|(name, _)| !matches!(&name[..], b"options" | b"replication")),
     );
-    for (name, _) in &mut settings {
+    for (name, value) in &mut settings {
         name.make_ascii_lowercase();
+        if name == b"application_name" && std::str::from_utf8(value).is_err() {
+            *value = clean_ascii(value);
+        }
     }
     Ok(last_of_each(settings))
 }
 
+/// `pg_clean_ascii` (string.c, PostgreSQL 16 and later), by which a server shows what an application calls itself. Older ones put a
+/// question mark for each of these bytes.
+fn clean_ascii(value: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(value.len() * 4);
+    for &byte in value {
+        match byte {
+            b' '..=b'~' => clean.push(byte),
+            _ => clean.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
+        }
+    }
+    clean
+}
+
 /// What only the start of a backend can set, apart from what any backend can be given.
-fn start_only_apart(settings: Vec<(String, String)>) -> (Option<Dedicated>, Vec<(String, String)>) {
-    let (parameters, baseline): (Vec<_>, Vec<_>) = settings
-        .into_iter()
-        .partition(|(name, _)| start_only::contains(name));
+fn start_only_apart(settings: StartupParameters) -> (Option<Dedicated>, Vec<(String, String)>) {
+    let (mut parameters, mut baseline) = (Vec::new(), Vec::new());
+    for (name, value) in settings {
+        match (
+            String::from_utf8_lossy(&name),
+            String::from_utf8_lossy(&value),
+        ) {
+            (Cow::Borrowed(name), Cow::Borrowed(value)) if !start_only::contains(name) => {
+                baseline.push((name.to_owned(), value.to_owned()));
+            }
+            // The database knows no such setting, and says so.
+            (name, value) if is_no_setting(&name) => {
+                baseline.push((name.into_owned(), value.into_owned()));
+            }
+            _ => parameters.push((name, value)),
+        }
+    }
     let reason = PinReason::StartupParameter;
     let dedicated = (!parameters.is_empty()).then_some(Dedicated { reason, parameters });
     (dedicated, baseline)
 }
 
-fn last_of_each(mut settings: Vec<(String, String)>) -> Vec<(String, String)> {
+/// Whether a startup message uses this name, in lower case, for something else: `User=…` and `-c user=…` are about a setting, and must
+/// not become another user.
+fn is_no_setting(name: &str) -> bool {
+    matches!(name, "user" | "database" | "options" | "replication")
+        || name.as_bytes().starts_with(EXTENSION_PREFIX)
+}
+
+fn last_of_each(mut settings: StartupParameters) -> StartupParameters {
     let mut seen = HashSet::new();
     settings.reverse();
     settings.retain(|(name, _)| seen.insert(name.clone()));
@@ -150,11 +210,12 @@ fn last_of_each(mut settings: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// Whether the session is for replication: PostgreSQL takes a truth value or `database`.
-fn is_replication(value: &str) -> Result<bool, Refusal> {
+fn is_replication(value: &[u8]) -> Result<bool, Refusal> {
+    let value = String::from_utf8_lossy(value);
     if value == "database" {
         return Ok(true);
     }
-    truth(value).ok_or_else(|| Refusal::SettingRefused {
+    truth(&value).ok_or_else(|| Refusal::SettingRefused {
         code: "22023".into(),
         message: format!("invalid value for parameter \"replication\": \"{value}\"").into(),
     })
@@ -194,6 +255,73 @@ mod tests {
             .collect()
     }
 
+    fn bytes(pairs: Pairs<'_>) -> StartupParameters {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (Vec::from(*name), Vec::from(*value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_value_in_another_encoding_asks_for_a_backend_that_is_started_with_it() {
+        let parameters =
+            b"user\0u\0DateStyle\0ISO\0X.caf\xe9\0a\0options\0-c search-path=\xe9t\xe9\0";
+        let startup = Startup::read(0, parameters).unwrap();
+        let own = vec![
+            (b"search_path".to_vec(), b"\xe9t\xe9".to_vec()),
+            (b"x.caf\xe9".to_vec(), b"a".to_vec()),
+        ];
+        assert_eq!(startup.baseline, owned(&[("datestyle", "ISO")]));
+        let dedicated = startup.dedicated.unwrap();
+        assert_eq!(
+            (dedicated.reason, dedicated.parameters),
+            (PinReason::StartupParameter, own)
+        );
+    }
+
+    #[test]
+    fn what_looks_like_a_user_or_a_database_is_nothing_that_a_backend_is_started_with() {
+        let parameters = b"user\0u\0User\0\xe9\0options\0-c database=\xe9 -c replication=\xe9 -c options=\xe9 -c _pq_.x=\xe9\0";
+        let startup = Startup::read(0, parameters).unwrap();
+        assert_eq!(startup.dedicated, None);
+        let names = ["database", "replication", "options", "_pq_.x", "user"];
+        assert_eq!(
+            startup.baseline,
+            names.map(|name| (name.to_owned(), "\u{fffd}".to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_application_in_another_encoding_is_called_as_a_server_shows_it() {
+        for parameters in [
+            &b"user\0u\0application_name\0caf\xe9\t~\0"[..],
+            b"user\0u\0options\0-c application-name=caf\xe9\\\t~\0",
+        ] {
+            let startup = Startup::read(0, parameters).unwrap();
+            let shown = [("application_name", r"caf\xe9\x09~")];
+            assert_eq!((startup.baseline, startup.dedicated), (owned(&shown), None));
+        }
+        let utf8 = &[("user", "u"), ("application_name", "caf\u{e9}")];
+        assert_eq!(read(0, utf8).unwrap().baseline, owned(&utf8[1..]));
+    }
+
+    #[test]
+    fn a_name_in_another_encoding_is_a_user_whom_nobody_knows() {
+        for parameters in [&b"user\0caf\xe9\0"[..], b"user\0caf\xe9\0database\0\xe9\0"] {
+            let startup = Startup::read(0, parameters).unwrap();
+            assert_eq!(startup.known_user(), None);
+            assert_eq!(startup.user_shown(), "caf\u{fffd}");
+        }
+    }
+
+    #[test]
+    fn a_database_in_another_encoding_is_refused_by_what_it_is() {
+        assert_eq!(
+            Startup::read(0, b"user\0u\0database\0caf\xe9\0"),
+            Err(Refusal::FeatureNotSupported(DATABASE_NOT_UTF8))
+        );
+    }
+
     #[test]
     fn the_database_is_named_like_the_user_unless_it_is_given() {
         for (pairs, database) in [
@@ -204,8 +332,8 @@ mod tests {
         ] {
             let startup = read(0, pairs).unwrap();
             assert_eq!(
-                (startup.user.as_str(), startup.database.as_str()),
-                ("u", database)
+                (startup.known_user(), startup.database.as_str()),
+                (Some("u"), database)
             );
         }
     }
@@ -266,7 +394,7 @@ mod tests {
     }
 
     fn own(reason: PinReason, parameters: Pairs<'_>) -> Dedicated {
-        let parameters = owned(parameters);
+        let parameters = bytes(parameters);
         Dedicated { reason, parameters }
     }
 
@@ -318,14 +446,14 @@ mod tests {
     #[test]
     fn replication_is_a_truth_value_as_postgresql_spells_them() {
         for value in ["true", "TRUE", "t", "on", "yes", "y", "1", "database"] {
-            assert_eq!(is_replication(value), Ok(true), "{value}");
+            assert_eq!(is_replication(value.as_bytes()), Ok(true), "{value}");
         }
         for value in ["false", "f", "of", "OFF", "no", "n", "0"] {
-            assert_eq!(is_replication(value), Ok(false), "{value}");
+            assert_eq!(is_replication(value.as_bytes()), Ok(false), "{value}");
         }
         for value in ["", "o", "maybe", "truer", "2", "Database"] {
             assert!(
-                matches!(is_replication(value), Err(Refusal::SettingRefused { code, .. }) if &*code == "22023")
+                matches!(is_replication(value.as_bytes()), Err(Refusal::SettingRefused { code, .. }) if &*code == "22023")
             );
         }
     }
@@ -363,13 +491,7 @@ mod tests {
 
     #[test]
     fn strings_that_do_not_fill_the_packet_are_refused() {
-        for parameters in [
-            &b"user"[..],
-            b"user\0",
-            b"user\0u",
-            b"\0x\0",
-            b"user\0\xff\0",
-        ] {
+        for parameters in [&b"user"[..], b"user\0", b"user\0u", b"\0x\0"] {
             assert_eq!(
                 Startup::read(0, parameters),
                 Err(Refusal::ProtocolViolation(LAYOUT))

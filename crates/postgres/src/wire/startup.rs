@@ -86,14 +86,15 @@ fn parameters_of(body: &[u8]) -> Result<&[u8], DecodeError> {
     }
 }
 
-/// Names and values of a startup message; values that are not UTF-8 are refused like truncated ones.
-pub fn pairs(parameters: &[u8]) -> Result<Vec<(&str, &str)>, DecodeError> {
+/// A name and its value.
+pub type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// Names and values of a startup message, in whatever encoding the database has.
+pub fn pairs(parameters: &[u8]) -> Result<Vec<Pair<'_>>, DecodeError> {
     let mut fields = Fields(parameters);
     let mut pairs = Vec::new();
     while !fields.0.is_empty() {
-        let name = std::str::from_utf8(fields.string()?).map_err(|_| DecodeError::Truncated)?;
-        let value = std::str::from_utf8(fields.string()?).map_err(|_| DecodeError::Truncated)?;
-        pairs.push((name, value));
+        pairs.push((fields.string()?, fields.string()?));
     }
     Ok(pairs)
 }
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(version, VERSION_3_2);
         assert_eq!(
             pairs(parameters),
-            Ok(vec![("user", "u"), ("database", "d")])
+            Ok(vec![(&b"user"[..], &b"u"[..]), (b"database", b"d")])
         );
     }
 

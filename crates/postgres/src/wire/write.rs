@@ -124,17 +124,17 @@ pub fn cancel_request(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
 pub const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 
 /// `StartupMessage` of this protocol version; has no type byte.
-pub fn startup<'a>(
+pub fn startup<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     out: &mut Vec<u8>,
     version: u32,
-    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    parameters: impl IntoIterator<Item = (N, V)>,
 ) {
     let at = out.len();
     out.extend_from_slice(&[0; 4]);
     out.extend_from_slice(&version.to_be_bytes());
     for (name, value) in parameters {
-        string(out, name.as_bytes());
-        string(out, value.as_bytes());
+        string(out, name.as_ref());
+        string(out, value.as_ref());
     }
     out.push(0);
     let len = u32::try_from(out.len() - at).expect("startup parameters are small");

@@ -165,8 +165,8 @@ fn a_cancel_request_goes_out_as_soon_as_the_channel_stands() {
 #[test]
 fn a_dedicated_backend_has_the_clients_parameters_and_is_not_set_up() {
     let parameters = vec![
-        ("replication".to_owned(), "true".to_owned()),
-        ("a".to_owned(), "b".to_owned()),
+        (b"replication".to_vec(), b"true".to_vec()),
+        (b"a".to_vec(), b"b".to_vec()),
     ];
     let mut side = backend_side(
         "pencil",
@@ -193,7 +193,7 @@ fn a_dedicated_backend_has_the_clients_parameters_and_is_not_set_up() {
 
 #[test]
 fn a_backend_started_for_what_cannot_be_set_later_is_set_up_like_any_other() {
-    let parameters = vec![("log_connections".to_owned(), "on".to_owned())];
+    let parameters = vec![(b"log_connections".to_vec(), b"on".to_vec())];
     let purpose = Purpose::Dedicated(parameters);
     let mut side = backend_side("pencil", TlsMode::Disable, purpose, "SELECT 1");
     let all = [("user", "u"), ("database", "d"), ("log_connections", "on")];

@@ -376,6 +376,23 @@ fn a_user_without_credential_fails_only_at_the_proof() {
 }
 
 #[test]
+fn a_user_whose_name_is_not_utf8_is_as_unknown_as_any_other() {
+    let proxy = ProxyOf::one("caf\u{fffd}", "pencil", ClientAuth::ScramSha256);
+    let mut side = proxy.side();
+    side.holds_work = true;
+    let mut out = Vec::new();
+    write::startup(&mut out, VERSION_3_0, [("user", b"caf\xe9")]);
+    side.feed(&out);
+    assert_eq!(side.take(), authentication(10, b"SCRAM-SHA-256\0\0"));
+    prove(&mut side, "pencil", ClientBinding::None);
+    let user = "caf\u{fffd}".to_owned();
+    assert_eq!(
+        side.end,
+        Some(End::Refused(Refusal::NoCredentials { user }))
+    );
+}
+
+#[test]
 fn channel_binding_is_offered_where_the_certificate_is_known_and_checked() {
     let bound = |data: &[u8]| ClientBinding::TlsServerEndPoint(data.into());
     let both = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
@@ -616,7 +633,7 @@ fn replication_asks_for_a_backend_of_its_own() {
         panic!("admitted")
     };
     let given = [("replication", "true"), ("a", "b")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        .map(|(name, value)| (Vec::from(name), Vec::from(value)));
     assert_eq!(admission.dedicated.as_deref(), Some(&given[..]));
     let dedicated = side.machine.into_admitted().expect("admitted").dedicated;
     assert_eq!(dedicated, Some(PinReason::ReplicationConnection));
@@ -642,7 +659,8 @@ fn what_only_a_backends_start_can_set_is_for_the_start_of_a_backend_of_its_own()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect()
     };
-    let given = owned(&[("post_auth_delay", "0"), ("log_connections", "on")]);
+    let given = [("post_auth_delay", "0"), ("log_connections", "on")]
+        .map(|(name, value)| (Vec::from(name), Vec::from(value)));
     assert_eq!(admission.dedicated.as_deref(), Some(&given[..]));
     let admitted = side.machine.into_admitted().expect("admitted");
     assert_eq!(admitted.dedicated, Some(PinReason::StartupParameter));

@@ -119,7 +119,7 @@ pub fn session(
 /// A backend that has logged in, for a pool or for one client alone.
 pub fn backend(shared: &mut Shared, process: u32, dedicated: bool) -> Backend {
     let purpose = if dedicated {
-        Purpose::Dedicated(vec![("replication".to_owned(), "database".to_owned())])
+        Purpose::Dedicated(vec![(b"replication".to_vec(), b"database".to_vec())])
     } else {
         Purpose::Pooled
     };

@@ -68,6 +68,11 @@ impl Share {
         self.open.load(Ordering::SeqCst)
     }
 
+    /// Backends being opened, in all workers. Read before [`Share::open`] it misses none: one that opens is in either.
+    pub(crate) fn dialing(&self) -> u32 {
+        self.places().saturating_sub(self.open())
+    }
+
     /// Workers that have this pool.
     pub(crate) fn holders(&self) -> u32 {
         self.holders.load(Ordering::Relaxed)
@@ -79,7 +84,6 @@ impl Share {
     }
 
     /// Clients that wait, in all workers.
-    #[cfg(test)]
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -154,6 +158,16 @@ impl MoveEntry {
     fn next(&self) -> Option<Instant> {
         let waiting = &self.want.since[..usize::from(self.want.len)];
         waiting.get(self.incoming as usize).copied()
+    }
+
+    /// Waiters that arrived before `since`; `u32::MAX` if there may be more than are listed.
+    fn older(&self, since: Instant) -> u32 {
+        let waiting = &self.want.since[..usize::from(self.want.len)];
+        let older = waiting.partition_point(|other| *other < since);
+        if older == POSTED_WAITERS_MAX {
+            return u32::MAX;
+        }
+        crate::pool::count(older)
     }
 }
 
@@ -274,6 +288,27 @@ impl Board {
         }
         entries.retain(|entry| entry.want.len > 0 || entry.incoming > 0);
         self.count_starving(share);
+    }
+
+    /// Backends of `share` that are on their way: to `worker`, and to all others.
+    pub(crate) fn incoming(&self, share: &Share, worker: u16) -> (u32, u32) {
+        let mut incoming = (0, 0);
+        for entry in self.moves.get(&share.id).into_iter().flatten() {
+            match entry.want.worker == worker {
+                true => incoming.0 += entry.incoming,
+                false => incoming.1 += entry.incoming,
+            }
+        }
+        incoming
+    }
+
+    /// Waiters of other workers than `worker` that arrived before `since`, as far as the board knows them; at most `most`, those that
+    /// wait there.
+    pub(crate) fn older(&self, share: &Share, worker: u16, since: Instant, most: u32) -> u32 {
+        let entries = self.moves.get(&share.id).into_iter().flatten();
+        let others = entries.filter(|entry| entry.want.worker != worker);
+        let older = others.map(|entry| entry.older(since));
+        older.fold(0, u32::saturating_add).min(most)
     }
 
     fn count_starving(&mut self, share: &Share) {

@@ -20,7 +20,8 @@
 //!   except after `max` was lowered, and then nothing is opened until it no longer does.
 //! - Every waiting client is leased a backend, refused, or withdrawn, at the latest when its borrow timeout ends. With a timeout of
 //!   zero a client waits for nothing that others use: it waits up to [`DIAL_GRACE`] for a backend that is opened for it, if one may
-//!   be opened at once; else [`MOVE_GRACE`] for one of another worker, if others have any of its pool; else it is refused at once.
+//!   be opened at once, or for one that is being opened in any worker and that no older client will get; else [`MOVE_GRACE`] for one
+//!   of another worker, if others have any of its pool; else it is refused at once.
 //! - All queues are bounded (`queue_max`, counted over all workers), so are the idle backends compared for one lease and the waiters written on the board.
 //!
 //! # Order of arrival

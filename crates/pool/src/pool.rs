@@ -41,7 +41,8 @@ pub const ROOM_HANDICAP: Duration = Duration::from_millis(20);
 pub const IDLE_GRACE: Duration = Duration::from_millis(10);
 /// With a borrow timeout of zero, how long a client waits for an idle backend that another worker may have.
 pub const MOVE_GRACE: Duration = Duration::from_millis(10);
-/// With a borrow timeout of zero, how long a client waits for the backend that is being opened for it.
+/// With a borrow timeout of zero, how long a client waits for a backend that is being opened, here or in another worker, and that
+/// nobody older will get.
 pub const DIAL_GRACE: Duration = Duration::from_secs(5);
 /// Pause after a failed dial; doubles with each further failure, and each is shortened by up to half at random.
 pub const BACK_OFF_MIN: Duration = Duration::from_millis(50);
@@ -213,11 +214,12 @@ impl Pool {
         books: &mut Books,
     ) {
         self.end_dial();
-        self.share.add_open();
         self.failures = 0;
         self.warm_from = self.warm_from.min(self.dial_from);
         books.backends.insert(backend, slot);
         self.free(now, backend, slot, label, books);
+        // Only now: a client of another worker that waits for this dial must find it under way or on its way there.
+        self.share.add_open();
     }
 
     fn end_dial(&mut self) {

@@ -88,16 +88,17 @@ impl Pool {
     }
 
     /// When it must be looked at next though nothing happens; the far future if never. Also notes since when it is empty.
-    pub(crate) fn deadline(&mut self, now: Instant) -> Instant {
+    pub(crate) fn deadline(&mut self, now: Instant, worker: u16) -> Instant {
         let limits = &self.target.limits;
         let mut next = self.idle.expires_from();
         next = next.min(self.idle.ages_at(limits.idle_timeout).unwrap_or(next));
         if let Some(oldest) = self.queue.oldest() {
             next = next.min(oldest + self.wait_max());
-            if let Some(index) = self.first_without_dial()
-                && let Some(since) = self.queue.since_at(index)
-            {
-                next = next.min(since + MOVE_GRACE);
+            if self.has_hopeful() {
+                let index = self.first_without_prospect(worker);
+                let since = index.and_then(|index| self.queue.since_at(index));
+                // What others open may also go to one of theirs, without a word.
+                next = next.min(since.unwrap_or(now) + MOVE_GRACE);
             }
             next = next.min(later(self.dial_from, now));
             if self.posted.moves.is_none() && self.share.holders() > 1 {

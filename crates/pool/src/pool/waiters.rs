@@ -40,12 +40,26 @@ impl Pool {
     }
 
     /// With a borrow timeout of zero nobody waits for what others use, but for a backend that is opened at once or that another
-    /// worker may have idle: otherwise the first client of all would be refused.
+    /// worker may have idle: otherwise the first client of all would be refused. Another worker may also open one that its own
+    /// clients no longer need, because an idle one came first.
     fn may_wait_without_timeout(&mut self, now: Instant, books: &mut Books) -> bool {
         let size_max = self.target.limits.pool_size_max;
         self.dialing > count(self.queue.len())
             || (self.dials_now(now) > 0 && self.dial_one(now, size_max, books))
+            // In this order, or one that opens meanwhile is in neither.
+            || self.one_to_spare(books.worker)
             || self.share.open() > self.open() + self.closing + self.moving
+    }
+
+    /// More backends are being opened or moving, in all workers, than clients wait for them.
+    fn one_to_spare(&self, worker: u16) -> bool {
+        let dialing = self.share.dialing();
+        if dialing == 0 {
+            return false;
+        }
+        let board = self.target.budget.lock();
+        let (own, others) = board.incoming(&self.share, worker);
+        dialing + own + others > self.share.waiting()
     }
 
     pub(crate) fn withdraw(&mut self, ticket: u64) -> bool {
@@ -66,7 +80,7 @@ impl Pool {
         {
             self.refuse_at(0, &Refusal::BorrowTimeout, books);
         }
-        while let Some(index) = self.first_without_dial()
+        while let Some(index) = self.first_without_prospect(books.worker)
             && let Some(since) = self.queue.since_at(index)
             && since + MOVE_GRACE <= now
         {
@@ -118,9 +132,28 @@ impl Pool {
         }
     }
 
-    /// With a borrow timeout of zero: where in the queue the first client is for whom nothing is being opened.
-    pub(super) fn first_without_dial(&self) -> Option<usize> {
-        let zero = self.target.limits.borrow_timeout.is_zero();
-        zero.then_some(self.dialing as usize)
+    /// With a borrow timeout of zero: somebody waits for whom nothing is being opened here.
+    pub(super) fn has_hopeful(&self) -> bool {
+        self.target.limits.borrow_timeout.is_zero() && count(self.queue.len()) > self.dialing
+    }
+
+    /// With a borrow timeout of zero: where in the queue the first client is for whom nothing is being opened or on its way, because
+    /// as many older ones wait, here or elsewhere.
+    pub(super) fn first_without_prospect(&self, worker: u16) -> Option<usize> {
+        if !self.has_hopeful() {
+            return None;
+        }
+        let len = count(self.queue.len());
+        let dialing = self.share.dialing();
+        let board = self.target.budget.lock();
+        let (own, others) = board.incoming(&self.share, worker);
+        let elsewhere = self.share.waiting().saturating_sub(len);
+        let served = |index: u32| {
+            let since = self.queue.since_at(index as usize).unwrap_or_default();
+            let older = board.older(&self.share, worker, since, elsewhere);
+            index.saturating_add(older) < dialing + own + others
+        };
+        let first = (self.dialing + own..len).find(|index| !served(*index));
+        first.map(|index| index as usize)
     }
 }

@@ -30,7 +30,7 @@ impl Pools {
         if pool.is_retired() && pool.is_empty() {
             return self.drop_pool(now, slot);
         }
-        let next = pool.deadline(now);
+        let next = pool.deadline(now, self.books.worker);
         if next < self.deadlines.get(slot) {
             self.deadlines.set(slot, next);
         }

@@ -246,6 +246,115 @@ fn without_a_borrow_timeout_an_idle_backend_of_another_worker_is_still_found() {
     assert_eq!(fleet.refusal_of(refused), Some(&Refusal::BorrowTimeout));
 }
 
+fn without_timeout() -> PoolLimits {
+    PoolLimits {
+        borrow_timeout: Duration::ZERO,
+        ..limits()
+    }
+}
+
+/// Worker 1 opens a backend for its first client, who then gets the idle one of worker 0: one is in use, the other being opened for
+/// nobody.
+fn with_a_dial_for_nobody(workers: u16) -> Fleet {
+    let mut fleet = Fleet::new(workers, 2, &without_timeout());
+    fleet.warm_up(0, 1, 1);
+    fleet.delays.dial = Duration::from_millis(200);
+    let holder = fleet.request(1, 1);
+    fleet.pass_millis(1);
+    assert!(fleet.backend_of(holder).is_some());
+    assert_eq!((fleet.dials, fleet.moves, fleet.backends.len()), (2, 1, 1));
+    fleet
+}
+
+#[test]
+fn without_a_borrow_timeout_what_another_worker_opens_for_nobody_is_waited_for() {
+    for worker in [0, 1, 2] {
+        let mut fleet = with_a_dial_for_nobody(3);
+        let client = fleet.request(worker, 1);
+        fleet.pass_millis(198);
+        assert!(fleet.is_waiting(client), "worker {worker}");
+        fleet.pass_millis(2);
+        assert!(fleet.backend_of(client).is_some(), "worker {worker}");
+        assert_eq!(fleet.dials, 2);
+    }
+}
+
+#[test]
+fn without_a_borrow_timeout_one_client_waits_for_one_dial_and_it_is_the_oldest() {
+    for (first, second) in [(0, 2), (2, 0), (0, 0), (0, 1)] {
+        let mut fleet = with_a_dial_for_nobody(3);
+        let client = fleet.request(first, 1);
+        fleet.pass(Duration::from_micros(100));
+        let late = fleet.request(second, 1);
+        fleet.pass(MOVE_GRACE);
+        let refused = if second == 1 {
+            // Its own worker opens one, so it is told when that has gone to the older client.
+            fleet.pass_millis(200);
+            fleet.refusal_of(late)
+        } else {
+            fleet.refusal_of(late)
+        };
+        assert_eq!(refused, Some(&Refusal::BorrowTimeout), "{first}, {second}");
+        fleet.pass_millis(200);
+        assert!(fleet.backend_of(client).is_some(), "{first}, {second}");
+    }
+}
+
+#[test]
+fn without_a_borrow_timeout_the_wait_for_a_dial_of_another_worker_ends_with_it() {
+    let mut fleet = with_a_dial_for_nobody(2);
+    fleet.dials_fail = Some(Refusal::BackendLost);
+    let client = fleet.request(0, 1);
+    // The place that the failed dial gave back is this worker's to try, once.
+    fleet.pass_millis(201);
+    assert!(fleet.is_waiting(client));
+    fleet.pass_millis(200);
+    assert_eq!(fleet.refusal_of(client), Some(&Refusal::BorrowTimeout));
+    assert_eq!(fleet.dials, 3);
+
+    let mut fleet = with_a_dial_for_nobody(2);
+    let client = fleet.request(0, 1);
+    fleet.set_limits(&PoolLimits {
+        connections_max: 1,
+        ..without_timeout()
+    });
+    fleet.pass_millis(201);
+    assert_eq!(fleet.refusal_of(client), Some(&Refusal::BorrowTimeout));
+}
+
+/// Never more clients than places, on random workers, and backends that die while idle: each client is served.
+#[test]
+fn without_a_borrow_timeout_nobody_is_refused_beside_a_backend_that_nobody_gets() {
+    for seed in 0..150 {
+        let mut random = Random::new(seed);
+        let places = 1 + random.index(4);
+        let usable = u32::try_from(places).expect("few");
+        let mut fleet = Fleet::new(4, usable, &without_timeout());
+        fleet.delays.wake = Duration::from_micros(random.below(200));
+        fleet.delays.moving = Duration::from_micros(random.below(200));
+        fleet.delays.dial = Duration::from_micros(random.below(50_000));
+        let mut held: Vec<ClientKey> = Vec::new();
+        for _ in 0..60 {
+            let client = fleet.request(random.index(4), 1);
+            fleet.pass(Duration::from_micros(1 + random.below(30_000)));
+            held.push(client);
+            if held.len() == places {
+                fleet.pass_millis(100);
+                for client in held.drain(..) {
+                    let answer = fleet.answer_of(client);
+                    let served = matches!(answer, Some(Answer::Leased { .. }));
+                    assert!(served, "seed {seed}: {client:?}: {answer:?}");
+                    fleet.release(client);
+                    if random.below(8) == 0 {
+                        let backend = *fleet.backends.keys().next().expect("some are open");
+                        fleet.kill(backend);
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_backend_that_dies_before_it_could_move_is_not_waited_for() {
     let mut fleet = Fleet::new(3, 2, &limits());

@@ -12,6 +12,7 @@ pub(super) fn avoid(program: &mut Program) {
         end_queries_with_reset(&mut episode.steps);
         deallocate_alone(&mut episode.steps);
         bind_what_fits(&mut episode.steps);
+        take_no_name_twice(&mut episode.steps);
         end_segments_with_reset(&mut episode.steps);
     }
 }
@@ -78,6 +79,27 @@ fn end_segments_with_reset(steps: &mut Vec<Step>) {
         if ends {
             steps.insert(at, Step::Send(Message::Sync));
             at += 1;
+        }
+    }
+}
+
+/// In a failed transaction the name of a statement that this backend has not cannot be shown to be taken: the error is that of the
+/// transaction, where the server would complain about the text, or about the name of a statement that is allowed there.
+fn take_no_name_twice(steps: &mut [Step]) {
+    let told = |act: &Act| {
+        matches!(
+            act,
+            Act::Nonsense | Act::Commit { .. } | Act::Rollback { .. } | Act::RollbackTo(_)
+        )
+    };
+    let mut taken = BTreeSet::new();
+    for step in steps {
+        if let Step::Send(Message::Parse { name, act }) = step
+            && !name.is_empty()
+            && !taken.insert(*name)
+            && act.as_ref().is_none_or(told)
+        {
+            *name = "";
         }
     }
 }

@@ -12,7 +12,6 @@ mod support;
 
 use forebay_postgres::session::STATEMENT_NAME_BYTES_MAX;
 use forebay_postgres::tracking::{COPIES_MAX, SETTINGS_MAX};
-use support::messages::{From, Line};
 use support::server::Server;
 use support::world::World;
 
@@ -35,11 +34,7 @@ impl Conversation {
 
     /// The client says all this at once, and the backend answers all of it at once.
     fn say(&mut self, lines: &[String]) {
-        let bytes: Vec<u8> = lines
-            .iter()
-            .flat_map(|line| Line::parse(line).encode(From::Client))
-            .collect();
-        self.world.client_bytes(CLIENT, &bytes);
+        self.world.client_says(CLIENT, lines);
         if self.world.clients[CLIENT].waiting {
             self.world.lease(CLIENT, BACKEND);
         }

@@ -10,48 +10,33 @@
 mod support;
 
 use forebay_postgres::from_client::EXPECTS_MAX;
-use support::messages::{From, Line};
 use support::world::World;
 
 const CLIENT: usize = 0;
 const BACKEND: usize = 0;
-
-fn sent(world: &mut World, lines: &[&str]) {
-    let bytes = lines
-        .iter()
-        .flat_map(|line| Line::parse(line).encode(From::Client));
-    world.client_bytes(CLIENT, &bytes.collect::<Vec<_>>());
-}
-
-fn replied(world: &mut World, lines: &[&str]) {
-    let bytes = lines
-        .iter()
-        .flat_map(|line| Line::parse(line).encode(From::Backend));
-    world.backend_bytes(BACKEND, &bytes.collect::<Vec<_>>());
-}
 
 #[test]
 fn answers_of_ours_that_wait_for_their_turn_are_bounded() {
     let mut world = World::new(1);
     world.add_client(&[], false);
     world.lease(CLIENT, BACKEND);
-    sent(&mut world, &["Parse \"s\" \"select 1\"", "Sync"]);
+    world.client_says(CLIENT, &["Parse \"s\" \"select 1\"", "Sync"]);
     world.lease(CLIENT, BACKEND);
-    replied(&mut world, &["ParseComplete", "ReadyForQuery I"]);
-    sent(
-        &mut world,
+    world.backend_says(BACKEND, &["ParseComplete", "ReadyForQuery I"]);
+    world.client_says(
+        CLIENT,
         &["Parse \"\" \"select pg_sleep(20)\"", "Bind \"\" \"\""],
     );
     world.lease(CLIENT, BACKEND);
-    sent(&mut world, &["Execute \"\" 0"]);
+    world.client_says(CLIENT, &["Execute \"\" 0"]);
     for _ in 0..EXPECTS_MAX {
-        sent(&mut world, &["Parse \"x\" \"select 1\"", "Close S \"x\""]);
+        world.client_says(CLIENT, &["Parse \"x\" \"select 1\"", "Close S \"x\""]);
     }
     let due = world.backends[BACKEND].state.exchange.len();
     assert!(due <= EXPECTS_MAX, "{due} replies are due");
     assert!(world.clients[CLIENT].paused);
-    replied(
-        &mut world,
+    world.backend_says(
+        BACKEND,
         &[
             "ParseComplete",
             "BindComplete",

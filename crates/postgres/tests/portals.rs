@@ -11,7 +11,6 @@
 mod support;
 
 use forebay_postgres::exchange::portals::PORTALS_MAX;
-use support::messages::{From, Line};
 use support::server::Server;
 use support::world::World;
 
@@ -19,11 +18,7 @@ const CLIENT: usize = 0;
 const BACKEND: usize = 0;
 
 fn send(world: &mut World, server: &mut Server, lines: &[String]) {
-    let bytes: Vec<u8> = lines
-        .iter()
-        .flat_map(|line| Line::parse(line).encode(From::Client))
-        .collect();
-    world.client_bytes(CLIENT, &bytes);
+    world.client_says(CLIENT, lines);
     if world.clients[CLIENT].waiting {
         world.lease(CLIENT, BACKEND);
     }

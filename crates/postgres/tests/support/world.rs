@@ -5,6 +5,7 @@
 //! made bytes are bounded, and after the end of a connection no order concerns it.
 
 use super::making;
+use super::messages::{From, Line};
 use forebay_core::engine::{Engine, Farewell};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, Refusal};
@@ -120,6 +121,16 @@ impl World {
             gone: false,
         });
         self.clients.len() - 1
+    }
+
+    /// Messages, a line each, arrive from a client at once.
+    pub fn client_says(&mut self, client: usize, lines: &[impl AsRef<str>]) {
+        self.client_bytes(client, &encoded(lines, From::Client));
+    }
+
+    /// Messages, a line each, arrive from a database at once.
+    pub fn backend_says(&mut self, backend: usize, lines: &[impl AsRef<str>]) {
+        self.backend_bytes(backend, &encoded(lines, From::Backend));
     }
 
     /// Bytes arrive from a client.
@@ -531,4 +542,11 @@ impl World {
             }
         }
     }
+}
+
+fn encoded(lines: &[impl AsRef<str>], from: From) -> Vec<u8> {
+    let messages = lines
+        .iter()
+        .flat_map(|line| Line::parse(line.as_ref()).encode(from));
+    messages.collect()
 }

@@ -1,36 +1,24 @@
-//! Database connections from dial to close.
+//! Database connections from their login to their close.
 
-use crate::connection::{Backend, Inbox, Role, backend_token};
+use crate::connection::{Backend, Inbox, Role};
+use crate::dialing::DIAL_TIMEOUT;
 use crate::driver::Driver;
-use crate::mailbox::{Asker, Ticket};
+use crate::mailbox::Ticket;
 use crate::relay::{Side, Source};
 use crate::scope::PoolScope;
 use crate::tls::{Filter, TlsError};
 use crate::worker::Worker;
-use crate::workshop::Job;
-use forebay_core::engine::{BackendFacts, Engine, Purpose, StartupParameters};
+use forebay_core::engine::Engine;
 use forebay_core::event::EventKind;
 use forebay_core::metrics::Availability;
 use forebay_core::{CloseReason, Refusal};
-use forebay_pool::PoolId;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Time a database has from the first packet to the end of our login.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time a database has to roll back what a vanished client left open.
 const CLEANING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A request to cancel what a client has asked, which its backend is not yet at.
-pub(crate) struct Postponed {
-    backend: Ticket,
-    /// Who must still have that backend.
-    client: Option<Ticket>,
-    asker: Option<Asker>,
-}
 
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// A place for a new database connection.
@@ -58,181 +46,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             unfit: None,
             leaving: None,
         })
-    }
-
-    /// The pool wants one more backend.
-    pub(crate) fn dial(&mut self, pool: PoolId) {
-        let Some(scope) = self.pools_by_id.get(&pool).cloned() else {
-            let refusal = Refusal::TargetUnreachable {
-                detail: "the pool has no target".into(),
-            };
-            return self.dial_came_to_nothing(pool, &refusal);
-        };
-        let ticket = self.add_backend(&scope, Role::Dialing(pool));
-        self.start_dial(ticket);
-    }
-
-    /// A client wants a backend of its own.
-    pub(crate) fn dial_for(
-        &mut self,
-        client: Ticket,
-        pool: &Rc<PoolScope>,
-        parameters: StartupParameters,
-    ) {
-        let ticket = self.add_backend(pool, Role::DialingFor(client));
-        self.purposes.insert(ticket, Purpose::Dedicated(parameters));
-        self.start_dial(ticket);
-    }
-
-    /// What this backend does now is to be cancelled.
-    pub(crate) fn dial_cancel(
-        &mut self,
-        backend: Ticket,
-        victim: Option<Ticket>,
-        asker: Option<Asker>,
-    ) {
-        let target = self.backends.get(backend);
-        let state = target.and_then(|backend| backend.state.as_ref());
-        if victim.is_some() && state.is_some_and(E::is_preparing) {
-            let client = target.and_then(|target| target.client);
-            return self.postponed.push(Postponed {
-                backend,
-                client,
-                asker,
-            });
-        }
-        let purpose = state.and_then(E::cancel);
-        let Some(purpose) = purpose else {
-            if let Some(asker) = asker {
-                self.tell_cancelled(asker);
-            }
-            return;
-        };
-        let Some(target) = self.backends.get_mut(backend) else {
-            return;
-        };
-        let victim = victim.is_some().then_some(target.ticket);
-        if victim.is_some() {
-            target.cancels += 1;
-        }
-        let pool = Rc::clone(&target.pool);
-        let ticket = self.add_backend(&pool, Role::Cancel { victim, asker });
-        self.purposes.insert(ticket, purpose);
-        self.start_dial(ticket);
-    }
-
-    /// Cancel requests waited for what a backend did ahead of its client's messages, which may be done now.
-    pub(crate) fn dial_postponed(&mut self) {
-        for request in std::mem::take(&mut self.postponed) {
-            let Postponed {
-                backend,
-                client,
-                asker,
-            } = request;
-            let held = self.backends.get(backend);
-            if held.is_some_and(|held| held.client == client) {
-                // Postponed again, if it is too early.
-                self.dial_cancel(backend, Some(backend), asker);
-            } else if let Some(asker) = asker {
-                self.tell_cancelled(asker);
-            }
-        }
-    }
-
-    pub(crate) fn start_dial(&mut self, ticket: Ticket) {
-        let Some(backend) = self.backends.get(ticket) else {
-            return;
-        };
-        let target = backend.pool.target();
-        if !matches!(backend.role, Role::Cancel { .. }) && !backend.redialed {
-            target.block.database_connection_requests.add(1);
-            if target.plan.tls.is_some() {
-                target.block.database_connection_requests_with_tls.add(1);
-            }
-        }
-        let (host, port) = (&target.plan.target.host, target.plan.target.port);
-        if let Ok(address) = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>()
-        {
-            return self.on_resolved(ticket, Ok(vec![SocketAddr::new(address, port)]));
-        }
-        let job = Job::Resolve(backend.ticket, Arc::clone(host), port);
-        if !self.leave_job(job) {
-            let refusal = Refusal::TargetUnreachable {
-                detail: "too many names are being resolved".into(),
-            };
-            self.on_backend_failed(ticket, &refusal);
-        }
-    }
-
-    /// The target's addresses are known.
-    pub(crate) fn on_resolved(&mut self, ticket: Ticket, result: io::Result<Vec<SocketAddr>>) {
-        let Some(backend) = self.backends.get_mut(ticket) else {
-            return;
-        };
-        match result {
-            Ok(mut addresses) if !addresses.is_empty() => {
-                addresses.reverse();
-                backend.addresses = addresses;
-                self.try_next_address(ticket, "no address");
-            }
-            Ok(_) => self.dial_failed(ticket, "the name has no address"),
-            Err(error) => {
-                self.dial_failed(ticket, &format!("the name cannot be resolved: {error}"))
-            }
-        }
-    }
-
-    fn try_next_address(&mut self, ticket: Ticket, why: &str) {
-        let Some(backend) = self.backends.get_mut(ticket) else {
-            return;
-        };
-        let Some(address) = backend.addresses.pop() else {
-            return self.dial_failed(ticket, why);
-        };
-        match self.driver.connect(address, backend_token(backend.ticket)) {
-            Ok(handle) => backend.handle = Some(handle),
-            Err(error) => self.try_next_address(ticket, &error.to_string()),
-        }
-    }
-
-    fn dial_failed(&mut self, ticket: Ticket, why: &str) {
-        self.on_backend_failed(ticket, &Refusal::TargetUnreachable { detail: why.into() });
-    }
-
-    /// A connection to the target was made, or not.
-    pub(crate) fn on_connected(&mut self, ticket: Ticket, result: io::Result<()>) {
-        let Some(backend) = self.backends.get_mut(ticket) else {
-            return;
-        };
-        let Some(handle) = backend.handle else { return };
-        if let Err(error) = result {
-            backend.handle = None;
-            self.driver.close(handle, false);
-            return self.try_next_address(ticket, &error.to_string());
-        }
-        let pool = Rc::clone(&backend.pool);
-        let oldest_version = backend.redialed || pool.target().plan.health.takes_oldest_version();
-        let purpose = self.purposes.get(&ticket).cloned();
-        let mut entropy = [0; 32];
-        (self.crew.random)(&mut entropy);
-        let facts = BackendFacts {
-            credential: Arc::clone(&pool.credential.borrow()),
-            database: Arc::clone(&pool.key.database),
-            tls: pool.target().plan.target.tls.mode,
-            init_query: Arc::clone(&pool.init_query.borrow()),
-            purpose: purpose.unwrap_or(Purpose::Pooled),
-            oldest_version,
-            entropy,
-        };
-        let state = E::backend(&mut self.shared, facts, &mut self.orders);
-        if let Some(backend) = self.backends.get_mut(ticket) {
-            backend.state = Some(state);
-        }
-        self.driver.receive(handle, true);
-        self.obey(Side::Backend(ticket), &Source::Bytes(&[]), 0);
     }
 
     /// From here on the backend speaks TLS; `rest` already belongs to it.
@@ -384,17 +197,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    /// Tells the pool that what it ordered is not to be had.
-    fn dial_came_to_nothing(&mut self, pool: PoolId, refusal: &Refusal) {
-        let jitter = self.jitter();
-        match refusal {
-            Refusal::TargetRefused { code, .. } if **code == *"53300" => {
-                self.pools.on_dial_crowded(self.now, pool, jitter);
-            }
-            refusal => self.pools.on_dial_failed(self.now, pool, refusal, jitter),
-        }
-    }
-
     /// The backend closed its connection, or it failed.
     pub(crate) fn on_backend_ended(&mut self, ticket: Ticket, error: Option<&io::Error>) {
         let Some(backend) = self.backends.get(ticket) else {
@@ -416,22 +218,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 let why = error.map(ToString::to_string).unwrap_or_default();
                 self.close_backend(ticket, CloseReason::BackendGone, &why);
             }
-        }
-    }
-
-    /// A cancel request has been delivered, as far as can be known.
-    fn on_cancel_done(&mut self, victim: Option<Ticket>, asker: Option<Asker>) {
-        if let Some(ticket) = victim
-            && self.backends.holds(ticket)
-            && let Some(backend) = self.backends.get_mut(ticket)
-        {
-            backend.cancels -= 1;
-            if backend.cancels == 0 && std::mem::take(&mut backend.release_deferred) {
-                self.releasing.push(ticket);
-            }
-        }
-        if let Some(asker) = asker {
-            self.tell_cancelled(asker);
         }
     }
 
@@ -479,33 +265,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if let Some(client) = client {
             self.refuse_client(client, &Refusal::BackendLost);
         }
-    }
-
-    /// The database has not answered in time.
-    fn on_dial_timeout(&mut self, ticket: Ticket) {
-        let now = self.now;
-        let Some(backend) = self.backends.get_mut(ticket) else {
-            return;
-        };
-        if backend.state.is_none() && !backend.addresses.is_empty() {
-            // Nothing listens there, or the way there swallows packets: the name has another address.
-            backend.dial_deadline = now + DIAL_TIMEOUT;
-            if let Some(handle) = backend.handle.take() {
-                self.driver.close(handle, false);
-            }
-            return self.try_next_address(ticket, "timed out");
-        }
-        if let Role::Cancel {
-            victim: Some(victim),
-            ..
-        } = backend.role
-            && backend.state.is_some()
-            && let Some(victim) = self.backends.get_mut(victim)
-        {
-            // The request was sent and may be read at any time: what it would hit must not be the next session's.
-            victim.unfit = Some(CloseReason::NotClean);
-        }
-        self.dial_failed(ticket, "timed out");
     }
 
     /// Closes the pooled backends of these pools as soon as nobody uses them.

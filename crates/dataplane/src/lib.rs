@@ -5,10 +5,12 @@
 
 mod backends;
 pub mod buffer;
+mod cancelling;
 mod clients;
 pub mod clock;
 pub mod connection;
 mod decrypting;
+mod dialing;
 pub mod driver;
 mod feeding;
 pub mod health;

@@ -8,7 +8,7 @@
 //!
 //! Nothing in here is shared; what crosses threads comes and goes by the mailbox. A worker runs the same on all drivers.
 
-use crate::backends::Postponed;
+use crate::cancelling::Postponed;
 use crate::connection::{Backend, Client, Places, Role, Whose, listener_token, whose};
 use crate::driver::{Driver, Event};
 use crate::mailbox::{Letter, Mailbox, Ticket};

@@ -9,6 +9,7 @@
 //! driver waits.
 
 mod connection;
+mod listening;
 mod readiness;
 
 use super::{Counters, Driver, Event, Handle, Socket, Token, UNSENT_HIGH, Wake};
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::socket;
 use connection::{Connection, Life, Received, Sent, Tools};
 use forebay_core::Instant;
+use listening::{LISTENER, Listener};
 use readiness::{Readiness, Ready, WAKER};
 use std::collections::VecDeque;
 use std::io;
@@ -31,17 +33,10 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const BUFFERS: u16 = 256;
 /// Most receives from one connection in a turn.
 const RECEIVES_MAX: usize = 4;
-/// Most connections accepted from one listener in a turn.
-const ACCEPTS_MAX: usize = 64;
 /// A closing connection gets this long to take what it is still sent, and to close its side.
 const CLOSING_MAX: Duration = Duration::from_secs(3);
-/// How long a listener rests when the process has no descriptor or memory left for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long to wait for a buffer when all of them are held.
 const BUFFER_PAUSE: Duration = Duration::from_millis(1);
-
-/// Set in the keys of listeners.
-const LISTENER: u64 = 1 << 31;
 
 /// The readiness driver.
 pub struct Epoll {
@@ -70,15 +65,6 @@ pub struct Epoll {
 struct Slot {
     generation: u32,
     connection: Option<Connection>,
-}
-
-#[derive(Debug)]
-struct Listener {
-    listener: TcpListener,
-    token: Token,
-    /// There may be connections to accept.
-    ready: bool,
-    paused_until: Instant,
 }
 
 fn key(handle: Handle) -> u64 {
@@ -348,51 +334,6 @@ impl Epoll {
         self.queue(handle);
     }
 
-    fn accept_ready(&mut self, events: &mut Vec<Event>) {
-        for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS_MAX {
-                match &self.listeners[index] {
-                    Some(listener) if listener.ready && listener.paused_until <= self.now => {}
-                    _ => break,
-                }
-                self.accept(index, events);
-            }
-        }
-    }
-
-    /// Accepts one connection.
-    fn accept(&mut self, index: usize, events: &mut Vec<Event>) {
-        let Some(listener) = &mut self.listeners[index] else {
-            return;
-        };
-        let token = listener.token;
-        self.tools.counters.system_calls += 1;
-        let accepted = listener.listener.accept().and_then(|(stream, _)| {
-            let (handle, added) = self.add(Connection::new(stream.into(), 0, false));
-            added
-                .map(|()| handle)
-                .inspect_err(|_| self.drop_connection(handle))
-        });
-        let listener = self.listeners[index]
-            .as_mut()
-            .expect("it was there and nobody is asked in between");
-        match accepted {
-            Ok(connection) => events.push(Event::Accepted {
-                listener: token,
-                connection,
-            }),
-            Err(error) => match error.raw_os_error() {
-                _ if error.kind() == io::ErrorKind::WouldBlock => listener.ready = false,
-                // Only this one connection is concerned: it went away, or a firewall says no.
-                Some(libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EPERM) => {}
-                _ => {
-                    listener.paused_until = self.now + ACCEPT_PAUSE;
-                    self.tools.counters.accepts_failed += 1;
-                }
-            },
-        }
-    }
-
     fn receive_queued(&mut self, events: &mut Vec<Event>) {
         for _ in 0..self.queued.len() {
             let Some(handle) = self.queued.pop_front() else {
@@ -496,29 +437,11 @@ impl Driver for Epoll {
     }
 
     fn listen(&mut self, listener: TcpListener, token: Token) -> io::Result<()> {
-        listener.set_nonblocking(true)?;
-        let free = self.listeners.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.listeners.len());
-        self.readiness
-            .add(listener.as_fd(), LISTENER | index as u64)?;
-        if free.is_none() {
-            self.listeners.push(None);
-        }
-        self.listeners[index] = Some(Listener {
-            listener,
-            token,
-            ready: false,
-            paused_until: Instant::ZERO,
-        });
-        Ok(())
+        self.add_listener(listener, token)
     }
 
     fn unlisten(&mut self, token: Token) {
-        for slot in &mut self.listeners {
-            if let Some(listener) = slot.take_if(|listener| listener.token == token) {
-                self.readiness.remove(listener.listener.as_fd());
-            }
-        }
+        self.remove_listener(token);
     }
 
     fn connect(&mut self, address: SocketAddr, token: Token) -> io::Result<Handle> {

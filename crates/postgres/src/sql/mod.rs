@@ -8,6 +8,7 @@
 //! | `statement` | what one statement does |
 //! | `setting` | which setting a statement sets, and how to set it again elsewhere |
 //! | `constant`, `quote` | values out of SQL, and back into it |
+//! | `fingerprint`, `shown` | which statements are the same but for their constants, for tables and for people |
 //!
 //! Invariants: nothing is `Pure` that is not, as far as the text tells; doubt is `Opaque`, and a setting in doubt pins.
 //! The text does not tell of code behind views, policies, operators, casts, domains and `row.function`, nor of functions
@@ -15,12 +16,14 @@
 
 mod bytes;
 mod constant;
+mod fingerprint;
 mod lexer;
 mod pins;
 pub mod quote;
 mod reader;
 mod scan;
 mod setting;
+mod shown;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ use forebay_core::PinReason;
 
 use memchr::memchr;
 
+pub use fingerprint::{Fingerprint, fingerprint, normalized};
 use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
 pub use quote::{quote_identifier, quote_literal};
 

@@ -1,0 +1,532 @@
+//! Which statements are one and the same but for their constants: a hash for tables (`fingerprint`) and a text for people
+//! (`normalized`). Equal are texts that differ only in
+//!
+//! - constants: texts, numbers with their sign, bit strings, and what `SET name TO` gives (NULL, TRUE and FALSE are words);
+//! - white space, comments, the case of unquoted words, semicolons without a statement;
+//! - the length of lists: in `IN (…)`, `VALUES (…), (…)`, `ARRAY[…]` and `SET name TO …` equal neighbours count once. There NULL,
+//!   TRUE and FALSE are constants too, and parameters have no numbers.
+//!
+//! The arguments of functions are no such list, as their number chooses the function. The body of a `DO` counts whole: it is code.
+//!
+//! The hash is the same on every machine and in every version, so that logs of different days and hosts can be joined; so it
+//! has no random key, and knows no list of words that grows. It is no defence against someone who looks for collisions: who can
+//! choose the statements of a pool can as well let one function do different things. FNV-1a and SipHash read byte by byte, or
+//! have to be fed in order from a buffer; words come out of the lexer as numbers of 16 bytes, and one multiplication takes in one.
+
+use std::fmt;
+
+use super::lexer::{Kind, Lexer, TEXT_BYTES_MAX, Token};
+use super::shown::{Nothing, Shown, Sink, Text};
+use super::words::{KEY_BYTES, keys};
+
+/// What texts that differ only in constants have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(
+    /// The hash; the same on every machine and in every version.
+    pub u64,
+);
+
+impl fmt::Display for Fingerprint {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The fingerprint of a statement or of a whole query string, read as under this setting of `standard_conforming_strings`.
+///
+/// Reads each byte about once and allocates nothing. No text makes it panic.
+pub fn fingerprint(sql: &[u8], standard_conforming_strings: bool) -> Fingerprint {
+    Fingerprint(Walk::new(sql, standard_conforming_strings, Nothing).run().0)
+}
+
+/// `sql` for people: constants as `?`, words in lower case, equal neighbours of a list once, white space as is usual. In at most
+/// `bytes_max` bytes; what is cut, or cannot be read, is `…`.
+///
+/// No constant is ever part of it, since constants may be secrets. Texts with equal fingerprints have the same text, except
+/// that the body of a `DO` is not shown.
+pub fn normalized(sql: &[u8], standard_conforming_strings: bool, bytes_max: usize) -> String {
+    Walk::new(sql, standard_conforming_strings, Text::new(bytes_max))
+        .run()
+        .1
+        .finish()
+}
+
+/// Lists nested deeper than this keep their length.
+const FRAMES_MAX: usize = 4;
+
+/// Arbitrary odd numbers with as many ones as zeros. They are part of every fingerprint ever written to a log.
+const SEED: u64 = 0x9ae1_6a3b_2f90_404f;
+const KEY: u64 = 0xc949_d7c7_509e_6557;
+
+/// What is no short word is marked so in its upper half, where a short word of ASCII has no such bit.
+const MARK: u64 = 1 << 63;
+const CONSTANT: u64 = MARK | 1;
+const ELEMENT: u64 = MARK | 2;
+const ANY_PARAMETER: u64 = MARK | 3;
+const LONG_WORD: u64 = MARK | 4;
+const SHORT: u64 = MARK | 5;
+const LONG: u64 = MARK | 6;
+const UNREADABLE: u64 = MARK | 7;
+
+/// How a list ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// With its closing bracket.
+    Bracket,
+    /// With whatever is neither a row nor a comma: `VALUES (…), (…)`.
+    Rows,
+    /// With the statement.
+    Statement,
+}
+
+/// A list that is being read, whose elements are hashed one by one.
+#[derive(Clone, Copy)]
+struct Frame {
+    extent: Extent,
+    /// How many brackets are open around its elements.
+    depth: u32,
+    /// The hash of what stands before the list and of its elements so far.
+    outer: u64,
+    /// The hash of the last element.
+    last: Option<u64>,
+    /// Where that which is shown of the present element begins, its comma included.
+    mark: usize,
+}
+
+const NO_FRAME: Frame = Frame {
+    extent: Extent::Bracket,
+    depth: 0,
+    outer: 0,
+    last: None,
+    mark: 0,
+};
+
+/// Which statement this is, as far as it matters for constants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Statement {
+    Begins,
+    /// Its constants are code.
+    Do,
+    /// A word may be a constant, once a value is due.
+    Set,
+    Other,
+}
+
+struct Walk<'a, S> {
+    lexer: Lexer<'a>,
+    hash: u64,
+    frames: [Frame; FRAMES_MAX],
+    frame_count: usize,
+    depth: u32,
+    statement: Statement,
+    /// Semicolons count only before another statement.
+    semicolon_due: bool,
+    /// A sign which belongs to the number that follows, if one does.
+    sign: Option<Token>,
+    previous: Kind,
+    /// The key of the token before, if that is a word.
+    previous_word: u128,
+    sink: S,
+}
+
+impl<'a, S: Sink> Walk<'a, S> {
+    fn new(sql: &'a [u8], standard_conforming_strings: bool, sink: S) -> Self {
+        // No message is longer.
+        let sql = &sql[..sql.len().min(TEXT_BYTES_MAX)];
+        Walk {
+            lexer: Lexer::new(sql, standard_conforming_strings),
+            hash: SEED,
+            frames: [NO_FRAME; FRAMES_MAX],
+            frame_count: 0,
+            depth: 0,
+            statement: Statement::Begins,
+            semicolon_due: false,
+            sign: None,
+            previous: Kind::Semicolon,
+            previous_word: 0,
+            sink,
+        }
+    }
+
+    fn run(mut self) -> (u64, S) {
+        let mut read = 0;
+        loop {
+            let token = self.lexer.next();
+            if token.kind == Kind::End {
+                break;
+            }
+            if S::SHOWS && (self.lexer.trouble() || self.sink.is_full()) {
+                // From here on what we take for a word may be a constant to the server.
+                self.sink.cut();
+                break;
+            }
+            read = token.range().end;
+            match token.kind {
+                Kind::Semicolon => self.semicolon(),
+                Kind::Word if self.is_plain() => self.plain_word(token),
+                _ => self.other(token),
+            }
+        }
+        self.end(read);
+        (self.hash, self.sink)
+    }
+
+    fn end(&mut self, read: usize) {
+        self.release_sign();
+        self.end_frames();
+        let text = self.lexer.text();
+        // The lexer has given up at what it could not tell apart; nor may we then.
+        if self.lexer.trouble() {
+            self.feed_bytes(UNREADABLE, text.get(read..).unwrap_or_default());
+            self.sink.cut();
+        }
+        self.hash = mixed(self.hash, KEY);
+    }
+
+    /// Whether a word is just a word here.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        self.frame_count == 0
+            && self.sign.is_none()
+            && matches!(self.statement, Statement::Other | Statement::Do)
+    }
+
+    #[inline(always)]
+    fn plain_word(&mut self, token: Token) {
+        let word = self.lexer.key(token);
+        self.feed_word(token, word);
+        self.previous = Kind::Word;
+        self.previous_word = word;
+    }
+
+    #[inline(never)]
+    fn other(&mut self, token: Token) {
+        if self.statement == Statement::Begins {
+            self.begin_statement(token);
+        }
+        if token.kind != Kind::Number {
+            self.release_sign();
+        }
+        if self.frame_count > 0 && !matches!(token.kind, Kind::Open | Kind::Comma) {
+            self.end_rows();
+        }
+        match token.kind {
+            Kind::Word => self.word(token),
+            Kind::Open | Kind::OpenBracket => self.open(token),
+            Kind::Close | Kind::CloseBracket => self.close(token),
+            Kind::Comma => self.comma(token),
+            Kind::Parameter => self.parameter(token),
+            Kind::Number => {
+                self.sign = None;
+                self.constant();
+            }
+            Kind::Text | Kind::EscapedText | Kind::DollarText | Kind::OtherText => self.text(token),
+            Kind::Operator => self.operator(token),
+            Kind::Quoted | Kind::UnicodeQuoted if self.value_is_due() => self.constant(),
+            _ => self.as_written(token),
+        }
+        self.previous = token.kind;
+        if token.kind != Kind::Word {
+            self.previous_word = 0;
+        }
+    }
+
+    #[cold]
+    fn begin_statement(&mut self, first: Token) {
+        if std::mem::take(&mut self.semicolon_due) {
+            self.feed(u64::from(b';'), SHORT);
+            self.sink.show(Kind::Semicolon, Shown::Written(b";"));
+        }
+        self.statement = match self.lexer.key(first) {
+            keys::DO => Statement::Do,
+            keys::SET => Statement::Set,
+            _ => Statement::Other,
+        };
+    }
+
+    fn semicolon(&mut self) {
+        self.release_sign();
+        self.end_frames();
+        // One before any statement is none.
+        self.semicolon_due |= self.statement != Statement::Begins;
+        self.statement = Statement::Begins;
+        self.depth = 0;
+        self.previous = Kind::Semicolon;
+        self.previous_word = 0;
+    }
+
+    fn word(&mut self, token: Token) {
+        let word = self.lexer.key(token);
+        let begins_element = matches!(self.previous, Kind::Open | Kind::OpenBracket | Kind::Comma);
+        let is_value = matches!(word, keys::NULL | keys::TRUE | keys::FALSE);
+        let constant = self.value_is_due() && word != keys::DEFAULT;
+        if self.frame_count > 0 && is_subquery(word) && self.previous == Kind::Open {
+            self.forget_frame();
+        }
+        if constant || (self.frame_count > 0 && begins_element && is_value) {
+            self.constant();
+        } else {
+            self.feed_word(token, word);
+        }
+        if self.statement == Statement::Set && word == keys::TO {
+            self.begin_values();
+        }
+        self.previous_word = word;
+    }
+
+    /// After `SET name TO`, where names are values.
+    fn value_is_due(&self) -> bool {
+        self.statement == Statement::Set && self.frame_count > 0
+    }
+
+    fn begin_values(&mut self) {
+        if self.frame_count == 0 {
+            self.push(Extent::Statement);
+        }
+    }
+
+    fn operator(&mut self, token: Token) {
+        let bytes = self.lexer.bytes(token);
+        if matches!(bytes, b"-" | b"+") && self.expects_operand() {
+            self.sign = Some(token);
+            return;
+        }
+        self.as_written(token);
+        if bytes == b"=" && self.statement == Statement::Set {
+            self.begin_values();
+        }
+    }
+
+    /// Whether a sign that comes now has no operand before it.
+    fn expects_operand(&self) -> bool {
+        match self.previous {
+            Kind::Open | Kind::OpenBracket | Kind::Comma | Kind::Operator | Kind::Other => true,
+            Kind::Word => matches!(
+                self.previous_word,
+                keys::SELECT
+                    | keys::LIMIT
+                    | keys::OFFSET
+                    | keys::WHEN
+                    | keys::THEN
+                    | keys::ELSE
+                    | keys::BETWEEN
+                    | keys::AND
+                    | keys::OR
+                    | keys::TO
+            ),
+            _ => false,
+        }
+    }
+
+    /// A sign without a number is an operator.
+    fn release_sign(&mut self) {
+        if let Some(token) = self.sign.take() {
+            self.as_written(token);
+        }
+    }
+
+    fn open(&mut self, token: Token) {
+        let after_word = |word| self.previous == Kind::Word && self.previous_word == word;
+        let values = after_word(keys::VALUES);
+        let row = matches!(self.previous, Kind::Open | Kind::Comma) && self.at_element();
+        let list = values || row || after_word(keys::IN) || token.kind == Kind::OpenBracket;
+        if values {
+            self.push(Extent::Rows);
+        } else if self.previous != Kind::Comma {
+            self.end_rows();
+        }
+        self.as_written(token);
+        self.depth = self.depth.saturating_add(1);
+        if list {
+            self.push(Extent::Bracket);
+        }
+    }
+
+    fn close(&mut self, token: Token) {
+        if let Some(frame) = self.innermost()
+            && frame.extent == Extent::Bracket
+            && frame.depth == self.depth
+        {
+            self.pop();
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.as_written(token);
+    }
+
+    fn comma(&mut self, token: Token) {
+        if self.at_element() {
+            self.end_element();
+            self.sink.show(Kind::Comma, Shown::Written(b","));
+        } else {
+            self.as_written(token);
+        }
+    }
+
+    fn parameter(&mut self, token: Token) {
+        if self.frame_count > 0 {
+            self.feed(0, ANY_PARAMETER);
+            self.sink.show(Kind::Parameter, Shown::AnyParameter);
+        } else {
+            self.as_written(token);
+        }
+    }
+
+    fn text(&mut self, token: Token) {
+        if self.statement == Statement::Do {
+            self.feed_bytes(LONG, self.lexer.bytes(token));
+            self.sink.show(Kind::Number, Shown::Constant);
+        } else {
+            self.constant();
+        }
+    }
+
+    fn constant(&mut self) {
+        self.feed(0, CONSTANT);
+        self.sink.show(Kind::Number, Shown::Constant);
+    }
+
+    /// Whatever counts with all its bytes.
+    fn as_written(&mut self, token: Token) {
+        // The bytes tell what kind of token it is.
+        let bytes = self.lexer.bytes(token);
+        match *bytes {
+            [byte] => self.feed(u64::from(byte), SHORT),
+            [first, second] => self.feed(u64::from(u16::from_le_bytes([first, second])), SHORT),
+            _ => self.feed_bytes(LONG, bytes),
+        }
+        self.sink.show(token.kind, Shown::Written(bytes));
+    }
+
+    #[inline(always)]
+    fn feed_word(&mut self, token: Token, word: u128) {
+        let high = (word >> 64) as u64;
+        // A byte beyond ASCII does not fold as letters do, and longer words have no key.
+        if (word as u64 | high) & 0x8080_8080_8080_8080 == 0 {
+            self.feed(word as u64, high);
+        } else {
+            self.feed_long_word(token);
+        }
+        self.sink
+            .show(Kind::Word, Shown::Word(self.lexer.bytes(token)));
+    }
+
+    #[inline(never)]
+    fn feed_long_word(&mut self, token: Token) {
+        let bytes = self.lexer.bytes(token);
+        self.feed(bytes.len() as u64, LONG_WORD);
+        for part in bytes.chunks(KEY_BYTES) {
+            let mut padded = [0; KEY_BYTES];
+            padded[..part.len()].copy_from_slice(part);
+            padded.make_ascii_lowercase();
+            self.feed_padded(padded);
+        }
+    }
+
+    #[inline(never)]
+    fn feed_bytes(&mut self, mark: u64, bytes: &[u8]) {
+        self.feed(bytes.len() as u64, mark);
+        for part in bytes.chunks(KEY_BYTES) {
+            let mut padded = [0; KEY_BYTES];
+            padded[..part.len()].copy_from_slice(part);
+            self.feed_padded(padded);
+        }
+    }
+
+    fn feed_padded(&mut self, padded: [u8; KEY_BYTES]) {
+        let number = u128::from_le_bytes(padded);
+        self.feed(number as u64, (number >> 64) as u64);
+    }
+
+    #[inline(always)]
+    fn feed(&mut self, low: u64, high: u64) {
+        self.hash = mixed(self.hash ^ low, KEY ^ high);
+    }
+
+    fn innermost(&self) -> Option<&Frame> {
+        self.frames[..self.frame_count].last()
+    }
+
+    /// Whether a comma here parts elements of the innermost list.
+    fn at_element(&self) -> bool {
+        self.innermost()
+            .is_some_and(|frame| frame.depth == self.depth)
+    }
+
+    fn push(&mut self, extent: Extent) {
+        let Some(place) = self.frames.get_mut(self.frame_count) else {
+            return;
+        };
+        *place = Frame {
+            extent,
+            depth: self.depth,
+            outer: self.hash,
+            last: None,
+            mark: self.sink.mark(),
+        };
+        self.frame_count += 1;
+        self.hash = SEED;
+    }
+
+    /// An element equal to the one before is as good as not there.
+    fn end_element(&mut self) {
+        let Some(frame) = self.frames[..self.frame_count].last_mut() else {
+            return;
+        };
+        if frame.last == Some(self.hash) {
+            self.sink.go_back(frame.mark);
+        } else {
+            frame.outer = mixed(frame.outer ^ self.hash, KEY ^ ELEMENT);
+            frame.last = Some(self.hash);
+            frame.mark = self.sink.mark();
+        }
+        self.hash = SEED;
+    }
+
+    fn pop(&mut self) {
+        self.end_element();
+        if let Some(frame) = self.innermost() {
+            self.hash = frame.outer;
+            self.frame_count -= 1;
+        }
+    }
+
+    /// What has just been opened is a query, not a list.
+    fn forget_frame(&mut self) {
+        if let Some(frame) = self.innermost()
+            && frame.extent == Extent::Bracket
+            && frame.depth == self.depth
+        {
+            self.hash = frame.outer;
+            self.frame_count -= 1;
+        }
+    }
+
+    /// Rows of VALUES end with what is none.
+    fn end_rows(&mut self) {
+        if let Some(frame) = self.innermost()
+            && frame.extent == Extent::Rows
+            && frame.depth == self.depth
+        {
+            self.pop();
+        }
+    }
+
+    fn end_frames(&mut self) {
+        while self.frame_count > 0 {
+            self.pop();
+        }
+    }
+}
+
+/// The words that begin a query inside brackets.
+fn is_subquery(word: u128) -> bool {
+    matches!(word, keys::SELECT | keys::WITH | keys::VALUES | keys::TABLE)
+}
+
+/// Both halves of the product: each bit of the factors reaches each bit of the result.
+#[inline(always)]
+fn mixed(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    product as u64 ^ (product >> 64) as u64
+}

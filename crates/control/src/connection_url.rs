@@ -13,8 +13,8 @@ use crate::config::report::{Place, Report};
 use crate::config::{Environment, ServerConfig};
 use crate::config::{collide, is_listener, proxy_defaults, values};
 use forebay_core::snapshot::{
-    ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, ServerTls, Snapshot, Target,
-    TargetGroup, TargetRole, TargetTls,
+    ClientAuth, Credential, Endpoint, EngineFamily, LeaseOrder, PoolLimits, Proxy, ServerTls,
+    Snapshot, Target, TargetGroup, TargetRole, TargetTls,
 };
 use secrecy::SecretString;
 use std::net::SocketAddr;
@@ -35,6 +35,8 @@ pub struct RunOptions {
     pub connections_max: Option<u32>,
     /// Backends a pool keeps ready.
     pub pool_size_min: u32,
+    /// Which idle backend is lent first.
+    pub lease_order: LeaseOrder,
     /// Refuse clients without TLS.
     pub require_tls: bool,
     /// PEM file with the certificate shown to clients.
@@ -56,6 +58,7 @@ impl Default for RunOptions {
             metrics: ServerConfig::default().metrics,
             connections_max: None,
             pool_size_min: 0,
+            lease_order: LeaseOrder::Recent,
             require_tls: false,
             tls_certificate: None,
             tls_key: None,
@@ -289,6 +292,7 @@ fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Pr
             limits: PoolLimits {
                 connections_max: options.connections_max.unwrap_or(u32::MAX),
                 pool_size_min: options.pool_size_min,
+                lease_order: options.lease_order,
                 borrow_timeout: options.borrow_timeout,
                 ..PoolLimits::default()
             },

@@ -3,7 +3,7 @@
 mod support;
 
 use forebay_control::connection_url::{FromUrl, RunOptions, read};
-use forebay_core::snapshot::{ClientAuth, TlsMode};
+use forebay_core::snapshot::{ClientAuth, LeaseOrder, TlsMode};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 use support::Directory;
@@ -13,6 +13,7 @@ fn a_url_is_a_proxy_with_one_user_and_one_target() {
     let options = RunOptions {
         connections_max: Some(20),
         pool_size_min: 3,
+        lease_order: LeaseOrder::Rotate,
         borrow_timeout: Duration::from_secs(5),
         client_auth: ClientAuth::Md5,
         ..RunOptions::default()
@@ -36,6 +37,7 @@ fn a_url_is_a_proxy_with_one_user_and_one_target() {
     assert_eq!(proxy.credentials[0].client_auth, ClientAuth::Md5);
     let limits = &proxy.target_group.limits;
     assert_eq!((limits.connections_max, limits.pool_size_min), (20, 3));
+    assert_eq!(limits.lease_order, LeaseOrder::Rotate);
     assert_eq!(limits.borrow_timeout, Duration::from_secs(5));
     let target = &proxy.target_group.targets[0];
     assert_eq!((&*target.host, target.port), ("db.example.org", 5433));

@@ -64,6 +64,9 @@ pub struct RunArgs {
     /// Database connections kept open for each user and database even when nobody asks
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub pool_size_min: u32,
+    /// Which idle database connection is lent first; rotate is an aid for tests
+    #[arg(long, value_enum, default_value_t = LeaseOrder::Recent)]
+    pub lease_order: LeaseOrder,
     /// Refuse clients that do not use TLS
     #[arg(long, requires = "tls_cert")]
     pub require_tls: bool,
@@ -174,6 +177,15 @@ pub enum ClientAuth {
     Scram,
     /// MD5: for clients that know nothing better
     Md5,
+}
+
+/// `--lease-order`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LeaseOrder {
+    /// The one used last
+    Recent,
+    /// The one idle for longest
+    Rotate,
 }
 
 /// `--metrics`; clap takes an option of an option for something else.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use forebay_control::Warning;
 use forebay_control::config::{self, Driver, LogFormat, ServerConfig};
 use forebay_control::connection_url::{self, RunOptions};
-use forebay_core::snapshot::{ClientAuth, Snapshot};
+use forebay_core::snapshot::{ClientAuth, LeaseOrder, Snapshot};
 use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
 
@@ -39,6 +39,10 @@ pub fn from_url(args: &RunArgs) -> Result<Plan> {
         metrics: server.metrics,
         connections_max: args.max_connections,
         pool_size_min: args.pool_size_min,
+        lease_order: match args.lease_order {
+            cli::LeaseOrder::Recent => LeaseOrder::Recent,
+            cli::LeaseOrder::Rotate => LeaseOrder::Rotate,
+        },
         require_tls: args.require_tls,
         tls_certificate: args.tls_cert.clone(),
         tls_key: args.tls_key.clone(),

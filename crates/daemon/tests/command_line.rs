@@ -70,6 +70,7 @@ fn help_shows_commands_and_examples() {
         "--workers",
         "--driver",
         "--max-connections",
+        "--lease-order",
         "--require-tls",
         "PGPASSWORD",
     ] {
@@ -91,6 +92,7 @@ fn a_wrong_command_line_is_status_2_and_a_wrong_url_1() {
         &["run", "postgres://a:b@c", "--workers", "0"],
         &["run", "postgres://a:b@c", "--listen", "nowhere"],
         &["run", "postgres://a:b@c", "--require-tls"],
+        &["run", "postgres://a:b@c", "--lease-order", "random"],
     ] {
         assert_eq!(forebay(arguments).status, 2, "{arguments:?}");
     }

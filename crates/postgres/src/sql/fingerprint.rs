@@ -17,7 +17,7 @@ use std::fmt;
 
 use super::lexer::{Kind, Lexer, TEXT_BYTES_MAX, Token};
 use super::shown::{Nothing, Shown, Sink, Text};
-use super::words::{KEY_BYTES, keys};
+use super::words::{KEY_BYTES, keys, padded};
 
 /// What texts that differ only in constants have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,15 +59,14 @@ const FRAMES_MAX: usize = 4;
 const SEED: u64 = 0x9ae1_6a3b_2f90_404f;
 const KEY: u64 = 0xc949_d7c7_509e_6557;
 
-/// What is no short word is marked so in its upper half, where a short word of ASCII has no such bit.
+/// What is not the bytes of a token itself is marked so in its upper half, where a short word of ASCII has no such bit.
 const MARK: u64 = 1 << 63;
 const CONSTANT: u64 = MARK | 1;
 const ELEMENT: u64 = MARK | 2;
 const ANY_PARAMETER: u64 = MARK | 3;
 const LONG_WORD: u64 = MARK | 4;
-const SHORT: u64 = MARK | 5;
-const LONG: u64 = MARK | 6;
-const UNREADABLE: u64 = MARK | 7;
+const LONG: u64 = MARK | 5;
+const UNREADABLE: u64 = MARK | 6;
 
 /// How a list ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,10 +161,8 @@ impl<'a, S: Sink> Walk<'a, S> {
                 break;
             }
             read = token.range().end;
-            match token.kind {
-                Kind::Semicolon => self.semicolon(),
-                Kind::Word if self.is_plain() => self.plain_word(token),
-                _ => self.other(token),
+            if !(self.is_plain() && self.takes_plainly(token)) {
+                self.other(token);
             }
         }
         self.end(read);
@@ -184,7 +181,7 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.hash = mixed(self.hash, KEY);
     }
 
-    /// Whether a word is just a word here.
+    /// Outside lists, and where no sign waits for its number, most tokens mean the same whatever stands before them.
     #[inline(always)]
     fn is_plain(&self) -> bool {
         self.frame_count == 0
@@ -192,16 +189,38 @@ impl<'a, S: Sink> Walk<'a, S> {
             && matches!(self.statement, Statement::Other | Statement::Do)
     }
 
+    /// Whether this is one of those tokens; it is then behind us.
     #[inline(always)]
-    fn plain_word(&mut self, token: Token) {
-        let word = self.lexer.key(token);
-        self.feed_word(token, word);
-        self.previous = Kind::Word;
-        self.previous_word = word;
+    fn takes_plainly(&mut self, token: Token) -> bool {
+        match token.kind {
+            Kind::Word => {
+                let word = self.lexer.key(token);
+                self.feed_word(token, word);
+                self.previous_word = word;
+            }
+            Kind::Quoted | Kind::Parameter | Kind::Dot | Kind::Comma | Kind::Typecast => {
+                self.as_written(token);
+            }
+            Kind::Number => self.constant(),
+            Kind::Open if self.previous != Kind::Word || !begins_list(self.previous_word) => {
+                self.depth = self.depth.saturating_add(1);
+                self.as_written(token);
+            }
+            Kind::Close => {
+                self.depth = self.depth.saturating_sub(1);
+                self.as_written(token);
+            }
+            _ => return false,
+        }
+        self.previous = token.kind;
+        true
     }
 
     #[inline(never)]
     fn other(&mut self, token: Token) {
+        if token.kind == Kind::Semicolon {
+            return self.semicolon();
+        }
         if self.statement == Statement::Begins {
             self.begin_statement(token);
         }
@@ -227,15 +246,12 @@ impl<'a, S: Sink> Walk<'a, S> {
             _ => self.as_written(token),
         }
         self.previous = token.kind;
-        if token.kind != Kind::Word {
-            self.previous_word = 0;
-        }
     }
 
     #[cold]
     fn begin_statement(&mut self, first: Token) {
         if std::mem::take(&mut self.semicolon_due) {
-            self.feed(u64::from(b';'), SHORT);
+            self.feed(u64::from(b';'), 0);
             self.sink.show(Kind::Semicolon, Shown::Written(b";"));
         }
         self.statement = match self.lexer.key(first) {
@@ -253,7 +269,6 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.statement = Statement::Begins;
         self.depth = 0;
         self.previous = Kind::Semicolon;
-        self.previous_word = 0;
     }
 
     fn word(&mut self, token: Token) {
@@ -327,10 +342,10 @@ impl<'a, S: Sink> Walk<'a, S> {
     }
 
     fn open(&mut self, token: Token) {
-        let after_word = |word| self.previous == Kind::Word && self.previous_word == word;
-        let values = after_word(keys::VALUES);
+        let after_word = self.previous == Kind::Word && begins_list(self.previous_word);
+        let values = after_word && self.previous_word == keys::VALUES;
         let row = matches!(self.previous, Kind::Open | Kind::Comma) && self.at_element();
-        let list = values || row || after_word(keys::IN) || token.kind == Kind::OpenBracket;
+        let list = after_word || row || token.kind == Kind::OpenBracket;
         if values {
             self.push(Extent::Rows);
         } else if self.previous != Kind::Comma {
@@ -386,16 +401,15 @@ impl<'a, S: Sink> Walk<'a, S> {
         self.sink.show(Kind::Number, Shown::Constant);
     }
 
-    /// Whatever counts with all its bytes.
+    /// Whatever counts with all its bytes. They tell what kind of token it is; no word begins as others do, case folded.
+    #[inline(always)]
     fn as_written(&mut self, token: Token) {
-        // The bytes tell what kind of token it is.
-        let bytes = self.lexer.bytes(token);
-        match *bytes {
-            [byte] => self.feed(u64::from(byte), SHORT),
-            [first, second] => self.feed(u64::from(u16::from_le_bytes([first, second])), SHORT),
-            _ => self.feed_bytes(LONG, bytes),
+        match self.lexer.bytes_as_number(token) {
+            Some(bytes) => self.feed(bytes as u64, (bytes >> 64) as u64),
+            None => self.feed_bytes(LONG, self.lexer.bytes(token)),
         }
-        self.sink.show(token.kind, Shown::Written(bytes));
+        self.sink
+            .show(token.kind, Shown::Written(self.lexer.bytes(token)));
     }
 
     #[inline(always)]
@@ -416,10 +430,9 @@ impl<'a, S: Sink> Walk<'a, S> {
         let bytes = self.lexer.bytes(token);
         self.feed(bytes.len() as u64, LONG_WORD);
         for part in bytes.chunks(KEY_BYTES) {
-            let mut padded = [0; KEY_BYTES];
-            padded[..part.len()].copy_from_slice(part);
-            padded.make_ascii_lowercase();
-            self.feed_padded(padded);
+            let mut part = padded(part);
+            part.make_ascii_lowercase();
+            self.feed_padded(part);
         }
     }
 
@@ -427,14 +440,12 @@ impl<'a, S: Sink> Walk<'a, S> {
     fn feed_bytes(&mut self, mark: u64, bytes: &[u8]) {
         self.feed(bytes.len() as u64, mark);
         for part in bytes.chunks(KEY_BYTES) {
-            let mut padded = [0; KEY_BYTES];
-            padded[..part.len()].copy_from_slice(part);
-            self.feed_padded(padded);
+            self.feed_padded(padded(part));
         }
     }
 
-    fn feed_padded(&mut self, padded: [u8; KEY_BYTES]) {
-        let number = u128::from_le_bytes(padded);
+    fn feed_padded(&mut self, part: [u8; KEY_BYTES]) {
+        let number = u128::from_le_bytes(part);
         self.feed(number as u64, (number >> 64) as u64);
     }
 
@@ -517,6 +528,12 @@ impl<'a, S: Sink> Walk<'a, S> {
             self.pop();
         }
     }
+}
+
+/// The words after which a bracket opens a list.
+#[inline(always)]
+fn begins_list(word: u128) -> bool {
+    word == keys::IN || word == keys::VALUES
 }
 
 /// The words that begin a query inside brackets.

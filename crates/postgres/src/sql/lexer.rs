@@ -142,6 +142,20 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The bytes of a token as a number, if they are few enough.
+    #[inline]
+    pub(super) fn bytes_as_number(&self, token: Token) -> Option<u128> {
+        let length = token.len();
+        if length > words::KEY_BYTES {
+            return None;
+        }
+        let bytes = match self.text[token.start as usize..].first_chunk() {
+            Some(&text) => text,
+            None => words::padded(self.bytes(token)),
+        };
+        Some(u128::from_le_bytes(bytes) & words::mask(length))
+    }
+
     /// What is known of a token that is an unquoted word.
     pub(super) fn facts(&self, token: Token) -> WordFacts {
         words::facts_by_key(self.bytes(token), self.key(token))

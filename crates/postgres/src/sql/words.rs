@@ -211,8 +211,20 @@ pub(super) fn key_of_first(text: [u8; KEY_BYTES], length: usize) -> u128 {
     if length > KEY_BYTES {
         return TOO_LONG;
     }
-    let mask = u128::MAX.checked_shr(128 - 8 * length as u32).unwrap_or(0);
-    (u128::from_le_bytes(text) | u128::from_le_bytes([0x20; KEY_BYTES])) & mask
+    (u128::from_le_bytes(text) | u128::from_le_bytes([0x20; KEY_BYTES])) & mask(length)
+}
+
+/// The bits of the first `length` bytes, of `KEY_BYTES` at most.
+#[inline]
+pub(super) fn mask(length: usize) -> u128 {
+    u128::MAX.checked_shr(128 - 8 * length as u32).unwrap_or(0)
+}
+
+/// The bytes, `KEY_BYTES` at most, and zeros.
+pub(super) fn padded(bytes: &[u8]) -> [u8; KEY_BYTES] {
+    let mut padded = [0; KEY_BYTES];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    padded
 }
 
 /// How many bytes a key holds.

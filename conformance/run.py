@@ -7,6 +7,7 @@ README.md in this directory lists the suites.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -54,6 +55,48 @@ def with_drivers(name):
     return lambda options: Prepared([install.python(), str(HERE / "suites" / name)], {})
 
 
+def stock(command):
+    """A program in another language, run where stock software is run. `command` gives its words and environment."""
+
+    def prepare(options):
+        words, environment = command(options)
+        return Prepared([sys.executable, str(HERE / "suites" / "stock_program.py")], {"FOREBAY_STOCK_PROGRAM": json.dumps(words)} | environment)
+
+    return prepare
+
+
+def stock_node(options):
+    """node-postgres, postgres.js and what is built on them."""
+    return ["node", str(HERE / "node" / "stock.js")], {"NODE_PATH": str(install.node_modules())}
+
+
+def stock_prisma(options):
+    """Prisma, whose install is large."""
+    return ["node", str(HERE / "prisma" / "stock.js")], {"NODE_PATH": str(install.prisma_modules())}
+
+
+HIBERNATE_JARS = ("HikariCP", "hibernate-core", "hibernate-commons-annotations", "geronimo-jpa_2.0_spec", "geronimo-jta-1.2-spec", "dom4j", "antlr", "commons-collections3",
+                  "javassist", "slf4j-api", "slf4j-nop")
+
+
+def stock_hibernate(options):
+    """HikariCP and Hibernate, as Debian has them."""
+    path = install.jdbc_class_path() + ":" + install.jars(("libhikaricp-java", "libhibernate3-java", "libslf4j-java"), HIBERNATE_JARS)
+    return ["java", "-Xmx256m", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", path, str(HERE / "stock" / "Hibernate.java")], {}
+
+
+def stock_rails(options):
+    """Rails' ActiveRecord, as Debian has it."""
+    install.debian_program("ruby", "ruby-activerecord", "ruby-pg")
+    return ["ruby", str(HERE / "stock" / "active_record.rb")], {}
+
+
+def stock_php(options):
+    """PHP, as Debian has it."""
+    install.debian_program("php", "php-cli", "php-pgsql")
+    return ["php", str(HERE / "stock" / "pdo.php")], {}
+
+
 def node(options):
     """node-postgres."""
     return Prepared(["node", str(HERE / "node" / "suite.js")], {"NODE_PATH": str(install.node_modules())})
@@ -84,6 +127,7 @@ SUITES: dict[str, Callable] = {
     "pgbench": with_tools("with_pgbench.py", "pgbench"),
     "psycopg": with_drivers("with_psycopg.py"),
     "sessions": with_drivers("sessions.py"),
+    "round-trips": plain("round_trips.py"),
     "tls": with_drivers("with_tls.py"),
     "certificates": with_drivers("certificates.py"),
     "versions": with_drivers("versions.py"),
@@ -91,11 +135,22 @@ SUITES: dict[str, Callable] = {
     "node": node,
     "rust": rust,
     "jdbc": jdbc,
+    "stock-python": with_drivers("stock_python.py"),
+    "stock-django": with_drivers("stock_django.py"),
+    "stock-tools": with_tools("stock_tools.py", "psql"),
+    "stock-node": stock(stock_node),
+    "stock-prisma": stock(stock_prisma),
+    "stock-hibernate": stock(stock_hibernate),
+    "stock-rails": stock(stock_rails),
+    "stock-php": stock(stock_php),
     "metrics": plain("metrics.py"),
     "limits": with_drivers("limits.py"),
     "life": with_drivers("life.py"),
     "soak": plain("soak.py"),
 }
+
+# Not part of the short form, unless asked for by name: what they install is large or takes long.
+FULL_ONLY = {"stock-prisma", "stock-hibernate", "stock-rails", "stock-php"}
 
 
 class Tally:
@@ -157,7 +212,8 @@ def arguments():
 
 def chosen(options):
     """The suites to run, in the table's order."""
-    wanted = {o.split("/")[0] for o in options.only} if options.only else set(SUITES)
+    all_of_them = set(SUITES) - (FULL_ONLY if options.quick else set())
+    wanted = {o.split("/")[0] for o in options.only} if options.only else all_of_them
     return [name for name in SUITES if name in wanted and name not in options.skip]
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target")).resolve() / "conformance"
-JDBC_JAR = Path("/usr/share/java/postgresql.jar")
+JARS = Path("/usr/share/java")
+JDBC_JAR = JARS / "postgresql.jar"
 SCRAM_JARS = ("scram-client.jar", "scram-common.jar", "saslprep.jar", "stringprep.jar")
 
 
@@ -34,21 +35,33 @@ def python():
     return str(command)
 
 
-def node_modules():
-    """The directory with the packages of package-lock.json."""
+def node_modules(folder="node", more=(), afterwards=lambda home: None):
+    """The directory with the packages of a folder's package-lock.json; `more` files are put beside it for what is done `afterwards`."""
     for tool in ("node", "npm"):
         if not shutil.which(tool):
             raise Missing(f"{tool} is not installed: apt-get install nodejs npm")
-    source = HERE / "node"
-    home = CACHE / f"node-{digest((source / 'package-lock.json').read_bytes())}"
+    source = HERE / folder
+    files = ("package-lock.json", *more)
+    home = CACHE / f"{folder}-{digest(b''.join((source / name).read_bytes() for name in files))}"
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
+        for name in ("package.json", *files):
             shutil.copy(source / name, home)
         run(["npm", "ci", "--prefix", str(home), "--no-audit", "--no-fund", "--ignore-scripts"], "the npm registry must be reachable")
+        afterwards(home)
         (home / "complete").touch()
     return home / "node_modules"
+
+
+def prisma_modules():
+    """Prisma with a client made for its schema. Making one asks for an engine that comes from no package registry, and does not use it."""
+
+    def generate(home):
+        environment = os.environ | {"PRISMA_SCHEMA_ENGINE_BINARY": shutil.which("true"), "CHECKPOINT_DISABLE": "1"}
+        run(["node", str(home / "node_modules" / "prisma" / "build" / "index.js"), "generate"], "see above", env=environment, folder=home)
+
+    return node_modules("prisma", ("schema.prisma", "prisma.config.mjs"), generate)
 
 
 def jdbc_class_path():
@@ -57,6 +70,21 @@ def jdbc_class_path():
     if wanted:
         debian(wanted)
     return ":".join([str(JDBC_JAR), *(str(p) for n in SCRAM_JARS if (p := JDBC_JAR.with_name(n)).exists())])
+
+
+def jars(packages, names):
+    """A class path of Debian's jars."""
+    paths = [JARS / f"{name}.jar" for name in names]
+    if not all(p.exists() for p in paths):
+        debian(packages)
+    return ":".join(map(str, paths))
+
+
+def debian_program(program, *packages):
+    """Sees that a program is there, with packages that have no program of their own."""
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}\n", *packages], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False) if shutil.which("dpkg-query") else None
+    if not shutil.which(program) or not done or done.stdout.split() != ["installed"] * len(packages):
+        debian(packages)
 
 
 def tool(name, bindir):
@@ -79,9 +107,9 @@ def debian(packages):
         run(command, f"install by hand: {' '.join(packages)}", env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
 
 
-def run(command, remedy, env=None):
+def run(command, remedy, env=None, folder=None):
     """Runs a command silently; its last words become the reason when it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env, cwd=folder, check=False)
     if done.returncode != 0:
         last = " ".join(done.stdout.split()[-40:])
         raise Missing(f"`{' '.join(command[:5])} …` failed ({remedy}): {last}")

@@ -14,6 +14,8 @@ import threading
 import traceback
 
 DEADLINE_SECONDS = 30.0
+HANGING_UP = threading.Lock()
+HANG_UPS = []  # One entry each time that all connections were ended, for threads that outlive a check.
 
 
 class Skip(Exception):
@@ -56,8 +58,8 @@ class Suite:
         self.checks.append((function, deadline))
         return function
 
-    def run(self):
-        """Runs the checks and ends the process: stuck threads must not keep it alive."""
+    def run(self, clean_up=lambda: None):
+        """Runs the checks, cleans up and ends the process: stuck threads must not keep it alive."""
         failures = 0
         for function, deadline in self.checks:
             name = function.__name__
@@ -68,6 +70,7 @@ class Suite:
             if word != "ok":
                 hang_up()
             tell(word, name, reason)
+        clean_up()
         tell("done", "")
         sys.stdout.flush()
         os._exit(1 if failures else 0)
@@ -81,13 +84,21 @@ def tell(word, name, reason=None):
 
 def hang_up():
     """Shuts every TCP connection down: what a failed check left open would hold backends and fail the next ones too."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            with socket.socket(fileno=os.dup(int(name))) as s:
-                if s.family in (socket.AF_INET, socket.AF_INET6):
-                    s.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    with HANGING_UP:
+        HANG_UPS.append(True)
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(name))) as s:
+                    if s.family in (socket.AF_INET, socket.AF_INET6):
+                        s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def hang_ups():
+    """How often it was done; not while it is being done."""
+    with HANGING_UP:
+        return len(HANG_UPS)
 
 
 def outcome(function, deadline):

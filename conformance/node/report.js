@@ -51,7 +51,7 @@ function withDeadline(promise, seconds) {
 
 /** One line: the message and the first line of ours in the stack. */
 function reason(error) {
-  const place = /(suite\.js:\d+)/.exec(error.stack || '')
+  const place = /((?:suite|stock|prisma)\.js:\d+)/.exec(error.stack || '')
   const text = `${error.code ? error.code + ' ' : ''}${error.message}`.replace(/\s+/g, ' ')
   return `${text.slice(0, 500)} (${place ? place[1] : 'suite.js'})`
 }

@@ -233,13 +233,38 @@ fn text_value(reader: &mut Reader<'_, '_>) -> Option<Value> {
     })
 }
 
-/// `TIME ZONE {value | LOCAL | DEFAULT}`; an INTERVAL is not understood.
+/// `TIME ZONE {value | LOCAL | DEFAULT | INTERVAL 'hours:minutes' [HOUR TO MINUTE]}`.
 fn time_zone(reader: &mut Reader<'_, '_>) -> Option<Effect> {
     let name = "timezone".to_owned();
     if reader.takes(keys::LOCAL) || reader.takes(keys::DEFAULT) {
         return Some(reset_of(name));
     }
-    one_value(reader).map(|value| set_of(name, value))
+    let value = if reader.takes(keys::INTERVAL) {
+        offset(reader)
+    } else {
+        one_value(reader)
+    };
+    value.map(|value| set_of(name, value))
+}
+
+/// An offset as an interval of hours and minutes, which has one meaning under any settings; no other interval is understood. The
+/// setting itself takes it as a text (`check_timezone`).
+fn offset(reader: &mut Reader<'_, '_>) -> Option<Value> {
+    let text = reader.text().filter(|text| is_hours_and_minutes(text))?;
+    if reader.takes(keys::HOUR) && !(reader.takes(keys::TO) && reader.takes(keys::MINUTE)) {
+        return None;
+    }
+    Some(Value::of_sql(&quote_literal(&format!("INTERVAL '{text}'"))))
+}
+
+/// `[+|-]h:mm` or `[+|-]hh:mm`.
+fn is_hours_and_minutes(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    unsigned.split_once(':').is_some_and(|(hours, minutes)| {
+        let lengths = (hours.len(), minutes.len());
+        matches!(lengths, (1 | 2, 2)) && is_number(hours) && is_number(minutes)
+    })
 }
 
 /// `NAMES ['encoding' | DEFAULT]`.

@@ -268,6 +268,29 @@ fn the_list_of_infallible_settings_is_sorted_for_its_search() {
 }
 
 #[test]
+fn what_a_user_may_always_set_again_is_not_waited_for() {
+    let mut interner = Interner::new(RandomState::new());
+    let empty = interner.empty();
+    let mut waits = |name: &str| {
+        let to = interned(&mut interner, &[(name, "x")]);
+        let found = difference(empty.map(), to.map(), false).expect("they differ");
+        found.wait
+    };
+    for name in ["enable_seqscan", "client_encoding", "lc_time", "geqo_seed"] {
+        assert!(!waits(name), "{name}");
+    }
+    // A superuser may take the right to set it away; what it names may be dropped; it may not be changed any more.
+    for name in [
+        "deadlock_timeout",
+        "default_tablespace",
+        "temp_buffers",
+        "app.tenant",
+    ] {
+        assert!(waits(name), "{name}");
+    }
+}
+
+#[test]
 fn what_a_reset_took_is_restored_although_its_transaction_ended_in_the_same_segment() {
     let mut world = World::new(&[("a", "base")]);
     world.complete(Effect::Begin, "BEGIN");

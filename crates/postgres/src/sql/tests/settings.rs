@@ -138,6 +138,28 @@ fn special_forms_of_set_name_their_setting() {
 }
 
 #[test]
+fn a_time_zone_may_be_an_interval_of_hours_and_minutes() {
+    let utc = set("timezone", "'INTERVAL ''+00:00'''");
+    assert_table(&[
+        ("SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE", utc),
+        (
+            "SET LOCAL TIME ZONE INTERVAL '2:30'",
+            Effect::SetLocally {
+                local: vec![(
+                    "timezone".into(),
+                    Some(SetValue::Sql("'INTERVAL ''2:30'''".into())),
+                )],
+                session: Vec::new(),
+            },
+        ),
+        (
+            "set time zone interval $$-08:00$$ hour to minute",
+            set("timezone", "'INTERVAL ''-08:00'''"),
+        ),
+    ]);
+}
+
+#[test]
 fn session_characteristics_are_defaults_of_transactions() {
     let isolation = "default_transaction_isolation";
     let read_only = "default_transaction_read_only";
@@ -274,7 +296,15 @@ fn forms_that_are_not_understood_pin() {
             "SET U&\"a\" = 1",
             "SET \"a b\" = 1",
             "SET \"a;b\".c = 1",
-            "SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
+            "SET TIME ZONE INTERVAL",
+            "SET TIME ZONE INTERVAL '1'",
+            "SET TIME ZONE INTERVAL '1 hour'",
+            "SET TIME ZONE INTERVAL '1' HOUR",
+            "SET TIME ZONE INTERVAL '-08:00' HOUR",
+            "SET TIME ZONE INTERVAL '-08:00' HOUR TO SECOND",
+            "SET TIME ZONE INTERVAL '-08:00:00'",
+            "SET TIME ZONE INTERVAL '--8:00'",
+            "SET TIME ZONE INTERVAL '-é:00'",
             "SET TIME ZONE INTERVAL(3) '1'",
             "SET NAMES utf8",
             "SET SCHEMA a",

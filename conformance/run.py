@@ -97,6 +97,11 @@ def stock_php(options):
     return ["php", str(HERE / "stock" / "pdo.php")], {}
 
 
+def stock_go(options):
+    """pgx and lib/pq, as Debian has them."""
+    return [str(install.go_program("pgx", "golang-go", "golang-github-jackc-pgx-v4-dev", "golang-github-lib-pq-dev"))], {}
+
+
 def node(options):
     """node-postgres."""
     return Prepared(["node", str(HERE / "node" / "suite.js")], {"NODE_PATH": str(install.node_modules())})
@@ -138,11 +143,13 @@ SUITES: dict[str, Callable] = {
     "stock-python": with_drivers("stock_python.py"),
     "stock-django": with_drivers("stock_django.py"),
     "stock-tools": with_tools("stock_tools.py", "psql"),
+    "stock-replayed": plain("stock_replayed.py"),
     "stock-node": stock(stock_node),
     "stock-prisma": stock(stock_prisma),
     "stock-hibernate": stock(stock_hibernate),
     "stock-rails": stock(stock_rails),
     "stock-php": stock(stock_php),
+    "stock-go": stock(stock_go),
     "metrics": plain("metrics.py"),
     "limits": with_drivers("limits.py"),
     "life": with_drivers("life.py"),
@@ -150,7 +157,7 @@ SUITES: dict[str, Callable] = {
 }
 
 # Not part of the short form, unless asked for by name: what they install is large or takes long.
-FULL_ONLY = {"stock-prisma", "stock-hibernate", "stock-rails", "stock-php"}
+FULL_ONLY = {"stock-prisma", "stock-hibernate", "stock-rails", "stock-php", "stock-go"}
 
 
 class Tally:

@@ -87,6 +87,18 @@ def debian_program(program, *packages):
         debian(packages)
 
 
+def go_program(name, *packages):
+    """A program of the folder `stock`, built with Debian's Go and the sources that Debian has of its packages."""
+    debian_program("go", *packages)
+    source = HERE / "stock" / name
+    program = CACHE / f"go-{name}-{digest(b''.join(p.read_bytes() for p in sorted(source.glob('*.go'))))}"
+    if not program.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "", "GOCACHE": str(CACHE / "go-cache")}
+        run(["go", "build", "-o", str(program), "."], "see above", env=environment, folder=source)
+    return program
+
+
 def tool(name, bindir):
     """The path of a PostgreSQL program."""
     path = shutil.which(name, path=bindir) if bindir else shutil.which(name)

@@ -154,7 +154,7 @@ def the_database_is_verified_as_the_target_says():
         f.database = database.login()
         with f:
             p.refuses(f, "The proxy cannot connect to the database.")
-            true("ertificate" in f.log_text(), "the log says that it is the certificate")
+            eventually(lambda: "ertificate" in f.log_text(), 5, "the log says that it is the certificate")
 
 
 @SUITE.check(deadline=60)

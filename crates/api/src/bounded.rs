@@ -3,7 +3,9 @@
 //! The port may be open to more than the operator's monitoring, and a peer that sends a header byte by byte must not cost anything that
 //! matters. A request must be there in time, counted from its first byte, and its answer taken in time, counted from its first piece.
 
-use axum::serve::Listener;
+use crate::sessions::Peer;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -56,6 +58,12 @@ impl Listener for BoundedListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, BoundedListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, BoundedListener>) -> Peer {
+        Peer(*stream.remote_addr())
     }
 }
 

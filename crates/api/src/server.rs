@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | `/` | links to the others |
 //! | `/metrics` | every figure, in OpenMetrics text |
+//! | `/sessions` | who is connected and what for, see `sessions.rs` |
 //! | `/healthz` | 200 while the process runs |
 //! | `/readyz` | 200 when clients can be served, else 503 with the reason |
 
 use crate::bounded::BoundedListener;
 use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::sessions::{self, Peer, Sessions};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -60,7 +62,7 @@ impl std::error::Error for StartError {}
 
 impl Server {
     /// Listens on `address` and serves `registry` from a thread of its own. `events` tells how many events were dropped; `ready` must
-    /// answer quickly, and its error is shown to whoever asks.
+    /// answer quickly, and its error is shown to whoever asks; `sessions` knows who is connected.
     ///
     /// # Errors
     /// When the address cannot be listened on, or the thread cannot be started.
@@ -68,6 +70,7 @@ impl Server {
         address: SocketAddr,
         registry: Arc<Registry>,
         events: EventSink,
+        sessions: Sessions,
         ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Result<Server, StartError> {
         let listener =
@@ -78,7 +81,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(StartError::Thread)?;
-        let router = router(Metrics::new(registry, events), ready);
+        let router = router(Metrics::new(registry, events), sessions, ready);
         let (running, stopped) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("metrics".to_owned())
@@ -116,6 +119,7 @@ fn serve(runtime: &Runtime, listener: TcpListener, router: Router, stopped: watc
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener);
         let Ok(listener) = listener else { return };
+        let router = router.into_make_service_with_connect_info::<Peer>();
         let serving = axum::serve(BoundedListener::new(listener), router)
             .with_graceful_shutdown(closed(stopped.clone()));
         let too_late = async {
@@ -136,6 +140,7 @@ async fn closed(mut stopped: watch::Receiver<()>) {
 
 fn router(
     metrics: Metrics,
+    sessions: Sessions,
     ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
 ) -> Router {
     let metrics = Arc::new(metrics);
@@ -145,6 +150,10 @@ fn router(
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(async move || readiness(ready())))
         .route("/metrics", get(async move || exposition(&metrics)))
+        .route(
+            "/sessions",
+            get(move |peer, headers, uri| sessions::answer(sessions.clone(), peer, headers, uri)),
+        )
 }
 
 fn exposition(metrics: &Metrics) -> Response {
@@ -167,6 +176,7 @@ const INDEX: &str = "<!doctype html>
 <h1>Forebay</h1>
 <ul>
 <li><a href=\"/metrics\">/metrics</a>: figures for Prometheus</li>
+<li><a href=\"/sessions?format=text\">/sessions</a>: who is connected, and what is pinned</li>
 <li><a href=\"/healthz\">/healthz</a>: whether the process runs</li>
 <li><a href=\"/readyz\">/readyz</a>: whether clients can be served</li>
 </ul>

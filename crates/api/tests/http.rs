@@ -1,8 +1,9 @@
 //! The HTTP server over real loopback sockets.
 
-use forebay_api::{Server, StartError};
+use forebay_api::{Audience, Server, Sessions, StartError};
 use forebay_core::event::EventSink;
 use forebay_core::metrics::{Registry, WorkerLabels};
+use forebay_core::sessions::SessionsReport;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -51,10 +52,29 @@ fn health_is_good_while_readiness_follows_the_callback() {
 fn the_index_links_to_the_others_and_unknown_paths_are_not_found() {
     let server = start(Arc::default(), || Ok(()));
     let index = get(server.address(), "/");
-    for path in ["/metrics", "/healthz", "/readyz"] {
+    for path in ["/metrics", "/healthz", "/readyz", "/sessions?format=text"] {
         assert!(index.contains(&format!("href=\"{path}\"")), "{index}");
     }
     assert!(get(server.address(), "/nowhere").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn sessions_are_asked_for_with_what_the_request_says_and_by_address_only() {
+    let server = start(Arc::default(), || Ok(()));
+    let ask = |path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.0\r\nhost: {host}\r\n\r\n");
+        send(server.address(), &request)
+    };
+    let answer = ask("/sessions?limit=17", "127.0.0.1:1");
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\"clients\": 17"), "{answer}");
+    let answer = ask("/sessions?limit=17&format=text", "localhost");
+    assert!(
+        answer.ends_with("0 of 0 sessions asked for; 17 clients in all\n"),
+        "{answer}"
+    );
+    assert!(ask("/sessions?limit=0", "localhost").starts_with("HTTP/1.0 400 "));
+    assert!(ask("/sessions", "evil.example").starts_with("HTTP/1.0 403 "));
 }
 
 #[test]
@@ -84,7 +104,13 @@ fn a_request_without_end_is_cut_off() {
 fn a_taken_port_is_an_error_that_names_it() {
     let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = holder.local_addr().expect("bound");
-    let result = Server::start(address, Arc::default(), EventSink::null(), || Ok(()));
+    let result = Server::start(
+        address,
+        Arc::default(),
+        EventSink::null(),
+        nobody(Audience::Loopback),
+        || Ok(()),
+    );
     let error = result.expect_err("the port is taken");
     assert!(matches!(error, StartError::Listen(..)));
     let text = error.to_string();
@@ -103,12 +129,24 @@ fn a_stopped_server_gives_its_port_back_even_with_an_open_connection() {
     assert!(TcpStream::connect(address).is_err());
 }
 
+/// Sessions of a process without clients.
+fn nobody(audience: Audience) -> Sessions {
+    Sessions {
+        audience,
+        asker: Arc::new(|asked| SessionsReport {
+            clients: asked.limit as u64,
+            ..SessionsReport::default()
+        }),
+    }
+}
+
 fn start(
     registry: Arc<Registry>,
     ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
 ) -> Server {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    Server::start(address, registry, EventSink::null(), ready).expect("loopback is there")
+    let sessions = nobody(Audience::Loopback);
+    Server::start(address, registry, EventSink::null(), sessions, ready).expect("loopback is there")
 }
 
 fn get(address: SocketAddr, path: &str) -> String {

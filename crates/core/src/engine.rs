@@ -5,6 +5,7 @@
 //! carries everything that belongs to the exchange under way (replies outstanding, half-forwarded messages), so that an idle client
 //! costs as little as possible. `Shared` is what one worker keeps for all of them (interned settings and statements, caches).
 
+use crate::sessions::SessionFacts;
 use crate::snapshot::{Credential, Proxy, TlsMode};
 use crate::{Instant, Refusal, orders::Orders};
 use std::fmt;
@@ -149,6 +150,9 @@ pub trait Engine: Sized + 'static {
 
     /// Whether the session is between requests, with nothing open: it may be closed without loss.
     fn is_idle(session: &Self::Session, backend: Option<&Self::Backend>) -> bool;
+
+    /// What operators are told of the session; `backend` is its lease, if it has one.
+    fn describe(session: &Self::Session, backend: Option<&Self::Backend>) -> SessionFacts;
 
     /// Whether this secret cancels this session.
     fn cancels(session: &Self::Session, secret: &[u8]) -> bool;

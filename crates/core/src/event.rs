@@ -1,9 +1,10 @@
 //! What workers report upwards, for the log. A worker never waits for a reader: the sink drops and counts.
 
-use crate::{CloseReason, PinReason, Refusal};
+use crate::{CloseReason, PinReason, Refusal, StatementShape};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
 
 /// One thing that happened, and where.
 #[derive(Debug, Clone)]
@@ -62,11 +63,27 @@ pub enum EventKind {
     SessionPinned {
         /// Why.
         reason: PinReason,
+        /// The statement that did it, where it is known.
+        statement: Option<Arc<StatementShape>>,
+        /// The database user.
+        user: Arc<str>,
+        /// The database.
+        database: Arc<str>,
     },
-    /// A session gave its backend back after a pin.
+    /// A pin ended.
     SessionUnpinned {
         /// Why it had been pinned.
         reason: PinReason,
+        /// The statement that did it, where it is known.
+        statement: Option<Arc<StatementShape>>,
+        /// The database user.
+        user: Arc<str>,
+        /// The database.
+        database: Arc<str>,
+        /// How long it was pinned.
+        lasted: Duration,
+        /// The session goes on without; otherwise the pin ended with it.
+        goes_on: bool,
     },
     /// A database connection is ready for use.
     BackendReady {

@@ -8,6 +8,8 @@
 //! | `snapshot` | the immutable configuration a worker runs on |
 //! | `refusal`, `close_reason`, `pin_reason` | the names of every "no", every ending and every pin |
 //! | `event` | what workers report upwards |
+//! | `statement_shape` | a statement as people may see it |
+//! | `sessions` | who is connected and what for, as operators ask for it |
 //! | `metrics` | counters and histograms that one worker writes and anyone may read |
 //! | `settings` | the interned value of what a session has set |
 //!
@@ -21,10 +23,13 @@ pub mod metrics;
 pub mod orders;
 mod pin_reason;
 mod refusal;
+pub mod sessions;
 pub mod settings;
 pub mod snapshot;
+mod statement_shape;
 
 pub use clock::Instant;
 pub use close_reason::CloseReason;
 pub use pin_reason::PinReason;
 pub use refusal::Refusal;
+pub use statement_shape::StatementShape;

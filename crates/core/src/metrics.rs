@@ -166,6 +166,14 @@ pub struct EndpointBlock {
     pub pins: [Counter; PinReason::ALL.len()],
     /// Pins that ended before their session did.
     pub unpins: Counter,
+    /// Pins that ended, before their session or with it, by reason.
+    pub pins_ended: [Counter; PinReason::ALL.len()],
+    /// Pinned sessions, by reason (gauge).
+    pub pins_current: [Counter; PinReason::ALL.len()],
+    /// How long pins that ended had lasted in all, in microseconds, by reason.
+    pub pinned_micros: [Counter; PinReason::ALL.len()],
+    /// How long pins that ended had lasted.
+    pub pin_duration: Histogram,
     /// Cancel requests that reached a query or a waiting client.
     pub cancels_delivered: Counter,
     /// Cancel requests with a key of nobody's, or of a client that neither waited nor had a backend.

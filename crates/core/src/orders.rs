@@ -5,7 +5,7 @@
 //! that the engine makes itself live in one scratch buffer, so that an exchange allocates nothing.
 
 use crate::engine::StartupParameters;
-use crate::{CloseReason, Instant, PinReason, Refusal};
+use crate::{CloseReason, Instant, PinReason, Refusal, StatementShape};
 
 /// One instruction. `E` is the engine's own kind of slow work, see [`Order::Work`].
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub enum Order<E> {
     Lease,
     /// Clean at a boundary: the backend may serve another session.
     Release,
-    /// The session keeps its backend from now on.
-    Pin(PinReason),
+    /// The session keeps its backend from now on; because of this statement, where it is known.
+    Pin(PinReason, Option<Box<StatementShape>>),
     /// The pin's cause ended.
     Unpin,
     /// The client's login is complete.

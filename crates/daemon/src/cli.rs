@@ -1,5 +1,6 @@
 //! The command line. Its help is the reference; `docs/operating/running.md` tells the rest.
 
+use crate::sessions::BaseUrl;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use forebay_control::config;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -24,6 +25,7 @@ Examples:
   forebay run postgres://app:secret@db.example.org:5432/orders
   forebay check --config forebay.toml
   forebay serve --config forebay.toml
+  forebay sessions --pinned
 
 SIGHUP reads the configuration file again; SIGTERM lets transactions end and stops.";
 
@@ -36,6 +38,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Check a configuration file: says everything that is wrong with it, and starts nothing.
     Check(CheckArgs),
+    /// Ask a running Forebay who is connected, what they do, and what keeps a database connection to itself.
+    Sessions(SessionsArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -110,6 +114,44 @@ pub struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+const SESSIONS_EXAMPLES: &str = "\
+Examples:
+  forebay sessions
+  forebay sessions --pinned --sort age
+  forebay sessions --json --limit 10000 --url http://127.0.0.1:9432
+
+A pin is shown with its reason, its age, and fingerprint and text of the statement that began it, without the statement's constants.";
+
+/// Arguments of `sessions`.
+#[derive(Debug, Args)]
+#[command(after_help = SESSIONS_EXAMPLES)]
+pub struct SessionsArgs {
+    /// Where the running Forebay serves its metrics
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9432")]
+    pub url: BaseUrl,
+    /// Only sessions that keep their database connection between transactions
+    #[arg(long)]
+    pub pinned: bool,
+    /// Which come first
+    #[arg(long, value_enum, default_value_t = SessionsSort::Client)]
+    pub sort: SessionsSort,
+    /// Most sessions to show
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
+    /// As JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--sort`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SessionsSort {
+    /// Those that connected first
+    Client,
+    /// Those whose state has lasted longest; with --pinned, whose pin has
+    Age,
 }
 
 /// Settings of the process; given ones win over the configuration file.

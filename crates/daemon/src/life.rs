@@ -12,8 +12,8 @@ use crate::log::{self, EventLog};
 use crate::plan::{Origin, Plan, environment};
 use crate::process;
 use anyhow::{Context, Error, Result};
-use forebay_api::Server;
-use forebay_control::config::{self, Driver, LogFormat, ServerConfig};
+use forebay_api::{Audience, Server, Sessions};
+use forebay_control::config::{self, Driver, LogFormat, ServerConfig, SessionsAudience};
 use forebay_control::differences;
 use forebay_core::metrics::Registry;
 use forebay_core::snapshot::Snapshot;
@@ -139,15 +139,22 @@ impl Running {
             metrics: Arc::clone(&registry),
         };
         let plane = DataPlane::start(options, &snapshot)?;
+        let asker = plane.sessions_asker();
         let shared = Arc::new(Shared {
             plane: Mutex::new(Some(plane)),
             draining: AtomicBool::new(false),
         });
         let asked = Arc::clone(&shared);
         let http = match plan.server.metrics {
-            Some(address) => Some(Server::start(address, registry, log.sink(), move || {
-                asked.ready()
-            })?),
+            Some(address) => {
+                let ready = move || asked.ready();
+                let sessions = Sessions {
+                    audience: audience(plan.server.sessions_audience),
+                    asker: Arc::new(move |asked| asker.ask(asked)),
+                };
+                let server = Server::start(address, registry, log.sink(), sessions, ready);
+                Some(server?)
+            }
             None => None,
         };
         let running = Running {
@@ -322,6 +329,14 @@ fn driver(driver: Driver) -> DriverChoice {
         Driver::Auto => DriverChoice::Auto,
         Driver::Uring => DriverChoice::Uring,
         Driver::Epoll => DriverChoice::Epoll,
+    }
+}
+
+fn audience(audience: SessionsAudience) -> Audience {
+    match audience {
+        SessionsAudience::Off => Audience::Nobody,
+        SessionsAudience::Loopback => Audience::Loopback,
+        SessionsAudience::Any => Audience::Anyone,
     }
 }
 

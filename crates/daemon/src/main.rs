@@ -6,10 +6,11 @@
 //! | `plan` | what it comes to: settings of the process, a snapshot, where to reload it from |
 //! | `life` | start, stay, reload, drain, stop |
 //! | `check` | `forebay check` |
+//! | `sessions` | `forebay sessions` |
 //! | `log` | log lines, from workers' events and from here |
 //! | `process` | file descriptors and core files |
 //!
-//! Exit status: 0 after a drain, 1 when it cannot start or the configuration is wrong, 2 for a wrong command line.
+//! Exit status: 0 after a drain, 1 when it cannot start, the configuration is wrong or nobody answers, 2 for a wrong command line.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -19,6 +20,7 @@ mod life;
 mod log;
 mod plan;
 mod process;
+mod sessions;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         cli::Command::Run(args) => plan::from_url(&args).and_then(life::live),
         cli::Command::Serve(args) => plan::from_file(&args).and_then(life::live),
         cli::Command::Check(args) => check::check(&args.config),
+        cli::Command::Sessions(args) => sessions::sessions(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -42,7 +42,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             redialed: false,
             cancels: 0,
             release_deferred: false,
-            in_transaction: false,
+            transaction_since: None,
             unfit: None,
             leaving: None,
         })
@@ -293,7 +293,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if matches!(backend.role, Role::Pooled | Role::Dedicated) {
             block.database_connections.sub(1);
         }
-        if std::mem::take(&mut backend.in_transaction) {
+        if backend.transaction_since.take().is_some() {
             block.database_connections_currently_in_transaction.sub(1);
         }
         if let Some(filter) = backend.tls.as_mut() {

@@ -280,7 +280,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let unread = reason == CloseReason::ClientQuit && self.driver.unsent(client.handle) > 0;
         self.driver.close(client.handle, after_sending || unread);
         if let Some(backend) = client.lease {
-            self.part_from_vanished(backend, client.pin.is_some());
+            let pinned = self.end_last_pin(&mut client, backend);
+            self.part_from_vanished(backend, pinned);
         }
         if self.crew.events.wants_details() {
             self.report(Subject::client(&client), EventKind::ClientClosed { reason });
@@ -293,13 +294,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(backend) = self.backends.get_mut(ticket) else {
             return;
         };
-        if pinned {
-            backend
-                .pool
-                .block
-                .database_connections_currently_session_pinned
-                .sub(1);
-        }
         backend.leased_at = self.now;
         let Some(state) = backend.state.as_mut() else {
             return;

@@ -5,12 +5,13 @@
 
 use crate::driver::{Handle, Token};
 use crate::mailbox::{Asker, Ticket};
+use crate::pins::Pin;
 use crate::scope::{EndpointScope, PoolScope};
 use crate::tls::Filter;
+use forebay_core::CloseReason;
 use forebay_core::Instant;
 use forebay_core::engine::{Engine, StartupParameters};
 use forebay_core::metrics::Counter;
-use forebay_core::{CloseReason, PinReason};
 use forebay_pool::{History, PoolId};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -57,8 +58,8 @@ pub struct Client<E: Engine> {
     pub active_at: Instant,
     /// When the request began that is not answered yet.
     pub asked_at: Option<Instant>,
-    /// Why it is pinned.
-    pub pin: Option<PinReason>,
+    /// Why it is pinned, and since when.
+    pub pin: Option<Box<Pin>>,
     /// Startup parameters of the backend that is to be its own.
     pub dedicated: Option<StartupParameters>,
 }
@@ -154,8 +155,8 @@ pub struct Backend<E: Engine> {
     pub cancels: u32,
     /// It was released while such requests were under way.
     pub release_deferred: bool,
-    /// Whether a transaction is open, as last counted.
-    pub in_transaction: bool,
+    /// Since when a transaction is open, as last counted.
+    pub transaction_since: Option<Instant>,
     /// Why it may serve no further session, found out while it served one.
     pub unfit: Option<CloseReason>,
     /// It is on its way to another worker.
@@ -292,6 +293,11 @@ impl<T> Places<T> {
             .filter(|((_, here), _)| here.is_some())
             .map(|(&(generation, _), index)| Ticket { index, generation })
             .collect()
+    }
+
+    /// How many places there are, taken or not.
+    pub fn capacity(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }
 
     /// The ticket of whoever is in this place now.

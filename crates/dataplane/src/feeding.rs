@@ -266,8 +266,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let open = backend.state.as_ref().is_some_and(E::in_transaction);
-        if open != backend.in_transaction {
-            backend.in_transaction = open;
+        if open != backend.transaction_since.is_some() {
+            backend.transaction_since = open.then_some(self.now);
             let gauge = &backend
                 .pool
                 .block

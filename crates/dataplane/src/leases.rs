@@ -1,6 +1,6 @@
 //! Where sessions and backends meet and part, as the pools order.
 
-use crate::connection::{Backend, Client, Phase, Role};
+use crate::connection::{Phase, Role};
 use crate::driver::Driver;
 use crate::mailbox::{Letter, Parcel, Ticket};
 use crate::relay::{Side, Source};
@@ -9,7 +9,7 @@ use crate::scope::PoolScope;
 use crate::worker::Worker;
 use forebay_core::engine::Engine;
 use forebay_core::event::EventKind;
-use forebay_core::{CloseReason, Instant, PinReason, Refusal};
+use forebay_core::{CloseReason, Instant, Refusal};
 use forebay_pool::{History, Order as PoolOrder, PoolId, PoolKey};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -275,9 +275,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if !client.inbox.bytes.is_empty() {
             self.refeed.push(client.ticket);
         }
-        if client.pin.take().is_some() {
-            block.database_connections_currently_session_pinned.sub(1);
-        }
+        self.end_pin(client_ticket, backend_ticket, false);
+        let Some(client) = self.clients.get_mut(client_ticket) else {
+            return;
+        };
         if client.throttled {
             self.on_client_relaxed_maybe(client_ticket);
         }
@@ -355,39 +356,6 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if whole && self.pools.withdraw(self.now, ticket.client_key()) {
             self.refuse_lease(ticket, &Refusal::Cancelled);
         }
-    }
-
-    /// The session keeps its backend.
-    pub(crate) fn on_pin(&mut self, client: Ticket, backend: Ticket, reason: PinReason) {
-        let Some((client, backend)) = self.ends(client, backend) else {
-            return;
-        };
-        if client.pin.replace(reason).is_some() {
-            return;
-        }
-        client.endpoint.block.pins[reason as usize].add(1);
-        backend.pinned().add(1);
-        let about = Subject::both(client, backend);
-        self.report(about, EventKind::SessionPinned { reason });
-    }
-
-    /// The pin's cause ended.
-    pub(crate) fn on_unpin(&mut self, client: Ticket, backend: Ticket) {
-        let Some((client, backend)) = self.ends(client, backend) else {
-            return;
-        };
-        let Some(reason) = client.pin.take() else {
-            return;
-        };
-        client.endpoint.block.unpins.add(1);
-        backend.pinned().sub(1);
-        let about = Subject::both(client, backend);
-        self.report(about, EventKind::SessionUnpinned { reason });
-    }
-
-    /// A client and its backend.
-    fn ends(&mut self, client: Ticket, backend: Ticket) -> Option<(&mut Client<E>, &Backend<E>)> {
-        Some((self.clients.get_mut(client)?, self.backends.get(backend)?))
     }
 
     /// An idle backend goes to a worker whose clients have waited longer.

@@ -16,6 +16,7 @@ mod feeding;
 pub mod health;
 mod leases;
 pub mod mailbox;
+pub mod pins;
 pub mod plan;
 mod plane;
 mod redialing;
@@ -23,9 +24,12 @@ mod relay;
 mod reporting;
 mod scope;
 mod sending;
+pub mod sessions;
 mod socket;
 pub mod tls;
 pub mod worker;
 pub mod workshop;
 
-pub use plane::{DataPlane, DriverChoice, EndpointAddress, NewEndpoint, Options, StartError};
+pub use plane::{
+    DataPlane, DriverChoice, EndpointAddress, NewEndpoint, Options, SessionsAsker, StartError,
+};

@@ -6,6 +6,7 @@
 use crate::driver::{Socket, Wake};
 use crate::plan::Plan;
 use crate::plane::NewEndpoint;
+use crate::sessions::PageAsked;
 use crate::tls::Filter;
 use forebay_core::engine::Engine;
 use forebay_core::orders::CancelKey;
@@ -45,6 +46,8 @@ pub enum Letter<E: Engine> {
         /// Listeners that are no longer wanted, by number.
         gone: Vec<u32>,
     },
+    /// Somebody outside asks who is connected.
+    Sessions(Box<PageAsked>),
     /// End sessions at their next boundary and accept no more.
     Drain,
     /// Close everything and end the thread.

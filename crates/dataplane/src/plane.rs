@@ -8,6 +8,7 @@ use crate::driver::uring::Uring;
 use crate::mailbox::{Letter, Mailbox};
 use crate::plan::{Plan, PlanError, Planner, ProxyPlan};
 use crate::reporting::Subject;
+use crate::sessions;
 use crate::socket;
 use crate::worker::{Crew, Worker};
 use crate::workshop::Workshop;
@@ -15,6 +16,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use forebay_core::engine::Household;
 use forebay_core::event::{EventKind, EventSink};
 use forebay_core::metrics::Registry;
+use forebay_core::sessions::{SessionsAsked, SessionsReport};
 use forebay_core::snapshot::Snapshot;
 use forebay_postgres::Postgres;
 use std::hash::RandomState;
@@ -164,6 +166,19 @@ pub struct NewEndpoint {
     pub endpoint: Arc<str>,
 }
 
+/// Asks the workers who is connected.
+#[derive(Clone)]
+pub struct SessionsAsker {
+    mailboxes: Vec<Arc<Mailbox<Postgres>>>,
+}
+
+impl SessionsAsker {
+    /// Who is connected and what for. Waits for the workers' answers, two seconds at most.
+    pub fn ask(&self, asked: &SessionsAsked) -> SessionsReport {
+        sessions::ask(&self.mailboxes, asked)
+    }
+}
+
 impl DataPlane {
     /// Binds every endpoint, builds TLS and starts the workers.
     pub fn start(options: Options, snapshot: &Arc<Snapshot>) -> Result<DataPlane, StartError> {
@@ -302,6 +317,13 @@ impl DataPlane {
     /// Open client connections.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Whom to ask who is connected; may outlive the data plane, and then finds nobody.
+    pub fn sessions_asker(&self) -> SessionsAsker {
+        SessionsAsker {
+            mailboxes: self.mailboxes.clone(),
+        }
     }
 
     /// Closes everything and waits for the workers to end.

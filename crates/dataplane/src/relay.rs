@@ -136,8 +136,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             (Order::Resume, Some(client), _) => self.pause(client, false),
             (Order::Work(work), ..) => self.leave_work(side, work),
             (Order::Admit(admission), Some(client), _) => self.admit(client, *admission),
-            (Order::Pin(reason), Some(client), Some(backend)) => {
-                self.on_pin(client, backend, reason)
+            (Order::Pin(reason, statement), Some(client), Some(backend)) => {
+                self.on_pin(client, backend, reason, statement)
             }
             (Order::Unpin, Some(client), Some(backend)) => self.on_unpin(client, backend),
             (Order::ClientReady, Some(client), _) => self.on_client_ready(client),

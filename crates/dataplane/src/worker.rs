@@ -284,6 +284,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 listeners,
                 gone,
             } => self.load(&plan, listeners, &gone),
+            Letter::Sessions(asked) => self.on_page_asked(&asked),
             Letter::Drain => self.drain(),
             Letter::Stop => self.stopped = true,
         }

@@ -22,6 +22,7 @@ use forebay_core::engine::{
     BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
 };
 use forebay_core::orders::{Order, Orders};
+use forebay_core::sessions::{SessionFacts, SessionState};
 use forebay_core::settings::{Interner, Map, Value};
 use forebay_core::{Instant, PinReason, Refusal};
 use std::collections::HashMap;
@@ -273,7 +274,7 @@ impl Engine for Postgres {
             _ => None,
         };
         if let Some(reason) = dedicated {
-            pinning::pin(session, backend, reason, orders);
+            pinning::pin(session, backend, reason, None, orders);
             if reason == PinReason::ReplicationConnection {
                 welcome(session, &Arc::clone(&backend.reports), orders);
                 session.stage = Stage::Relay;
@@ -475,6 +476,21 @@ impl Engine for Postgres {
                 !session.pins.contains(PinReason::ReplicationConnection)
                     && backend.exchange.is_clean()
             }
+        }
+    }
+
+    fn describe(session: &Session, backend: Option<&Backend>) -> SessionFacts {
+        let state = match backend.map(|backend| &backend.exchange) {
+            _ if matches!(session.stage, Stage::Relay) => SessionState::Active,
+            None => SessionState::Idle,
+            Some(exchange) if !exchange.is_at_rest() => SessionState::Active,
+            Some(exchange) if exchange.status != b'I' => SessionState::InTransaction,
+            Some(_) => SessionState::Idle,
+        };
+        SessionFacts {
+            application: reports::application(&session.reports),
+            state,
+            process: backend.map_or(0, |backend| backend.process),
         }
     }
 

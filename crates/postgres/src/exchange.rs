@@ -368,6 +368,11 @@ impl Exchange {
         Some(kept)
     }
 
+    /// Whether the server waits for the client.
+    pub fn is_at_rest(&self) -> bool {
+        self.expects.is_empty() && !self.open_segment && self.copy_in == CopyIn::No
+    }
+
     /// The clean hand-over proof, as far as the exchange knows.
     #[inline]
     pub fn is_clean(&self) -> bool {

@@ -16,12 +16,14 @@ mod hidden;
 
 use crate::backend::Backend;
 use crate::engine::Shared;
-use crate::exchange::Expect;
+use crate::exchange::{Exchange, Expect};
 use crate::from_client::answer_locals;
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::reports;
+use crate::said::Said;
 use crate::session::Session;
+use crate::statements::Statement;
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
@@ -280,15 +282,25 @@ impl FromBackend<'_> {
             // A setting changed and no statement that is tracked explains it.
             session.suspect(self.backend);
             if self.backend.exchange.opaque {
+                let executed = executed(&self.backend.exchange);
                 pinning::pin(
                     session,
                     self.backend,
                     PinReason::UnexplainedReport,
+                    executed.as_deref().and_then(Said::statement),
                     self.orders,
                 );
             }
         }
         self.pass(header, rest)
+    }
+}
+
+/// The statement that is being executed, where its text is kept.
+fn executed(exchange: &Exchange) -> Option<Arc<Statement>> {
+    match exchange.front() {
+        Some(Expect::Execute(statement)) => statement.clone(),
+        _ => None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::engine::Shared;
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::login_cache::Work;
 use crate::pinning;
+use crate::said::Said;
 use crate::session::Session;
 use crate::sql::Effect;
 use crate::wire::read::Fields;
@@ -227,7 +228,7 @@ impl<'a> FromClient<'a> {
         self.requests += 1;
         let function = Fields(body).u32().unwrap_or_default();
         if LARGE_OBJECT_FUNCTIONS.binary_search(&function).is_err() {
-            self.note(&Effect::Pin(PinReason::ProcedureCall));
+            self.note(&Effect::Pin(PinReason::ProcedureCall), None);
         }
         self.backend.exchange.push(Expect::Function(self.now));
         Step::Took(self.pass(header.len, rest))
@@ -295,12 +296,13 @@ impl<'a> FromClient<'a> {
     }
 
     /// What a statement does the moment it is sent, whatever becomes of it.
-    fn note(&mut self, effect: &Effect) {
+    fn note(&mut self, effect: &Effect, said: Option<Said<'_>>) {
         if self.is_said_in_another_encoding(effect) {
             pinning::pin(
                 self.session,
                 self.backend,
                 PinReason::UntrackedSetting,
+                said,
                 self.orders,
             );
         }
@@ -315,10 +317,12 @@ impl<'a> FromClient<'a> {
         match effect {
             Effect::Pure => return,
             Effect::Opaque | Effect::CopyIn => {}
-            Effect::Pin(reason) => pinning::pin(self.session, self.backend, *reason, self.orders),
+            Effect::Pin(reason) => {
+                pinning::pin(self.session, self.backend, *reason, said, self.orders);
+            }
             Effect::PinMany(reasons) => {
                 for reason in reasons {
-                    pinning::pin(self.session, self.backend, *reason, self.orders);
+                    pinning::pin(self.session, self.backend, *reason, said, self.orders);
                 }
             }
             _ => return,

@@ -34,6 +34,7 @@ pub mod md5_password;
 pub mod pinning;
 pub mod relay;
 pub mod reports;
+pub mod said;
 pub mod scram;
 pub mod session;
 pub mod sql;

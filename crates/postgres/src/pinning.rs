@@ -7,20 +7,23 @@
 
 use crate::backend::Backend;
 use crate::login_cache::Work;
+use crate::said::Said;
 use crate::session::Session;
 use forebay_core::PinReason;
 use forebay_core::orders::{Order, Orders};
 
-/// The session keeps its backend from now on.
+/// The session keeps its backend from now on, because of what was `said`, where that is known.
 pub fn pin(
     session: &mut Session,
     backend: &mut Backend,
     reason: PinReason,
+    said: Option<Said<'_>>,
     orders: &mut Orders<Work>,
 ) {
     if session.pins.is_empty() {
         backend.pinned = true;
-        orders.push(Order::Pin(reason));
+        // Only the first reason is told: for others nobody pays.
+        orders.push(Order::Pin(reason, said.map(|said| Box::new(said.shape()))));
     }
     session.pins.add(reason);
 }

@@ -1,6 +1,7 @@
 //! The settings that a server reports by ParameterStatus, as one side knows them. Interned, because ten thousand clients mostly know
 //! the same.
 
+use forebay_core::sessions::SessionFacts;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
@@ -10,6 +11,8 @@ pub type Reports = Vec<(Box<[u8]>, Box<[u8]>)>;
 
 /// Most different settings that are remembered of one server; PostgreSQL 18 reports 15.
 pub const REPORTS_MAX: usize = 64;
+
+const APPLICATION_CHARS_MAX: usize = SessionFacts::APPLICATION_CHARS_MAX;
 
 /// A setting's reported value.
 pub fn value<'a>(reports: &'a Reports, name: &[u8]) -> Option<&'a [u8]> {
@@ -22,6 +25,14 @@ pub fn value<'a>(reports: &'a Reports, name: &[u8]) -> Option<&'a [u8]> {
 /// Whether a server with these reports takes what it is sent for UTF-8.
 pub fn reads_utf8(reports: &Reports) -> bool {
     value(reports, b"client_encoding").is_some_and(|value| value == b"UTF8")
+}
+
+/// What a session calls itself, for people.
+pub fn application(reports: &Reports) -> Option<Box<str>> {
+    let name = value(reports, b"application_name")?;
+    let name = String::from_utf8_lossy(name);
+    let name: String = name.chars().take(APPLICATION_CHARS_MAX).collect();
+    (!name.is_empty()).then(|| name.into())
 }
 
 /// One worker's table of reports in use.

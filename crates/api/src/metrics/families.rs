@@ -4,6 +4,8 @@
 //! CloudWatch's, in its words; the rest is ours. Help texts end with the CloudWatch name where there is one.
 
 use forebay_core::metrics::{Availability, EndpointBlock, TargetBlock, WorkerBlock};
+use forebay_core::{PinReason, Refusal};
+use prometheus_client::registry::Unit;
 
 /// How figures of several workers become one.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +177,68 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
         "Bytes sent to clients, inside TLS where there is TLS.",
         |b| b.bytes_sent.get(),
     ),
+];
+
+/// A figure for each of several reasons, per endpoint.
+pub(super) struct ReasonFamily {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) unit: Option<Unit>,
+    /// Moves both ways.
+    pub(super) is_gauge: bool,
+    pub(super) reasons: fn() -> Vec<&'static str>,
+    pub(super) read: fn(&EndpointBlock, usize) -> u64,
+}
+
+fn pin_reasons() -> Vec<&'static str> {
+    PinReason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .collect()
+}
+
+/// Per endpoint and reason.
+pub(super) const BY_REASON: &[ReasonFamily] = &[
+    ReasonFamily {
+        name: "session_pins",
+        help: "Sessions that began to keep their database connection between transactions, by reason.",
+        unit: None,
+        is_gauge: false,
+        reasons: pin_reasons,
+        read: |b, index| b.pins[index].get(),
+    },
+    ReasonFamily {
+        name: "session_pins_ended",
+        help: "Pins that ended, before their session or with it, by the reason that began them.",
+        unit: None,
+        is_gauge: false,
+        reasons: pin_reasons,
+        read: |b, index| b.pins_ended[index].get(),
+    },
+    ReasonFamily {
+        name: "session_pins_current",
+        help: "Sessions that keep their database connection between transactions, by the reason that began it.",
+        unit: None,
+        is_gauge: true,
+        reasons: pin_reasons,
+        read: |b, index| b.pins_current[index].get(),
+    },
+    ReasonFamily {
+        name: "session_pinned",
+        help: "How long pins that ended had lasted in all, by the reason that began them.",
+        unit: Some(Unit::Seconds),
+        is_gauge: false,
+        reasons: pin_reasons,
+        read: |b, index| b.pinned_micros[index].get(),
+    },
+    ReasonFamily {
+        name: "client_refusals",
+        help: "Clients that were told no by the proxy itself, by reason.",
+        unit: None,
+        is_gauge: false,
+        reasons: || Refusal::NAMES.to_vec(),
+        read: |b, index| b.refusals[index].get(),
+    },
 ];
 
 /// Per target (dimensions ProxyName, TargetGroup, Target and ProxyName, TargetGroup, TargetRole).

@@ -32,6 +32,11 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
         help: "Time a session waited for its database connection (DatabaseConnectionsBorrowLatency).",
         read: |block| &block.database_connections_borrow_latency,
     },
+    Family {
+        name: "session_pin_duration",
+        help: "How long pins that ended had lasted.",
+        read: |block| &block.pin_duration,
+    },
 ];
 
 /// Per target: the same figure as the endpoint's, under a name of its own because a sum over both would count twice.

@@ -11,12 +11,9 @@
 mod families;
 mod latency;
 
-use families::{Family, Kind};
+use families::{Family, Kind, ReasonFamily};
 use forebay_core::event::EventSink;
-use forebay_core::metrics::{
-    Counter, EndpointBlock, HistogramSum, Registry, TargetBlock, WorkerBlock,
-};
-use forebay_core::{PinReason, Refusal};
+use forebay_core::metrics::{EndpointBlock, HistogramSum, Registry, TargetBlock, WorkerBlock};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -26,15 +23,6 @@ use std::sync::Arc;
 
 /// Media type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-const PINS: (&str, &str) = (
-    "session_pins",
-    "Sessions that began to keep their database connection between transactions, by reason.",
-);
-const REFUSALS: (&str, &str) = (
-    "client_refusals",
-    "Clients that were told no by the proxy itself, by reason.",
-);
 
 /// Everything that `/metrics` shows.
 #[derive(Debug)]
@@ -71,20 +59,9 @@ impl Collector for Reader {
         let targets = target_groups(&self.registry);
         let workers = worker_groups(&self.registry);
         encode_families(&mut encoder, families::ENDPOINT, &endpoints)?;
-        encode_reasons(
-            &mut encoder,
-            PINS,
-            PinReason::ALL.iter().map(|reason| reason.as_str()),
-            &endpoints,
-            |block, index| &block.pins[index],
-        )?;
-        encode_reasons(
-            &mut encoder,
-            REFUSALS,
-            Refusal::NAMES.iter().copied(),
-            &endpoints,
-            |block, index| &block.refusals[index],
-        )?;
+        for family in families::BY_REASON {
+            encode_reasons(&mut encoder, family, &endpoints)?;
+        }
         encode_latencies(&mut encoder, latency::ENDPOINT, &endpoints)?;
         encode_families(&mut encoder, families::TARGET, &targets)?;
         encode_latencies(&mut encoder, latency::TARGET, &targets)?;
@@ -186,21 +163,34 @@ fn encode_counter(metric: &mut MetricEncoder<'_>, value: u64) -> Result<(), Erro
     metric.encode_counter::<NoLabelSet, u64, u64>(&value, None)
 }
 
-/// A counter for each of several reasons.
+/// A figure for each of several reasons.
 fn encode_reasons(
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help): (&str, &str),
-    reasons: impl Iterator<Item = &'static str> + Clone,
+    family: &ReasonFamily,
     groups: &[Group<EndpointBlock>],
-    counter: impl Fn(&EndpointBlock, usize) -> &Counter,
 ) -> Result<(), Error> {
-    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    let kind = match family.is_gauge {
+        true => MetricType::Gauge,
+        false => MetricType::Counter,
+    };
+    let unit = family.unit.as_ref();
+    let mut metric = encoder.encode_descriptor(family.name, family.help, unit, kind)?;
+    let reasons = (family.reasons)();
     for group in groups {
-        for (index, reason) in reasons.clone().enumerate() {
+        for (index, reason) in reasons.iter().enumerate() {
             let mut labels = group.labels.clone();
-            labels.push(("reason", reason.to_owned()));
-            let counts = group.blocks.iter().map(|block| counter(block, index).get());
-            encode_counter(&mut metric.encode_family(&labels)?, counts.sum())?;
+            labels.push(("reason", (*reason).to_owned()));
+            let values = group.blocks.iter();
+            let values = values.map(|block| (family.read)(block, index));
+            let mut metric = metric.encode_family(&labels)?;
+            if family.is_gauge {
+                metric.encode_gauge(&gauge(values))?;
+            } else if unit.is_some() {
+                let seconds = latency::seconds(values.fold(0, u64::wrapping_add));
+                metric.encode_counter::<NoLabelSet, f64, u64>(&seconds, None)?;
+            } else {
+                encode_counter(&mut metric, values.fold(0, u64::wrapping_add))?;
+            }
         }
     }
     Ok(())

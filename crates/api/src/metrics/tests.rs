@@ -34,6 +34,30 @@ fn counters_are_sums_over_the_workers() {
 }
 
 #[test]
+fn pins_are_told_by_reason_begun_ended_lasting_and_how_long() {
+    let registry = Registry::default();
+    let block = registry.endpoint(endpoint(0));
+    let listen = PinReason::Listen as usize;
+    block.pins[listen].add(3);
+    block.pins_current[listen].add(1);
+    block.pins_ended[listen].add(2);
+    block.pinned_micros[listen].add(1_500_000);
+    block.pin_duration.record(1_000_000);
+    let labels = "proxy=\"orders\",endpoint=\"default\"";
+    let listen = format!("{{{labels},reason=\"listen\"}}");
+    assert_lines(
+        &text(registry),
+        &[
+            &format!("forebay_session_pins_total{listen} 3"),
+            &format!("forebay_session_pins_current{listen} 1"),
+            &format!("forebay_session_pins_ended_total{listen} 2"),
+            &format!("forebay_session_pinned_seconds_total{listen} 1.5"),
+            &format!("forebay_session_pin_duration_seconds_count{{{labels}}} 1"),
+        ],
+    );
+}
+
+#[test]
 fn a_gauge_that_one_worker_raised_and_another_lowered_is_their_sum() {
     let registry = Registry::default();
     registry.target(target(0)).database_connections.add(5);

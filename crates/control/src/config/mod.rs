@@ -22,7 +22,7 @@ mod target_group;
 pub(crate) mod tls;
 pub(crate) mod values;
 
-pub use server::{Driver, LogFormat, ServerConfig, WORKERS_MAX};
+pub use server::{Driver, LogFormat, ServerConfig, SessionsAudience, WORKERS_MAX};
 pub(crate) use sites::{collide, is_listener};
 pub use values::duration;
 

@@ -31,6 +31,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// Who may ask who is connected, at `/sessions` beside the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SessionsAudience {
+    /// Nobody.
+    Off,
+    /// Who comes from this machine.
+    #[default]
+    Loopback,
+    /// Whoever reaches the port.
+    Any,
+}
+
 /// Settings of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -40,6 +52,8 @@ pub struct ServerConfig {
     pub driver: Driver,
     /// Where metrics and health are served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// Who may ask there who is connected.
+    pub sessions_audience: SessionsAudience,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// How long a drain waits for clients to reach the end of their transaction.
@@ -52,6 +66,7 @@ impl Default for ServerConfig {
             workers: None,
             driver: Driver::Auto,
             metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9432))),
+            sessions_audience: SessionsAudience::Loopback,
             log_format: LogFormat::Text,
             drain_timeout: Duration::from_secs(30),
         }
@@ -67,6 +82,7 @@ pub(super) fn read(root: &Table<'_>) -> ServerConfig {
         "workers",
         "driver",
         "metrics",
+        "sessions_audience",
         "log_format",
         "drain_timeout",
     ]);
@@ -76,11 +92,18 @@ pub(super) fn read(root: &Table<'_>) -> ServerConfig {
         ("epoll", Driver::Epoll),
     ];
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let audiences = [
+        ("off", SessionsAudience::Off),
+        ("loopback", SessionsAudience::Loopback),
+        ("any", SessionsAudience::Any),
+    ];
+    let audience = table.choice("sessions_audience", &audiences, default.sessions_audience);
     let drain = Duration::ZERO..=Duration::from_secs(3600);
     ServerConfig {
         workers: workers(&table),
         driver: table.choice("driver", &drivers, default.driver),
         metrics: metrics(&table, default.metrics),
+        sessions_audience: audience,
         log_format: table.choice("log_format", &formats, default.log_format),
         drain_timeout: table.duration("drain_timeout", drain, default.drain_timeout),
     }

@@ -67,6 +67,7 @@ impl EventLog {
 struct Drain {
     refusals: Rate,
     pins: Rate,
+    unpins: Rate,
     backends: Rate,
     outages: Outages,
 }
@@ -133,7 +134,7 @@ impl Drain {
         }
         // Whoever asks for DEBUG wants them all.
         let allowed = match line.storm {
-            Some(storm) if line.level <= Level::WARN => self.rate(storm).allows(Instant::now()),
+            Some(storm) if line.level <= Level::INFO => self.rate(storm).allows(Instant::now()),
             _ => true,
         };
         if allowed {
@@ -145,6 +146,7 @@ impl Drain {
         match storm {
             Storm::Refusals => &mut self.refusals,
             Storm::Pins => &mut self.pins,
+            Storm::Unpins => &mut self.unpins,
             Storm::Backends => &mut self.backends,
         }
     }
@@ -153,6 +155,7 @@ impl Drain {
         for (storm, what) in [
             (Storm::Refusals, "refusals"),
             (Storm::Pins, "pins"),
+            (Storm::Unpins, "ends of pins"),
             (Storm::Backends, "database connections"),
         ] {
             if let Some(lines) = self.rate(storm).take_suppressed(now) {
@@ -184,11 +187,15 @@ fn write(event: &Event, line: &Line<'_>) {
                 tls = line.tls,
                 detail = line.detail,
                 incident = line.incident,
+                pinned_seconds = line.lasted.map(|lasted| lasted.as_secs_f64()),
+                fingerprint = fingerprint.as_deref(),
+                statement = line.statement.map(|statement| &*statement.text),
                 "{}",
                 line.message
             )
         };
     }
+    let fingerprint = line.statement.map(ToString::to_string);
     match line.level {
         Level::ERROR => write_at!(error),
         Level::WARN => write_at!(warn),
@@ -260,6 +267,23 @@ mod tests {
         assert_eq!(line["endpoint"], "reports");
         assert_eq!(line["client"], 7);
         assert_eq!(line["worker"], 1);
+    }
+
+    #[test]
+    fn a_pin_is_told_with_its_statement() {
+        let pinned = EventKind::SessionPinned {
+            reason: forebay_core::PinReason::AdvisoryLock,
+            statement: Some(Arc::new(forebay_core::StatementShape {
+                fingerprint: 0xbeef,
+                text: "select pg_advisory_lock(?)".into(),
+            })),
+            user: "app".into(),
+            database: "shop".into(),
+        };
+        let line = &lines(vec![pinned])[0];
+        assert_eq!(line["reason"], "advisory_lock");
+        assert_eq!(line["fingerprint"], "000000000000beef");
+        assert_eq!(line["statement"], "select pg_advisory_lock(?)");
     }
 
     #[test]

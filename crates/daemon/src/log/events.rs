@@ -4,8 +4,9 @@
 
 use super::reasons;
 use forebay_core::event::{Event, EventKind};
-use forebay_core::{CloseReason, Refusal};
+use forebay_core::{CloseReason, Refusal, StatementShape};
 use std::borrow::Cow;
+use std::time::Duration;
 use tracing::Level;
 
 /// Lines that may come in storms, each kind limited by itself.
@@ -13,6 +14,7 @@ use tracing::Level;
 pub enum Storm {
     Refusals,
     Pins,
+    Unpins,
     Backends,
 }
 
@@ -30,6 +32,8 @@ pub struct Line<'e> {
     pub tls: Option<bool>,
     pub detail: Option<&'e str>,
     pub incident: Option<u64>,
+    pub statement: Option<&'e StatementShape>,
+    pub lasted: Option<Duration>,
 }
 
 impl Line<'_> {
@@ -46,6 +50,8 @@ impl Line<'_> {
             tls: None,
             detail: None,
             incident: None,
+            statement: None,
+            lasted: None,
         }
     }
 }
@@ -84,9 +90,17 @@ pub fn line(event: &Event) -> Line<'_> {
                 ),
             )
         },
-        EventKind::SessionPinned { reason } => Line {
+        EventKind::SessionPinned {
+            reason,
+            statement,
+            user,
+            database,
+        } => Line {
             storm: Some(Storm::Pins),
             reason: Some(reason.as_str()),
+            user: Some(user),
+            database: Some(database),
+            statement: statement.as_deref(),
             ..Line::new(
                 Level::WARN,
                 format!(
@@ -96,13 +110,30 @@ pub fn line(event: &Event) -> Line<'_> {
                 ),
             )
         },
-        EventKind::SessionUnpinned { reason } => Line {
+        EventKind::SessionUnpinned {
+            reason,
+            statement,
+            user,
+            database,
+            lasted,
+            goes_on,
+        } => Line {
+            storm: Some(Storm::Unpins),
             reason: Some(reason.as_str()),
+            user: Some(user),
+            database: Some(database),
+            statement: statement.as_deref(),
+            lasted: Some(*lasted),
             ..Line::new(
-                Level::DEBUG,
+                Level::INFO,
                 format!(
-                    "The client session is no longer pinned to the database connection{}. It was for: {}",
+                    "{} the database connection{} after {:.3} s. It was for: {}",
+                    match goes_on {
+                        true => "The client session is no longer pinned to",
+                        false => "The client session ended, and with it its pin to",
+                    },
                     connection(event),
+                    lasted.as_secs_f64(),
                     reasons::pin(*reason)
                 ),
             )
@@ -246,6 +277,13 @@ mod tests {
     use forebay_core::PinReason;
     use std::sync::Arc;
 
+    fn statement() -> Arc<StatementShape> {
+        Arc::new(StatementShape {
+            fingerprint: 0xbeef,
+            text: "listen jobs".into(),
+        })
+    }
+
     fn event(kind: EventKind) -> Event {
         Event {
             worker: 1,
@@ -261,13 +299,46 @@ mod tests {
     fn a_pin_names_the_database_connection_and_the_reason() {
         let event = event(EventKind::SessionPinned {
             reason: PinReason::Listen,
+            statement: Some(statement()),
+            user: Arc::from("app"),
+            database: Arc::from("shop"),
         });
         let line = line(&event);
+        assert_eq!(line.statement, Some(&*statement()));
+        assert_eq!((line.user, line.database), (Some("app"), Some("shop")));
         assert_eq!(line.level, Level::WARN);
         assert_eq!(line.reason, Some("listen"));
         assert_eq!(
             line.message,
             "The client session was pinned to the database connection [dbConnection=3]. The proxy can't reuse this connection until the pin ends. Reason: The session listens on a notification channel."
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_pin_says_how_long_it_lasted() {
+        let ended = |goes_on| {
+            event(EventKind::SessionUnpinned {
+                reason: PinReason::Listen,
+                statement: Some(statement()),
+                user: Arc::from("app"),
+                database: Arc::from("shop"),
+                lasted: Duration::from_millis(2500),
+                goes_on,
+            })
+        };
+        let event = ended(true);
+        let line = line(&event);
+        assert_eq!(line.level, Level::INFO);
+        assert_eq!(line.lasted, Some(Duration::from_millis(2500)));
+        assert_eq!(
+            line.message,
+            "The client session is no longer pinned to the database connection [dbConnection=3] after 2.500 s. It was for: The session listens on a notification channel."
+        );
+        let event = ended(false);
+        let message = super::line(&event).message;
+        assert!(
+            message.starts_with("The client session ended, and with it its pin to"),
+            "{message}"
         );
     }
 

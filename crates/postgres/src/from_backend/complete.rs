@@ -2,9 +2,10 @@
 //!
 //! What it does was read off its text when it was sent, or else is read off its tag now.
 
-use super::{FromBackend, Step};
+use super::{FromBackend, Step, executed};
 use crate::exchange::Expect;
 use crate::pinning;
+use crate::said::Said;
 use crate::sql::Effect;
 use crate::wire::{Header, write};
 use forebay_core::PinReason;
@@ -104,7 +105,9 @@ impl FromBackend<'_> {
             .on_complete(effect, tag, &mut self.shared.settings);
         let untracked = PinReason::UntrackedSetting;
         if session.tracker.has_lost() && !session.pins.contains(untracked) {
-            pinning::pin(session, self.backend, untracked, self.orders);
+            let executed = executed(&self.backend.exchange);
+            let said = executed.as_deref().and_then(Said::statement);
+            pinning::pin(session, self.backend, untracked, said, self.orders);
             session.suspect(self.backend);
         }
         match effect {
@@ -129,7 +132,11 @@ impl FromBackend<'_> {
                 }
             }
             // Seen only by the tag of a long query: which setting is not known.
-            Effect::Pin(reason) => pinning::pin(session, self.backend, *reason, self.orders),
+            Effect::Pin(reason) => {
+                let executed = executed(&self.backend.exchange);
+                let said = executed.as_deref().and_then(Said::statement);
+                pinning::pin(session, self.backend, *reason, said, self.orders);
+            }
             _ => {}
         }
     }

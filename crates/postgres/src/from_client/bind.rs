@@ -5,6 +5,7 @@
 use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{About, Awaits, Expect, LocalClose};
+use crate::said::Said;
 use crate::statements::{NOBODYS_NAME, Statement, is_like_ours};
 use crate::wire::read::Fields;
 use crate::wire::{HEADER_BYTES, Header, write};
@@ -299,7 +300,7 @@ impl FromClient<'_> {
         self.backend.exchange.open_segment = true;
         let statement = self.backend.exchange.portals.get(portal).cloned();
         if let Some(statement) = &statement {
-            self.note(&statement.effect);
+            self.note(&statement.effect, Said::statement(statement));
         }
         self.backend.exchange.push(Expect::Execute(statement));
         Step::Took(self.pass(header.len, rest))

@@ -77,6 +77,7 @@ impl FromClient<'_> {
             self.session,
             self.backend,
             PinReason::SqlPrepare,
+            None,
             self.orders,
         );
         self.session.suspect(self.backend);

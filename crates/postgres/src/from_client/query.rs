@@ -5,6 +5,7 @@
 
 use super::{FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
 use crate::exchange::{Awaits, Expect, ExpectQuery};
+use crate::said::Said;
 use crate::sql::{Class, Effect};
 use crate::statements::{self, STAND_IN, Statement};
 use crate::wire::{Header, write};
@@ -22,7 +23,8 @@ impl FromClient<'_> {
         let Some((0, text)) = body.split_last() else {
             return self.violation("invalid message format");
         };
-        let class = statements::judge(text, self.draft(text, b"").conforming);
+        let conforming = self.draft(text, b"").conforming;
+        let class = statements::judge(text, conforming);
         if let Class::Statements(effects) = &class
             && effects.iter().any(|effect| self.is_drop_in_doubt(effect))
         {
@@ -37,7 +39,8 @@ impl FromClient<'_> {
             }
             Class::Statements(effects) => effects,
         };
-        effects.iter().for_each(|effect| self.note(effect));
+        let said = Some(Said::new(text, conforming));
+        effects.iter().for_each(|effect| self.note(effect, said));
         let stands_in = effects.len() == 1 && self.is_virtual(&effects[0]);
         let tag = if stands_in {
             statements::stand_in_tag(&effects[0])
@@ -70,7 +73,7 @@ impl FromClient<'_> {
     pub(super) fn long_query(&mut self, header: Header, rest: &[u8]) -> Step {
         self.requests += 1;
         self.forget_unnamed();
-        self.note(&Effect::Opaque);
+        self.note(&Effect::Opaque, None);
         self.backend
             .exchange
             .push(Expect::Query(Box::new(ExpectQuery {

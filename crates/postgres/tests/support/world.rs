@@ -8,7 +8,7 @@ use super::making;
 use super::messages::{From, Line};
 use forebay_core::engine::{Engine, Farewell};
 use forebay_core::orders::{Order, Orders};
-use forebay_core::{CloseReason, Instant, Refusal};
+use forebay_core::{CloseReason, Instant, Refusal, StatementShape};
 use forebay_postgres::Postgres;
 use forebay_postgres::backend::Backend as State;
 use forebay_postgres::engine::Shared;
@@ -66,6 +66,8 @@ pub struct World {
     pub noted: Vec<String>,
     /// A `Bug` was ordered.
     pub bug: Option<&'static str>,
+    /// The statement that the last pin was told of.
+    pub pinned_by: Option<Box<StatementShape>>,
     orders: Orders<Work>,
     releasing: Vec<usize>,
     /// Clients that kept input while they held a backend and have none now.
@@ -81,6 +83,7 @@ impl World {
             backends: Vec::new(),
             noted: Vec::new(),
             bug: None,
+            pinned_by: None,
             orders: Orders::default(),
             releasing: Vec::new(),
             refeed: Vec::new(),
@@ -421,7 +424,10 @@ impl World {
                 self.forget_lease(backend);
                 self.releasing.push(backend);
             }
-            (Order::Pin(reason), Some(_), Some(_)) => self.note(format!("Pin {reason:?}")),
+            (Order::Pin(reason, statement), Some(_), Some(_)) => {
+                self.pinned_by = statement;
+                self.note(format!("Pin {reason:?}"));
+            }
             (Order::Unpin, Some(_), Some(_)) => self.note("Unpin"),
             (Order::ClientReady, Some(client), _) => {
                 let client = &mut self.clients[client];

@@ -1,0 +1,66 @@
+//! A statement as its client said it, to be told to people: only when something is told of it is its shape worked out.
+
+use crate::sql;
+use crate::statements::Statement;
+use forebay_core::StatementShape;
+use memchr::memchr;
+
+/// The text of a statement or query string.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    text: &'a [u8],
+    /// Whether the server takes backslashes in plain strings for ordinary characters; `None` when that is not known.
+    conforming: Option<bool>,
+}
+
+impl<'a> Said<'a> {
+    /// A text that was just received.
+    pub fn new(text: &'a [u8], conforming: Option<bool>) -> Said<'a> {
+        Said { text, conforming }
+    }
+
+    /// A text that was prepared before; `None` if it was not kept. How backslashes in it were read then is not known any more.
+    pub fn statement(statement: &'a Statement) -> Option<Said<'a>> {
+        (!statement.is_unread).then(|| {
+            let backslash = memchr(b'\\', &statement.text).is_some();
+            Said::new(&statement.text, (!backslash).then_some(true))
+        })
+    }
+
+    /// What people are told.
+    pub fn shape(self) -> StatementShape {
+        // In some encodings the second byte of a character is that of a backslash: who takes it for one may take a constant for a name.
+        let doubtful = !self.text.is_ascii() && memchr(b'\\', self.text).is_some();
+        let text = match self.conforming.filter(|_| !doubtful) {
+            Some(conforming) => {
+                sql::normalized(self.text, conforming, StatementShape::TEXT_BYTES_MAX)
+            }
+            None => "…".to_owned(),
+        };
+        StatementShape {
+            fingerprint: sql::fingerprint(self.text, self.conforming.unwrap_or(true)).0,
+            text: text.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_are_not_told() {
+        let one = Said::new(b"SELECT pg_advisory_lock(42) -- mine", Some(true)).shape();
+        assert_eq!(&*one.text, "select pg_advisory_lock(?)");
+        let other = Said::new(b"select pg_advisory_lock( 43 )", Some(true)).shape();
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn a_text_that_can_be_read_in_two_ways_is_not_told() {
+        let text = br"select pg_advisory_lock(1), '\' or secret --'";
+        assert_eq!(&*Said::new(text, None).shape().text, "…");
+        let text = b"select pg_advisory_lock(1), '\x83\\secret'";
+        assert_eq!(&*Said::new(text, Some(true)).shape().text, "…");
+    }
+}

@@ -151,6 +151,7 @@ SUITES: dict[str, Callable] = {
     "stock-php": stock(stock_php),
     "stock-go": stock(stock_go),
     "metrics": plain("metrics.py"),
+    "rules": plain("rules.py"),
     "limits": with_drivers("limits.py"),
     "life": with_drivers("life.py"),
     "soak": plain("soak.py"),

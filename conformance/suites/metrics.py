@@ -32,13 +32,14 @@ OWN, STRICT, NARROW, LOST = ({"proxy": name} for name in ("own", "strict", "narr
 
 COUNTERS = """client_connections_closed client_connections_received client_connections_setup_failed_auth client_connections_setup_succeeded
     query_requests query_requests_no_tls query_requests_tls client_refusals clients_throttled borrow_timeouts session_unpins
-    cancels_delivered cancels_unmatched client_bytes_received client_bytes_sent session_pins
+    cancels_delivered cancels_unmatched client_bytes_received client_bytes_sent session_pins session_pins_ended
     database_connection_requests database_connection_requests_with_tls database_connections_setup_failed
-    database_connections_setup_succeeded backends_moved settings_replayed statements_reprepared backends_not_clean""".split()
-GAUGES = """client_connections client_connections_in_setup client_connections_no_tls client_connections_tls clients_waiting
+    database_connections_setup_succeeded backends_moved settings_replayed statements_reprepared backends_not_clean
+    backends_unsuitable""".split()
+GAUGES = """client_connections client_connections_in_setup client_connections_no_tls client_connections_tls clients_waiting session_pins_current
     database_connections database_connections_with_tls database_connections_currently_borrowed
     database_connections_currently_in_transaction database_connections_currently_session_pinned""".split()
-HISTOGRAMS = """query_response_latency query_database_response_latency database_connections_borrow_latency""".split()
+HISTOGRAMS = """session_pin_duration query_response_latency query_database_response_latency database_connections_borrow_latency""".split()
 
 # What a client writes, requests, exchanges, leases.
 WORK = [

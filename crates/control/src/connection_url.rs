@@ -296,6 +296,7 @@ fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Pr
                 borrow_timeout: options.borrow_timeout,
                 ..PoolLimits::default()
             },
+            rules: Arc::default(),
             targets: vec![Arc::clone(&parts.target)],
         },
     }

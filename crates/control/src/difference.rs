@@ -2,8 +2,8 @@
 
 use crate::config::values::shown;
 use forebay_core::snapshot::{
-    ClientAuth, Credential, Endpoint, PoolLimits, Proxy, ServerTls, Snapshot, Target, TargetTls,
-    TlsMode,
+    ClientAuth, Credential, Endpoint, PoolLimits, Proxy, ServerTls, SessionRules, Snapshot, Target,
+    TargetTls, TlsMode,
 };
 use secrecy::ExposeSecret;
 use std::fmt::Display;
@@ -75,6 +75,7 @@ impl Changes {
         self.credentials(name, old, new);
         self.endpoints(name, &old.endpoints, &new.endpoints);
         self.limits(name, &old.target_group.limits, &new.target_group.limits);
+        self.rules(name, &old.target_group.rules, &new.target_group.rules);
         self.targets(name, old, new);
     }
 
@@ -167,6 +168,27 @@ impl Changes {
         }
         if old.lease_order != new.lease_order {
             self.note(name, "lease_order changed");
+        }
+    }
+
+    /// Sessions keep the rules that they began with.
+    fn rules(&mut self, name: &str, old: &SessionRules, new: &SessionRules) {
+        let changed = [
+            ("session_pinning_filters", old.unpinned != new.unpinned),
+            (
+                "custom_settings",
+                old.custom_settings != new.custom_settings,
+            ),
+            (
+                "tainting_functions",
+                old.tainting_functions != new.tainting_functions,
+            ),
+        ];
+        for (key, _) in changed.into_iter().filter(|(_, changed)| *changed) {
+            self.note(
+                name,
+                format!("{key} changed, for clients that connect from now on"),
+            );
         }
     }
 

@@ -2,8 +2,11 @@
 
 mod support;
 
-use forebay_control::config::{Driver, LogFormat, ServerConfig};
-use forebay_core::snapshot::{ClientAuth, LeaseOrder, PoolLimits, TlsMode};
+use forebay_control::config::{Driver, LogFormat, ServerConfig, SessionsAudience};
+use forebay_core::PinReason;
+use forebay_core::snapshot::{
+    ClientAuth, CustomSettings, LeaseOrder, PoolLimits, SessionRules, TlsMode,
+};
 use secrecy::ExposeSecret;
 use std::time::Duration;
 use support::{Directory, GOOD, with};
@@ -45,7 +48,9 @@ backend_idle_timeout = 60
 queue_max = 100
 dial_concurrency_max = 3
 lease_order = "rotate"
-session_pinning_filters = []"#;
+session_pinning_filters = ["EXCLUDE_VARIABLE_SETS"]
+custom_settings = "shared"
+tainting_functions = ["Set_Global", "plv8_reset", "set_global"]"#;
     let loaded = Directory::new()
         .load(&with("[proxies.target_group]", group))
         .expect("it is right");
@@ -63,12 +68,23 @@ session_pinning_filters = []"#;
         dials_max: 3,
         lease_order: LeaseOrder::Rotate,
     };
-    assert_eq!(loaded.snapshot.proxies[0].target_group.limits, expected);
+    let group = &loaded.snapshot.proxies[0].target_group;
+    assert_eq!(group.limits, expected);
+    let rules = SessionRules {
+        unpinned: vec![
+            PinReason::SetConfig,
+            PinReason::UntrackedSetting,
+            PinReason::UnexplainedReport,
+        ],
+        custom_settings: CustomSettings::Shared,
+        tainting_functions: vec!["plv8_reset".into(), "set_global".into()],
+    };
+    assert_eq!(*group.rules, rules);
 }
 
 #[test]
 fn every_key_of_the_server_is_read() {
-    let server = "[server]\nworkers = 2\ndriver = \"epoll\"\nmetrics = \"off\"\nlog_format = \"json\"\ndrain_timeout = \"1m\"\n[[secrets]]";
+    let server = "[server]\nworkers = 2\ndriver = \"epoll\"\nmetrics = \"off\"\nsessions_audience = \"any\"\nlog_format = \"json\"\ndrain_timeout = \"1m\"\n[[secrets]]";
     let loaded = Directory::new()
         .load(&with("\n[[secrets]]", server))
         .expect("it is right");
@@ -76,6 +92,7 @@ fn every_key_of_the_server_is_read() {
         workers: std::num::NonZeroUsize::new(2),
         driver: Driver::Epoll,
         metrics: None,
+        sessions_audience: SessionsAudience::Any,
         log_format: LogFormat::Json,
         drain_timeout: Duration::from_secs(60),
     };

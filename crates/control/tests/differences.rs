@@ -70,6 +70,15 @@ fn each_change_is_a_line_and_no_change_is_none() {
             ],
         ),
         (
+            with(
+                "[proxies.target_group]",
+                "[proxies.target_group]\nsession_pinning_filters = [\"EXCLUDE_VARIABLE_SETS\"]",
+            ),
+            vec![
+                "proxy orders: session_pinning_filters changed, for clients that connect from now on",
+            ],
+        ),
+        (
             with("host = \"db.example.org\"", "host = \"db2\""),
             vec![
                 "proxy orders: target db.example.org:5432 removed",

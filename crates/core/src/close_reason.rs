@@ -25,6 +25,8 @@ pub enum CloseReason {
     BackendProtocol,
     /// The backend could not be proven clean.
     NotClean,
+    /// The session that was to have it could have noticed who had it before.
+    Unsuitable,
     /// The backend reached its maximum age.
     MaxAge,
     /// More idle backends than `MaxIdleConnectionsPercent` allows.
@@ -58,6 +60,7 @@ impl CloseReason {
             CloseReason::BackendGone => "backend_gone",
             CloseReason::BackendProtocol => "backend_protocol",
             CloseReason::NotClean => "not_clean",
+            CloseReason::Unsuitable => "unsuitable",
             CloseReason::MaxAge => "max_age",
             CloseReason::IdleTrimmed => "idle_trimmed",
             CloseReason::GivenUp => "given_up",

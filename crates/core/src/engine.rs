@@ -57,6 +57,10 @@ pub trait Engine: Sized + 'static {
         orders: &mut Orders<Self::Work>,
     );
 
+    /// Whether the session, which has asked for what `input` begins with, may have this idle backend: nothing that a reset leaves behind on
+    /// it shows the session that others had it before. If not, another is found or made.
+    fn suits(session: &Self::Session, backend: &Self::Backend, input: &[u8]) -> bool;
+
     /// The session has a backend; its settings are replayed here.
     fn on_leased(
         shared: &mut Self::Shared,

@@ -218,6 +218,8 @@ pub struct TargetBlock {
     pub statements_reprepared: Counter,
     /// Backends closed because they could not be proven clean.
     pub backends_not_clean: Counter,
+    /// Backends closed because the session that was to have them could have noticed who had them before.
+    pub backends_unsuitable: Counter,
     /// An [`Availability`] (gauge); every worker writes the same shared figure: take the maximum.
     pub availability: Counter,
 }

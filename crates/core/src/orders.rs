@@ -6,6 +6,7 @@
 
 use crate::engine::StartupParameters;
 use crate::{CloseReason, Instant, PinReason, Refusal, StatementShape};
+use std::time::Duration;
 
 /// One instruction. `E` is the engine's own kind of slow work, see [`Order::Work`].
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub enum Order<E> {
     Pin(PinReason, Option<Box<StatementShape>>),
     /// The pin's cause ended.
     Unpin,
+    /// How long the client may be silent without a backend; `None`: as long as the proxy's configuration allows.
+    IdleLimit(Option<Duration>),
     /// The client's login is complete.
     ClientReady,
     /// The backend's login is complete; what it said of its limits.

@@ -37,11 +37,13 @@ pub enum PinReason {
     ReplicationConnection,
     /// The client's startup message sets what a server process reads only when it starts; its backend is its own from start to end.
     StartupParameter,
+    /// A function was called that leaves behind in its server process what nothing takes away.
+    TaintingFunction,
 }
 
 impl PinReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [PinReason; 15] = [
+    pub const ALL: [PinReason; 16] = [
         PinReason::TemporaryObject,
         PinReason::HoldableCursor,
         PinReason::AdvisoryLock,
@@ -57,6 +59,7 @@ impl PinReason {
         PinReason::ReplicationState,
         PinReason::ReplicationConnection,
         PinReason::StartupParameter,
+        PinReason::TaintingFunction,
     ];
 
     /// The name in logs and metric labels.
@@ -77,6 +80,7 @@ impl PinReason {
             PinReason::ReplicationState => "replication_state",
             PinReason::ReplicationConnection => "replication_connection",
             PinReason::StartupParameter => "startup_parameter",
+            PinReason::TaintingFunction => "tainting_function",
         }
     }
 }

@@ -85,6 +85,8 @@ pub enum Refusal {
     },
     /// Nothing came from the client for `IdleClientTimeout`.
     IdleClientTimeout,
+    /// The client's own setting of how long its session may be idle was exceeded.
+    IdleSessionTimeout,
     /// The client's TLS has encrypted almost as much as its keys may.
     TlsKeysWorn,
     /// The proxy shuts down.
@@ -127,7 +129,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The names in logs and metric labels.
-    pub const NAMES: [&'static str; 28] = [
+    pub const NAMES: [&'static str; 29] = [
         "borrow_timeout",
         "queue_full",
         "too_many_clients",
@@ -156,6 +158,7 @@ impl Refusal {
         "backend_lost",
         "setting_refused",
         "bug",
+        "idle_session_timeout",
     ];
 
     /// Its place in [`Refusal::NAMES`].
@@ -189,6 +192,7 @@ impl Refusal {
             Refusal::BackendLost => 25,
             Refusal::SettingRefused { .. } => 26,
             Refusal::Bug { .. } => 27,
+            Refusal::IdleSessionTimeout => 28,
         }
     }
 
@@ -223,6 +227,7 @@ impl Refusal {
             | Refusal::ProtocolViolation(_)
             | Refusal::MessageTooLarge { .. }
             | Refusal::IdleClientTimeout
+            | Refusal::IdleSessionTimeout
             | Refusal::TlsKeysWorn
             | Refusal::ShuttingDown
             | Refusal::Cancelled
@@ -256,6 +261,7 @@ impl Refusal {
             | Refusal::ProtocolViolation(_)
             | Refusal::MessageTooLarge { .. }
             | Refusal::IdleClientTimeout
+            | Refusal::IdleSessionTimeout
             | Refusal::TlsKeysWorn
             | Refusal::Cancelled
             | Refusal::SettingRefused { .. } => Blame::Client,

@@ -3,6 +3,7 @@
 //! Words are RDS's where RDS has one (`docs/operating/configuration.md` maps them to the file). A snapshot holds secrets, so
 //! nothing in it that touches one has a `Debug` that shows it.
 
+use crate::PinReason;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -118,8 +119,31 @@ pub struct Endpoint {
 pub struct TargetGroup {
     /// Bounds and habits of its pools.
     pub limits: PoolLimits,
+    /// What its sessions may share, and what keeps them from it.
+    pub rules: Arc<SessionRules>,
     /// The databases; at least one.
     pub targets: Vec<Arc<Target>>,
+}
+
+/// What sessions may share with each other, one behind the other on one backend.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionRules {
+    /// What does not pin although it would (`SessionPinningFilters`): it may then not follow its client, and is reset for the next one.
+    pub unpinned: Vec<PinReason>,
+    /// Who may have a backend that knows custom settings.
+    pub custom_settings: CustomSettings,
+    /// Functions that leave behind what nothing takes away, in lower case, without their schemas.
+    pub tainting_functions: Vec<Box<str>>,
+}
+
+/// Who may have a backend that knows custom settings (`app.tenant`): the database never forgets their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CustomSettings {
+    /// Only sessions that have set them all themselves.
+    #[default]
+    Strict,
+    /// Any: to others than those who set them they are empty strings instead of absent.
+    Shared,
 }
 
 /// Which idle backend is handed out first.

@@ -43,6 +43,18 @@ fn the_examples_of_the_documentation_are_right() {
 }
 
 #[test]
+fn sessions_says_when_nobody_answers() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", free.local_addr().expect("bound"));
+    drop(free);
+    let output = forebay(&["sessions", "--url", &url]);
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""));
+    let expected = format!("forebay: cannot ask {url} (is Forebay running there");
+    assert!(output.stderr.starts_with(&expected), "{}", output.stderr);
+    assert_eq!(forebay(&["sessions", "--url", "https://x:1"]).status, 2);
+}
+
+#[test]
 fn check_says_everything_that_is_wrong_and_fails() {
     let directory = Directory::with_example();
     directory.edit("driver = \"auto\"", "driver = \"fast\"");
@@ -51,7 +63,7 @@ fn check_says_everything_that_is_wrong_and_fails() {
     let file = directory.config();
     let expected = format!(
         "forebay: {file}:7: server.driver = \"fast\": must be auto, uring or epoll\n\
-         forebay: {file}:58: proxies[0].target_group.targets[0].port = 0: must be 1 to 65535\n"
+         forebay: {file}:61: proxies[0].target_group.targets[0].port = 0: must be 1 to 65535\n"
     );
     assert_eq!((output.status, output.stderr), (1, expected));
     assert_eq!(output.stdout, "");

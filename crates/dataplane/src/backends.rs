@@ -129,10 +129,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Role::DialingFor(client) => {
                 backend.role = Role::Dedicated;
                 if self.clients.holds(client) {
-                    self.attach(client, ticket, self.now);
+                    self.attach(client, ticket, self.now, &[]);
                 } else {
                     return self.close_backend(ticket, CloseReason::ClientGone, "");
                 }
+            }
+            Role::Replacing { client, since } => {
+                backend.role = Role::Pooled;
+                self.pools.on_limits(self.now, scope.key.target, usable);
+                self.on_replacement_ready(client, ticket, since);
             }
             Role::Pooled | Role::Dedicated | Role::Cancel { .. } => {}
         }
@@ -193,6 +198,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.refuse_client(client, refusal)
             }
             Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
+            Role::Replacing { client, since } => {
+                self.on_replacement_failed(client, ticket, since);
+            }
             Role::DialingFor(_) | Role::Pooled | Role::Dedicated => {}
         }
     }
@@ -203,7 +211,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         match backend.role {
-            Role::Dialing(_) | Role::DialingFor(_) => {
+            Role::Dialing(_) | Role::DialingFor(_) | Role::Replacing { .. } => {
                 let why = error.map_or_else(
                     || "the database closed the connection during login".to_owned(),
                     ToString::to_string,
@@ -243,7 +251,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let role = backend.role;
-        if matches!(role, Role::Dialing(_) | Role::DialingFor(_)) {
+        if matches!(
+            role,
+            Role::Dialing(_) | Role::DialingFor(_) | Role::Replacing { .. }
+        ) {
             let block = &backend.pool.target().block;
             block.database_connections_setup_failed.add(1);
         }
@@ -260,6 +271,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             Role::Cancel { victim, asker } => self.on_cancel_done(victim, asker),
             Role::DialingFor(client) => self.refuse_client(client, &Refusal::BackendLost),
+            Role::Replacing { client, since } => {
+                self.on_replacement_failed(client, ticket, since);
+            }
             Role::Dedicated => {}
         }
         if let Some(client) = client {
@@ -317,7 +331,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         match backend.role {
-            Role::Dialing(_) | Role::DialingFor(_) | Role::Cancel { .. } => {
+            Role::Dialing(_)
+            | Role::DialingFor(_)
+            | Role::Replacing { .. }
+            | Role::Cancel { .. } => {
                 if self.now > backend.dial_deadline {
                     self.on_dial_timeout(ticket);
                 }

@@ -60,6 +60,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 active_at: now,
                 asked_at: None,
                 pin: None,
+                idle_limit: None,
                 dedicated: None,
             }
         });
@@ -121,7 +122,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         );
         self.obey(Side::Client(ticket), &Source::Bytes(&[]), 0);
         if self.clients.holds(ticket) {
-            self.try_lease_now(ticket);
+            self.try_lease_now(ticket, &[]);
         }
     }
 
@@ -273,6 +274,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             self.driver.send_copy(client.handle, &self.wire);
         }
         client.count_out();
+        self.forget_silence(ticket, &client);
         if client.phase.is_waiting() {
             self.pools.withdraw(self.now, ticket.client_key());
         }

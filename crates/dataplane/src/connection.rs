@@ -7,6 +7,7 @@ use crate::driver::{Handle, Token};
 use crate::mailbox::{Asker, Ticket};
 use crate::pins::Pin;
 use crate::scope::{EndpointScope, PoolScope};
+use crate::silence::IdleLimit;
 use crate::tls::Filter;
 use forebay_core::CloseReason;
 use forebay_core::Instant;
@@ -60,6 +61,8 @@ pub struct Client<E: Engine> {
     pub asked_at: Option<Instant>,
     /// Why it is pinned, and since when.
     pub pin: Option<Box<Pin>>,
+    /// How long it may be idle without a backend, where it has said so itself.
+    pub idle_limit: Option<Box<IdleLimit>>,
     /// Startup parameters of the backend that is to be its own.
     pub dedicated: Option<StartupParameters>,
 }
@@ -196,6 +199,13 @@ pub enum Role {
     Pooled,
     /// It is being opened for one client.
     DialingFor(Ticket),
+    /// It is being opened in place of one that did not suit the client, who has waited since then. To its pool it is leased.
+    Replacing {
+        /// Whose it will be first.
+        client: Ticket,
+        /// Since when that one waits.
+        since: Instant,
+    },
     /// It belongs to one client.
     Dedicated,
     /// It carries a cancel request.

@@ -162,7 +162,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.start_client_tls(ticket, &source.bytes()[at..]);
                 return source.bytes().len();
             }
-            let leased = self.try_lease_now(ticket);
+            let leased = self.try_lease_now(ticket, &source.bytes()[at..]);
             self.finish_releases();
             let Some(client) = self.clients.get_mut(ticket) else {
                 return source.bytes().len();

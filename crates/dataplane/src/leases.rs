@@ -10,7 +10,7 @@ use crate::worker::Worker;
 use forebay_core::engine::Engine;
 use forebay_core::event::EventKind;
 use forebay_core::{CloseReason, Instant, Refusal};
-use forebay_pool::{History, Order as PoolOrder, PoolId, PoolKey};
+use forebay_pool::{BackendKey, History, Order as PoolOrder, PoolId, PoolKey};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 waited_since,
             } => {
                 let client = client.into();
-                self.attach(client, backend.into(), waited_since);
+                self.attach(client, backend.into(), waited_since, &[]);
                 self.feed_client_inbox(client);
             }
             PoolOrder::Dial { pool } => self.dial(pool),
@@ -111,8 +111,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.pools_by_id.retain(|_, scope| used(scope, 1));
     }
 
-    /// The session needs a backend.
-    pub(crate) fn request_lease(&mut self, ticket: Ticket) {
+    /// The session needs a backend; `input` is what it has asked for, as far as that is not in its inbox.
+    pub(crate) fn request_lease(&mut self, ticket: Ticket, input: &[u8]) {
         let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
@@ -138,18 +138,26 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 client.pool = Some(Rc::clone(&pool));
             }
         }
-        self.join_queue(ticket, &pool);
+        self.join_queue(ticket, &pool, input);
     }
 
     /// Asks the pool for a backend.
-    fn join_queue(&mut self, ticket: Ticket, pool: &Rc<PoolScope>) {
+    fn join_queue(&mut self, ticket: Ticket, pool: &Rc<PoolScope>, input: &[u8]) {
         let Some(client) = self.clients.get(ticket) else {
             return;
         };
+        let kept = &client.inbox.bytes;
+        let input = if kept.is_empty() { input } else { kept };
         let label = E::session_label(&client.session);
+        let (session, backends) = (&client.session, &self.backends);
+        let suits = |backend: BackendKey| {
+            let state = backends.get(backend.into());
+            let state = state.and_then(|backend| backend.state.as_ref());
+            state.is_none_or(|state| E::suits(session, state, input))
+        };
         if self
             .pools
-            .request(self.now, pool.id.get(), ticket.client_key(), label)
+            .request_suiting(self.now, pool.id.get(), ticket.client_key(), label, suits)
             .is_err()
         {
             // It was dropped for disuse: make it again.
@@ -163,8 +171,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    /// If the client was given a backend at once, attaches it without the detour over the queue of orders.
-    pub(crate) fn try_lease_now(&mut self, ticket: Ticket) -> bool {
+    /// If the client was given a backend at once, attaches it without the detour over the queue of orders. `input` is what it has
+    /// asked for, as far as that is not in its inbox.
+    pub(crate) fn try_lease_now(&mut self, ticket: Ticket, input: &[u8]) -> bool {
         if !self
             .clients
             .get(ticket)
@@ -180,32 +189,37 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             } = order
                 && client == ticket.client_key()
             {
-                self.attach(ticket, backend.into(), waited_since);
-                return true;
+                return self.attach(ticket, backend.into(), waited_since, input);
             }
             self.pool_orders.push_back(order);
         }
         false
     }
 
-    /// The client has the backend from now on.
+    /// The client has the backend from now on, if it suits: whether it does.
     pub(crate) fn attach(
         &mut self,
         client_ticket: Ticket,
         backend_ticket: Ticket,
         waited_since: Instant,
-    ) {
+        input: &[u8],
+    ) -> bool {
         let now = self.now;
         let usable = self.backends.get(backend_ticket).is_some_and(|backend| {
             matches!(backend.role, Role::Pooled | Role::Dedicated) && backend.client.is_none()
         });
+        if usable && !self.suits(client_ticket, backend_ticket, input) {
+            self.replace_backend(client_ticket, backend_ticket, waited_since);
+            return false;
+        }
         let Some(backend) = self.backends.get_mut(backend_ticket).filter(|_| usable) else {
-            return self.wait_again(client_ticket);
+            self.wait_again(client_ticket);
+            return false;
         };
         let Some(client) = self.clients.get_mut(client_ticket) else {
             // Its client went while the order was under way.
             self.releasing.push(backend_ticket);
-            return;
+            return false;
         };
         debug_assert!(
             backend.client.is_none() && client.lease.is_none(),
@@ -231,7 +245,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         backend.client = Some(client_ticket);
         backend.leased_at = now;
         let Some(state) = backend.state.as_mut() else {
-            return;
+            return true;
         };
         E::on_leased(
             &mut self.shared,
@@ -242,15 +256,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         );
         self.obey(Side::Client(client_ticket), &Source::Bytes(&[]), 0);
         self.finish_releases();
+        true
     }
 
     /// The backend died between the pool's decision and now: its client, if it still waits, asks for another.
-    fn wait_again(&mut self, ticket: Ticket) {
+    pub(crate) fn wait_again(&mut self, ticket: Ticket) {
         let Some(client) = self.clients.get(ticket) else {
             return;
         };
         if let (Phase::Waiting { .. }, Some(pool)) = (client.phase, client.pool.clone()) {
-            self.join_queue(ticket, &pool);
+            self.join_queue(ticket, &pool, &[]);
         }
     }
 
@@ -317,7 +332,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     }
 
     /// The pool will not serve the client.
-    fn refuse_lease(&mut self, ticket: Ticket, refusal: &Refusal) {
+    pub(crate) fn refuse_lease(&mut self, ticket: Ticket, refusal: &Refusal) {
         let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };

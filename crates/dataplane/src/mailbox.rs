@@ -55,7 +55,7 @@ pub enum Letter<E: Engine> {
 }
 
 /// A connection of a worker, safe against reuse of its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     /// Its place.
     pub index: u32,

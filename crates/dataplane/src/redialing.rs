@@ -1,5 +1,6 @@
 //! Logins that came to nothing and are worth another try: the target may not know the protocol version that was asked for.
 
+use crate::connection::Role;
 use crate::driver::Driver;
 use crate::mailbox::Ticket;
 use crate::worker::Worker;
@@ -21,7 +22,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         let purpose = self.purposes.remove(&ticket);
         self.drop_backend(ticket);
+        let before = ticket;
         let ticket = self.add_backend(&pool, role);
+        if let Role::Replacing { .. } = role {
+            let (jitter, keys) = (self.jitter(), (before.backend_key(), ticket.backend_key()));
+            self.pools.on_replaced(self.now, keys.0, keys.1, jitter);
+        }
         if let Some(purpose) = purpose {
             self.purposes.insert(ticket, purpose);
         }

@@ -113,7 +113,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 }
                 Order::Lease => {
                     if let Some(client) = client {
-                        self.request_lease(client);
+                        let consumed = outcome.consumed.min(source.bytes().len());
+                        self.request_lease(client, &source.bytes()[consumed..]);
                     }
                 }
                 Order::Requests(count) => self.on_requests(client, count),
@@ -140,6 +141,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.on_pin(client, backend, reason, statement)
             }
             (Order::Unpin, Some(client), Some(backend)) => self.on_unpin(client, backend),
+            (Order::IdleLimit(limit), Some(client), _) => self.on_idle_limit(client, limit),
             (Order::ClientReady, Some(client), _) => self.on_client_ready(client),
             (
                 Order::BackendReady {

@@ -16,6 +16,7 @@ use crate::plan::{Plan, ProxyPlan};
 use crate::plane::NewEndpoint;
 use crate::reporting::Subject;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
+use crate::silence::Silences;
 use crate::workshop::{Job, Workshop};
 use forebay_core::engine::{Engine, Household, Purpose};
 use forebay_core::event::{EventKind, EventSink};
@@ -88,6 +89,8 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) refeed: Vec<Ticket>,
     /// What connections that are being opened are for, where that is no pool.
     pub(crate) purposes: HashMap<Ticket, Purpose>,
+    /// Clients that bound their own idleness.
+    pub(crate) silences: Silences,
     pub(crate) plain: Vec<u8>,
     pub(crate) wire: Vec<u8>,
     pub(crate) block: Arc<WorkerBlock>,
@@ -123,6 +126,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             postponed: Vec::new(),
             refeed: Vec::new(),
             purposes: HashMap::new(),
+            silences: Silences::default(),
             plain: Vec::new(),
             wire: Vec::new(),
             block: crew.registry.worker(labels),
@@ -176,10 +180,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// One turn of the loop.
     pub fn turn(&mut self, events: &mut Vec<Event>) -> std::io::Result<()> {
-        let deadline = self
-            .pools
-            .deadline()
-            .map_or(self.sweep_at, |at| at.min(self.sweep_at));
+        let deadlines = [self.pools.deadline(), self.silences.deadline()];
+        let deadline = deadlines
+            .into_iter()
+            .flatten()
+            .fold(self.sweep_at, Instant::min);
         self.driver.turn(Some(deadline), events)?;
         self.now = self.driver.now();
         self.block.loops.add(1);
@@ -194,6 +199,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .is_some_and(|deadline| deadline <= self.now)
         {
             self.pools.on_time(self.now);
+            self.settle();
+        }
+        if self.silences.deadline().is_some_and(|at| at <= self.now) {
+            self.end_silences();
             self.settle();
         }
         if self.sweep_at <= self.now {

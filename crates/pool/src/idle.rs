@@ -71,10 +71,15 @@ impl IdleList {
 
     /// Takes the one to be handed out, and whether it was aged. By recency: one with an equal label if there is one among the most
     /// recently used, else the most recently used. By rotation: the longest idle one whatever its label, so that a lone client
-    /// meets them all.
-    pub(crate) fn take(&mut self, label: Label, order: LeaseOrder) -> Option<(Idle, bool)> {
+    /// meets them all. One that does not suit is taken only if none does among those that are looked at.
+    pub(crate) fn take(
+        &mut self,
+        label: Label,
+        order: LeaseOrder,
+        suits: impl Fn(BackendKey) -> bool,
+    ) -> Option<(Idle, bool)> {
         let last = self.list.len().checked_sub(1)?;
-        let index = match order {
+        let first = match order {
             LeaseOrder::Rotate => 0,
             LeaseOrder::Recent if label == UNLABELLED => last,
             LeaseOrder::Recent => {
@@ -83,7 +88,15 @@ impl IdleList {
                 last - equal.map_or(0, |(back, _)| back)
             }
         };
-        self.take_at(index)
+        if suits(self.list[first].backend) {
+            return self.take_at(first);
+        }
+        let other = |index: &usize| suits(self.list[*index].backend);
+        let found = match order {
+            LeaseOrder::Rotate => (0..=last).take(LABELS_COMPARED_MAX).find(other),
+            LeaseOrder::Recent => (0..=last).rev().take(LABELS_COMPARED_MAX).find(other),
+        };
+        self.take_at(found.unwrap_or(first))
     }
 
     /// Takes one out wherever it is, and whether it was aged.
@@ -177,14 +190,14 @@ mod tests {
             (&many[..16], 7, LeaseOrder::Recent, 0),
         ];
         for (labels, label, order, expected) in table {
-            let taken = list(labels).take(label, order);
+            let taken = list(labels).take(label, order, |_| true);
             assert_eq!(
                 taken.map(|(idle, _)| idle.backend.0),
                 Some(expected),
                 "{labels:?} {label} {order:?}"
             );
         }
-        assert!(list(&[]).take(7, LeaseOrder::Recent).is_none());
+        assert!(list(&[]).take(7, LeaseOrder::Recent, |_| true).is_none());
     }
 
     #[test]
@@ -203,6 +216,20 @@ mod tests {
         );
         assert_eq!(list.aged(), 1);
         assert_eq!(list.ages_at(timeout), Some(Instant::from_nanos(13)));
+    }
+
+    #[test]
+    fn one_that_does_not_suit_is_taken_only_if_none_does() {
+        let take = |label, order, suits: &dyn Fn(BackendKey) -> bool| {
+            let taken = list(&[1, 2, 1]).take(label, order, suits);
+            taken.map(|(idle, _)| idle.backend.0)
+        };
+        let not_last = |key: BackendKey| key.0 != 2;
+        assert_eq!(take(1, LeaseOrder::Recent, &not_last), Some(1));
+        assert_eq!(take(2, LeaseOrder::Recent, &not_last), Some(1));
+        assert_eq!(take(9, LeaseOrder::Recent, &|_| false), Some(2));
+        assert_eq!(take(9, LeaseOrder::Rotate, &|key| key.0 == 1), Some(1));
+        assert_eq!(take(9, LeaseOrder::Rotate, &|_| false), Some(0));
     }
 
     #[test]

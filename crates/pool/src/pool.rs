@@ -361,7 +361,7 @@ impl Pool {
             && self.others_starve()
             && let Some(worker) = self.claim(books.worker)
         {
-            let Some(idle) = self.take_idle(0, books) else {
+            let Some(idle) = self.take_idle(0, |_| true, books) else {
                 return;
             };
             if let Some(slot) = books.backends.get(&idle.backend).copied() {
@@ -428,8 +428,13 @@ impl Pool {
         Some(idle)
     }
 
-    fn take_idle(&mut self, label: Label, books: &mut Books) -> Option<Idle> {
-        let taken = self.idle.take(label, self.target.limits.lease_order);
+    fn take_idle(
+        &mut self,
+        label: Label,
+        suits: impl Fn(BackendKey) -> bool,
+        books: &mut Books,
+    ) -> Option<Idle> {
+        let taken = self.idle.take(label, self.target.limits.lease_order, suits);
         self.left_idle(taken, books)
     }
 

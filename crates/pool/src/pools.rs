@@ -172,9 +172,22 @@ impl Pools {
         client: ClientKey,
         label: Label,
     ) -> Result<(), PoolGone> {
+        self.request_suiting(now, pool, client, label, |_| true)
+    }
+
+    /// As [`Pools::request`]; idle backends that `suits` is true of come first. The session may get another one: it is for the caller
+    /// to replace it, see [`Pools::on_replaced`].
+    pub fn request_suiting(
+        &mut self,
+        now: Instant,
+        pool: PoolId,
+        client: ClientKey,
+        label: Label,
+        suits: impl Fn(BackendKey) -> bool,
+    ) -> Result<(), PoolGone> {
         let found = find(&mut self.slots, pool).filter(|found| !found.is_retired());
         let found = found.ok_or(PoolGone)?;
-        found.request(now, client, label, &mut self.books);
+        found.request(now, client, label, suits, &mut self.books);
         self.settle(now, pool.slot);
         Ok(())
     }
@@ -210,6 +223,29 @@ impl Pools {
         };
         pool.on_released(now, backend, slot, label, &mut self.books);
         self.settle(now, slot.pool);
+    }
+
+    /// A leased backend is closed, and another is being opened for its client in its place: the place and the lease are `new`'s. What is
+    /// `new` need not be open yet; should it come to nothing, report [`Pools::on_closed`]. `lifetime_jitter` is a random number.
+    pub fn on_replaced(
+        &mut self,
+        now: Instant,
+        old: BackendKey,
+        new: BackendKey,
+        lifetime_jitter: u16,
+    ) {
+        let leased = |slot: &Slot| slot.state == State::Leased;
+        let Some(slot) = self.books.backends.get(&old).copied().filter(leased) else {
+            debug_assert!(false, "{old:?} was replaced but not leased");
+            return;
+        };
+        self.books.backends.remove(&old);
+        let slot = Slot {
+            opened_at: now,
+            lifetime_jitter,
+            ..slot
+        };
+        self.books.backends.insert(new, slot);
     }
 
     /// A backend that was ordered with `Dial` is logged in and set up. `lifetime_jitter` is a random number.

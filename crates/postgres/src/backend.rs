@@ -1,10 +1,11 @@
 //! What belongs to one database connection from dial to close, and moves with it to another worker.
 
 use crate::backend_login::BackendLogin;
+use crate::customs::{self, Customs};
 use crate::exchange::{Exchange, Segment};
 use crate::reports::Reports;
 use crate::statements::{Name, Statement};
-use forebay_core::settings::Settings;
+use forebay_core::settings::{Interner, Settings};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub struct Backend {
     pub secret: Box<[u8]>,
     /// The settings that were sent to it and that it confirmed.
     pub label: Arc<Settings>,
+    /// Custom settings whose names it knows, or may know.
+    pub customs: Customs,
     /// Who may have changed it in ways that the label does not show.
     pub suspect: Option<Mark>,
     /// What its pool runs on each new backend, and behind each reset; empty for nothing.
@@ -38,6 +41,17 @@ pub struct Backend {
     pub holding: bool,
     /// What a replay was answered, if by an error: code and message.
     pub replay_error: Option<(Arc<str>, Arc<str>)>,
+}
+
+impl Backend {
+    /// It knows these custom settings from now on, or may know them.
+    pub fn note_customs<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n str>,
+        settings: &mut Interner,
+    ) {
+        customs::add(&mut self.customs, names, settings);
+    }
 }
 
 /// Who may have changed a backend in ways that its label does not show. Only a session's latest mark is good for that session: when it

@@ -4,11 +4,13 @@
 use crate::backend::{self, Backend, PreparedOn};
 use crate::backend_login::BackendLogin;
 use crate::client_login::ClientLogin;
+use crate::customs;
 use crate::errors;
 use crate::exchange::{Awaits, Exchange, Expect, Segment};
 use crate::from_backend::{FromBackend, tell_reports};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
+use crate::parting;
 use crate::pinning;
 use crate::pinning::Pins;
 use crate::relay;
@@ -89,15 +91,17 @@ fn welcome(session: &mut Session, reports: &Arc<Reports>, orders: &mut Orders<Wo
         write::ready_for_query(out, b'I');
     });
     orders.push(Order::ClientReady);
+    parting::tell_limit(&Map::new(), session, orders);
 }
 
-/// The startup settings are in force on this backend, which now tells what clients that have them must hear.
+/// The startup settings are in force on this backend, which now tells what clients that have them must hear. Whether session and backend
+/// have parted with that.
 pub fn finish_admission(
     shared: &mut Shared,
     session: &mut Session,
-    backend: &Backend,
+    backend: &mut Backend,
     orders: &mut Orders<Work>,
-) {
+) -> bool {
     let reports = Arc::clone(&backend.reports);
     if let Stage::Admission(admitting) = &session.stage
         && session.pins.is_empty()
@@ -109,9 +113,9 @@ pub fn finish_admission(
         shared.welcomes.insert(key, Arc::clone(&reports));
     }
     welcome(session, &reports, orders);
-    if session.pins.is_empty() && backend.exchange.is_clean() {
-        orders.push(Order::Release);
-    }
+    session.pins.is_empty()
+        && backend.exchange.is_clean()
+        && parting::part(backend, &mut shared.settings, orders)
 }
 
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
@@ -189,6 +193,7 @@ impl Engine for Postgres {
     }
 
     fn session(shared: &mut Shared, facts: ClientFacts) -> Session {
+        let rules = Arc::clone(&facts.proxy.target_group.rules);
         Session {
             id: facts.session,
             scope: shared.statements.scope(home(&facts)),
@@ -204,6 +209,8 @@ impl Engine for Postgres {
             ignored_left: 0,
             pins: Pins::default(),
             marks: 0,
+            rules,
+            customs: shared.settings.empty(),
         }
     }
 
@@ -247,7 +254,13 @@ impl Engine for Postgres {
         };
         let dedicated = admitted.dedicated;
         if dedicated != Some(PinReason::ReplicationConnection) {
-            session.tracker = Tracker::new(shared.settings.intern(map_of(&admitted.baseline)));
+            let baseline = shared.settings.intern(map_of(&admitted.baseline));
+            customs::add(
+                &mut session.customs,
+                customs::among(baseline.map()),
+                &mut shared.settings,
+            );
+            session.tracker = Tracker::new(baseline);
         }
         let (user, database) = (&admitted.user, &admitted.database);
         session.scope = shared.statements.scope((session.scope, user, database));
@@ -260,6 +273,10 @@ impl Engine for Postgres {
             Some(reports) if dedicated.is_none() => welcome(session, &reports, orders),
             _ => orders.push(Order::Lease),
         }
+    }
+
+    fn suits(session: &Session, backend: &Backend, input: &[u8]) -> bool {
+        customs::suit(session, &backend.customs, input)
     }
 
     fn on_leased(
@@ -284,11 +301,15 @@ impl Engine for Postgres {
             backend.stage = backend::Stage::Ready;
         }
         backend.exchange.go_on_from(session.segment);
+        let wanted = Arc::clone(session.tracker.committed());
+        backend.note_customs(customs::among(wanted.map()), &mut shared.settings);
         if replay(session, backend, orders) {
             return;
         }
         match session.stage {
-            Stage::Admission(_) => finish_admission(shared, session, backend, orders),
+            Stage::Admission(_) => {
+                finish_admission(shared, session, backend, orders);
+            }
             _ => tell_reports(session, backend, orders),
         }
     }
@@ -325,6 +346,9 @@ impl Engine for Postgres {
         }
         if exchange.is_clean() {
             return Farewell::Clean;
+        }
+        if exchange.is_parting() {
+            return Farewell::Cleaning;
         }
         if !exchange.is_empty() {
             return Farewell::CancelAndClose;
@@ -389,6 +413,7 @@ impl Engine for Postgres {
             process: 0,
             secret: Box::default(),
             label: shared.settings.empty(),
+            customs: shared.settings.empty(),
             suspect: None,
             init_query,
             reports: shared.reports.intern(Vec::new()),
@@ -516,6 +541,7 @@ impl Engine for Postgres {
 
     fn on_backend_moved_in(shared: &mut Shared, backend: &mut Backend) {
         backend.label = shared.settings.intern(backend.label.map().clone());
+        backend.customs = shared.settings.intern(backend.customs.map().clone());
         backend.reports = shared.reports.intern(Reports::clone(&backend.reports));
     }
 }

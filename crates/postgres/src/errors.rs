@@ -89,7 +89,7 @@ pub fn words(refusal: &Refusal) -> Words {
             "08P01",
             format!("A message is longer than the {max} bytes that are allowed here."),
         ),
-        Refusal::IdleClientTimeout => fatal(
+        Refusal::IdleClientTimeout | Refusal::IdleSessionTimeout => fatal(
             "57P05",
             "terminating connection due to idle-session timeout",
         ),

@@ -368,6 +368,13 @@ impl Exchange {
         Some(kept)
     }
 
+    /// Whether nothing is due but the answer ahead of parting.
+    pub fn is_parting(&self) -> bool {
+        matches!(self.expects.front(), Some(Expect::Parting))
+            && self.expects.len() == 1
+            && self.from_backend_left == 0
+    }
+
     /// Whether the server waits for the client.
     pub fn is_at_rest(&self) -> bool {
         self.expects.is_empty() && !self.open_segment && self.copy_in == CopyIn::No

@@ -14,6 +14,7 @@ mod parse;
 mod query;
 
 use crate::backend::{Backend, Mark};
+use crate::customs;
 use crate::engine::Shared;
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::login_cache::Work;
@@ -298,7 +299,8 @@ impl<'a> FromClient<'a> {
     /// What a statement does the moment it is sent, whatever becomes of it.
     fn note(&mut self, effect: &Effect, said: Option<Said<'_>>) {
         if self.is_said_in_another_encoding(effect) {
-            pinning::pin(
+            // Whatever is filtered: it is tracked, and with a value that may be another.
+            pinning::keep(
                 self.session,
                 self.backend,
                 PinReason::UntrackedSetting,
@@ -310,17 +312,22 @@ impl<'a> FromClient<'a> {
             // It also takes away what the initialization query had set.
             self.backend.suspect = Some(Mark::NOBODY);
         }
+        let settings = &mut self.shared.settings;
+        self.backend
+            .note_customs(customs::named_by(effect), settings);
         self.unsettle(effect);
         if effect.drops_names() || self.session.tracker.loses_baseline(effect) {
             self.backend.exchange.settling = true;
         }
         match effect {
             Effect::Pure => return,
-            Effect::Opaque | Effect::CopyIn => {}
+            Effect::Opaque | Effect::CopyIn => self.note_taint(said),
             Effect::Pin(reason) => {
+                self.note_taint(said);
                 pinning::pin(self.session, self.backend, *reason, said, self.orders);
             }
             Effect::PinMany(reasons) => {
+                self.note_taint(said);
                 for reason in reasons {
                     pinning::pin(self.session, self.backend, *reason, said, self.orders);
                 }
@@ -328,6 +335,20 @@ impl<'a> FromClient<'a> {
             _ => return,
         }
         self.session.suspect(self.backend);
+    }
+}
+
+impl FromClient<'_> {
+    /// A statement that may do anything calls a function that an operator has named: its backend ends with this session.
+    fn note_taint(&mut self, said: Option<Said<'_>>) {
+        let functions = &self.session.rules.tainting_functions;
+        let taints = PinReason::TaintingFunction;
+        if functions.is_empty() || self.session.pins.contains(taints) {
+            return;
+        }
+        if said.is_some_and(|said| said.calls(functions)) {
+            pinning::pin(self.session, self.backend, taints, said, self.orders);
+        }
     }
 }
 

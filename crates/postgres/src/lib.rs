@@ -24,6 +24,7 @@
 pub mod backend;
 pub mod backend_login;
 pub mod client_login;
+pub mod customs;
 pub mod engine;
 pub mod errors;
 pub mod exchange;
@@ -31,6 +32,7 @@ pub mod from_backend;
 pub mod from_client;
 pub mod login_cache;
 pub mod md5_password;
+pub mod parting;
 pub mod pinning;
 pub mod relay;
 pub mod reports;

@@ -12,8 +12,31 @@ use crate::session::Session;
 use forebay_core::PinReason;
 use forebay_core::orders::{Order, Orders};
 
-/// The session keeps its backend from now on, because of what was `said`, where that is known.
+/// The session keeps its backend from now on, because of what was `said`, where that is known; unless this reason is filtered. Whoever
+/// orders a pin has the backend reset before another session gets it, so that a filter costs what its session expects, and nobody else.
 pub fn pin(
+    session: &mut Session,
+    backend: &mut Backend,
+    reason: PinReason,
+    said: Option<Said<'_>>,
+    orders: &mut Orders<Work>,
+) {
+    if session.pins.contains(reason) {
+        return;
+    }
+    if !session.rules.unpinned.contains(&reason) {
+        return keep(session, backend, reason, said, orders);
+    }
+    if let PinReason::SetConfig | PinReason::UntrackedSetting | PinReason::UnexplainedReport =
+        reason
+    {
+        // What its texts mean is not known any more: statements that it prepares from now on are nobody else's.
+        session.tracker.lose();
+    }
+}
+
+/// As [`pin`], whatever is filtered.
+pub fn keep(
     session: &mut Session,
     backend: &mut Backend,
     reason: PinReason,
@@ -59,7 +82,8 @@ fn outlives_discard_all(reason: PinReason) -> bool {
         | PinReason::ProcedureCall
         | PinReason::ReplicationState
         | PinReason::ReplicationConnection
-        | PinReason::StartupParameter => true,
+        | PinReason::StartupParameter
+        | PinReason::TaintingFunction => true,
     }
 }
 

@@ -27,6 +27,15 @@ impl<'a> Said<'a> {
         })
     }
 
+    /// Whether it calls one of these functions, which are in lower case.
+    pub fn calls(self, functions: &[Box<str>]) -> bool {
+        let calls = |conforming| sql::calls(self.text, conforming, functions);
+        match self.conforming {
+            Some(conforming) => calls(conforming),
+            None => calls(true) || calls(false),
+        }
+    }
+
     /// What people are told.
     pub fn shape(self) -> StatementShape {
         // In some encodings the second byte of a character is that of a backslash: who takes it for one may take a constant for a name.

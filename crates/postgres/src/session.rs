@@ -3,11 +3,13 @@
 
 use crate::backend::{Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin};
+use crate::customs::Customs;
 use crate::exchange::Segment;
 use crate::pinning::Pins;
 use crate::reports::Reports;
 use crate::statements::Statement;
 use crate::tracking::Tracker;
+use forebay_core::snapshot::SessionRules;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -41,6 +43,10 @@ pub struct Session {
     pub pins: Pins,
     /// Backends that it has marked so far.
     pub marks: u32,
+    /// What it may share, and what keeps it from that.
+    pub rules: Arc<SessionRules>,
+    /// Custom settings that it has ever set.
+    pub customs: Customs,
 }
 
 impl Session {

@@ -320,6 +320,11 @@ pub(super) const TARGET: &[Family<TargetBlock>] = &[
         "Database connections closed because they could not be proven clean.",
         |b| b.backends_not_clean.get(),
     ),
+    counter(
+        "backends_unsuitable",
+        "Database connections replaced because they knew custom settings that the session which was to have them never set.",
+        |b| b.backends_unsuitable.get(),
+    ),
 ];
 
 /// Per worker.

@@ -7,6 +7,7 @@
 //! | `values` | names, durations, addresses |
 //! | `sites` | addresses that exclude each other |
 //! | `server`, `secrets`, `proxy`, `target_group`, `tls` | one table of the file each |
+//! | `session_rules` | what the sessions of a target group may share |
 //!
 //! Keys and limits are RDS's where RDS has them; relative paths start at the file's own directory.
 
@@ -17,6 +18,7 @@ pub(crate) mod reader;
 pub(crate) mod report;
 mod secrets;
 mod server;
+mod session_rules;
 mod sites;
 mod target_group;
 pub(crate) mod tls;

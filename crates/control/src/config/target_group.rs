@@ -2,7 +2,7 @@
 
 use super::reader::Table;
 use super::sites::Sites;
-use super::{proxy_defaults, tls, values};
+use super::{proxy_defaults, session_rules, tls, values};
 use forebay_core::snapshot::{LeaseOrder, PoolLimits, Target, TargetGroup};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,6 @@ const KEYS: &[&str] = &[
     "max_idle_connections_percent",
     "connection_borrow_timeout",
     "init_query",
-    "session_pinning_filters",
     "max_connections",
     "pool_size_max",
     "min_connections",
@@ -43,15 +42,17 @@ pub(super) fn read(proxy: &Table<'_>, users: usize, sites: &mut Sites) -> Target
         }
         return TargetGroup {
             limits: PoolLimits::default(),
+            rules: Arc::default(),
             targets: Vec::new(),
         };
     };
-    table.allow(KEYS);
-    session_pinning_filters(&table);
+    let known: Vec<&str> = KEYS.iter().chain(&session_rules::KEYS).copied().collect();
+    table.allow(&known);
     let limits = limits(&table);
     warn_of_what_has_no_effect(&table, &limits, users);
     TargetGroup {
         limits,
+        rules: Arc::new(session_rules::read(&table)),
         targets: targets(&table, sites),
     }
 }
@@ -169,19 +170,6 @@ fn init_query(table: &Table<'_>) -> Arc<str> {
         table.wrong(&field, fix);
     }
     Arc::from(text.trim())
-}
-
-/// RDS has one filter, and only the MYSQL family has it; POSTGRESQL is the only family so far.
-fn session_pinning_filters(table: &Table<'_>) {
-    for (text, field) in table.texts("session_pinning_filters") {
-        let fix = match text {
-            "EXCLUDE_VARIABLE_SETS" => {
-                "is only for engine_family MYSQL; POSTGRESQL has no session pinning filters: leave it out"
-            }
-            _ => "no such filter: the only one is EXCLUDE_VARIABLE_SETS, for engine_family MYSQL",
-        };
-        table.wrong(&field, fix);
-    }
 }
 
 /// RDS lets a proxy have one database (or cluster); several instances belong to failover.

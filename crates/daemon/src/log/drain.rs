@@ -170,6 +170,7 @@ fn is_seen(level: Level) -> bool {
 }
 
 fn write(event: &Event, line: &Line<'_>) {
+    let fingerprint = line.statement.map(ToString::to_string);
     /// Fields must be known at compile time; those that are `None` are not written.
     macro_rules! write_at {
         ($macro:ident) => {
@@ -195,7 +196,6 @@ fn write(event: &Event, line: &Line<'_>) {
             )
         };
     }
-    let fingerprint = line.statement.map(ToString::to_string);
     match line.level {
         Level::ERROR => write_at!(error),
         Level::WARN => write_at!(warn),

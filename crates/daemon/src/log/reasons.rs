@@ -34,6 +34,9 @@ pub fn pin(reason: PinReason) -> &'static str {
         PinReason::StartupParameter => {
             "Its startup message sets what can only be set when a database connection begins."
         }
+        PinReason::TaintingFunction => {
+            "A function was called that leaves behind what nothing takes away (dblink_connect, tainting_functions)."
+        }
     }
 }
 
@@ -55,6 +58,9 @@ pub fn close(reason: CloseReason) -> &'static str {
         CloseReason::BackendGone => "The database closed the connection.",
         CloseReason::BackendProtocol => "The database broke the protocol.",
         CloseReason::NotClean => "It could not be proven clean for another session.",
+        CloseReason::Unsuitable => {
+            "It knew custom settings of other sessions that its next one never set."
+        }
         CloseReason::MaxAge => "It reached its maximum age.",
         CloseReason::IdleTrimmed => {
             "More connections were idle than MaxIdleConnectionsPercent allows."

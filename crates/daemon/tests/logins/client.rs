@@ -1,7 +1,7 @@
 //! The proxy, and clients that log in to it with SCRAM.
 
 use crate::database::Database;
-use crate::support::Forebay;
+use crate::support::{Forebay, forebay};
 use forebay_postgres::scram::{ClientBinding, ClientFirst, ClientKeys, ITERATIONS_MAX_DEFAULT};
 use forebay_postgres::wire::read::ErrorFields;
 use forebay_postgres::wire::startup::VERSION_3_2;
@@ -85,6 +85,15 @@ impl Proxy {
     /// The sum of a metric over its labels.
     pub fn metric(&self, name: &str) -> u64 {
         self.sum(&format!("forebay_{name}{{"), "")
+    }
+
+    /// What `forebay sessions` with these options prints about it.
+    pub fn sessions(&self, options: &[&str]) -> String {
+        let url = format!("http://{}", self.metrics);
+        let arguments = [&["sessions", "--url", &url], options].concat();
+        let output = forebay(&arguments);
+        assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+        output.stdout
     }
 
     /// How many sessions were pinned for this reason.

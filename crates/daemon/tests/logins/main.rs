@@ -121,6 +121,30 @@ fn what_only_a_start_can_set_starts_a_connection_that_ends_with_its_client() {
 }
 
 #[test]
+fn sessions_are_asked_of_the_running_process() {
+    let database = Database::start(Manner::Serves);
+    let proxy = Proxy::in_front_of(&database);
+    let mut plain = proxy.client(&[]);
+    assert_eq!(plain.log_in(), Ok(()));
+    let mut own = proxy.dedicated_client();
+    assert_eq!(own.log_in(), Ok(()));
+    let all = proxy.sessions(&[]);
+    assert_eq!(all.lines().count(), 4, "{all}");
+    let pinned = proxy.sessions(&["--pinned", "--sort", "age"]);
+    let row = pinned.lines().nth(1).expect("a session");
+    assert!(row.contains("startup_parameter"), "{pinned}");
+    let process = format!("{}@127.0.0.1:{}", database::PROCESS, database.port);
+    assert!(row.contains(&process), "{pinned}");
+    let json = proxy.sessions(&["--json", "--limit", "1"]);
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(report["matching"], 2);
+    let sessions = report["sessions"].as_array().expect("a list");
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0]["user"], "app");
+    assert_eq!(sessions[0]["state"], "idle");
+}
+
+#[test]
 fn the_goodbye_of_a_replication_client_is_one() {
     let database = Database::start(Manner::Serves);
     let mut proxy = Proxy::in_front_of(&database);

@@ -10,12 +10,13 @@ impl Pool {
         now: Instant,
         client: ClientKey,
         label: Label,
+        suits: impl Fn(BackendKey) -> bool,
         books: &mut Books,
     ) {
         if self.share.starving() > 0 {
             self.lend_idle(now, books);
         }
-        match self.take_idle(label, books) {
+        match self.take_idle(label, suits, books) {
             Some(idle) => self.lease(client, idle.backend, now, books),
             None => self.wait(now, client, books),
         }

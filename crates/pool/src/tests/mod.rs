@@ -6,6 +6,7 @@ mod failures;
 mod fleet;
 mod invariants;
 mod one_worker;
+mod replacing;
 mod several_workers;
 mod simulation;
 mod threads;

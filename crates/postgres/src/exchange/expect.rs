@@ -67,6 +67,8 @@ pub enum Expect {
     /// ParseComplete and CloseComplete of that statement, if that query took it away: not shown. If not, an error: then the server skips
     /// what the client has sent.
     Guard,
+    /// What takes off a backend what it must not take along, before its session parts with it, up to ReadyForQuery: not shown.
+    Parting,
     /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
     Cleaning,
 }
@@ -138,7 +140,7 @@ impl Expect {
     pub fn is_ours(&self) -> bool {
         matches!(
             self,
-            Expect::GuardSet | Expect::Replay | Expect::Guard | Expect::Cleaning
+            Expect::GuardSet | Expect::Replay | Expect::Guard | Expect::Parting | Expect::Cleaning
         )
     }
 
@@ -151,6 +153,7 @@ impl Expect {
                 | Expect::Sync(_)
                 | Expect::Function(_)
                 | Expect::Replay
+                | Expect::Parting
                 | Expect::Cleaning
         )
     }

@@ -5,6 +5,7 @@
 use super::{FromBackend, Step};
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::from_client::EXPECTS_MAX;
+use crate::parting;
 use crate::reports;
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
@@ -56,7 +57,11 @@ impl FromBackend<'_> {
                     .tracker
                     .take_reported(&self.backend.reports, &mut self.shared.settings);
             }
-            self.backend.label = Arc::clone(session.tracker.committed());
+            let before = std::mem::replace(
+                &mut self.backend.label,
+                Arc::clone(session.tracker.committed()),
+            );
+            parting::tell_limit(before.map(), session, self.orders);
         }
         // In a failed transaction nothing can be set.
         let restore = if status == b'E' {
@@ -139,8 +144,8 @@ impl FromBackend<'_> {
             .as_ref()
             .is_some_and(|session| session.pins.is_empty());
         if served && self.backend.exchange.is_clean() {
-            self.orders.push(Order::Release);
-            self.released = true;
+            let settings = &mut self.shared.settings;
+            self.released = parting::part(self.backend, settings, self.orders);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! What it does was read off its text when it was sent, or else is read off its tag now.
 
 use super::{FromBackend, Step, executed};
+use crate::customs::{self, CUSTOMS_MAX};
 use crate::exchange::Expect;
 use crate::pinning;
 use crate::said::Said;
@@ -103,8 +104,11 @@ impl FromBackend<'_> {
         session
             .tracker
             .on_complete(effect, tag, &mut self.shared.settings);
+        let settings = &mut self.shared.settings;
+        customs::add(&mut session.customs, customs::named_by(effect), settings);
         let untracked = PinReason::UntrackedSetting;
-        if session.tracker.has_lost() && !session.pins.contains(untracked) {
+        let too_many = session.customs.map().len() > CUSTOMS_MAX;
+        if (session.tracker.has_lost() || too_many) && !session.pins.contains(untracked) {
             let executed = executed(&self.backend.exchange);
             let said = executed.as_deref().and_then(Said::statement);
             pinning::pin(session, self.backend, untracked, said, self.orders);

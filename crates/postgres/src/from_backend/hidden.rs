@@ -99,7 +99,9 @@ impl FromBackend<'_> {
     }
 
     pub(super) fn end_hidden(&mut self, status: u8) {
-        let cleaning = matches!(self.backend.exchange.pop(), Some(Expect::Cleaning));
+        let ended = self.backend.exchange.pop();
+        let parting = matches!(ended, Some(Expect::Parting));
+        let cleaning = parting || matches!(ended, Some(Expect::Cleaning));
         self.backend.exchange.status = status;
         let more = matches!(self.backend.exchange.front(), Some(Expect::Replay));
         if more && self.backend.replay_error.is_none() && self.session.is_some() {
@@ -117,14 +119,16 @@ impl FromBackend<'_> {
                 Order::Close(CloseReason::NotClean)
             });
         };
+        if parting {
+            return self.end_parting(error.is_some());
+        }
         if error.is_some() {
             self.backend.replay_error = error;
             return self.refuse_replay(held);
         }
         if let Stage::Admission(_) = session.stage {
-            crate::engine::finish_admission(self.shared, session, self.backend, self.orders);
-            // Released with it, if it is clean and not the session's own.
-            self.released = session.pins.is_empty() && self.backend.exchange.is_clean();
+            self.released =
+                crate::engine::finish_admission(self.shared, session, self.backend, self.orders);
             return;
         }
         tell_reports(session, self.backend, self.orders);
@@ -138,5 +142,16 @@ impl FromBackend<'_> {
             return;
         }
         self.release_if_clean();
+    }
+
+    /// What the backend must not take along is off, and the session goes on without it.
+    fn end_parting(&mut self, failed: bool) {
+        if failed {
+            self.backend.suspect = Some(Mark::NOBODY);
+        }
+        // What the client has sent meanwhile asks for a backend anew.
+        self.orders.push(Order::Resume);
+        self.orders.push(Order::Release);
+        self.released = true;
     }
 }

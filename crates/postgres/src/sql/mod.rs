@@ -7,6 +7,7 @@
 //! | `scan` | what a query calls and writes |
 //! | `statement` | what one statement does |
 //! | `setting` | which setting a statement sets, and how to set it again elsewhere |
+//! | `calls` | whether a text calls functions that an operator has named |
 //! | `constant`, `quote` | values out of SQL, and back into it |
 //! | `fingerprint`, `shown` | which statements are the same but for their constants, for tables and for people |
 //!
@@ -15,6 +16,7 @@
 //! made under the name of one of the server's: such code is taken to leave the session alone.
 
 mod bytes;
+mod calls;
 mod constant;
 mod fingerprint;
 mod lexer;
@@ -33,6 +35,7 @@ use forebay_core::PinReason;
 
 use memchr::memchr;
 
+pub use calls::calls;
 pub use fingerprint::{Fingerprint, fingerprint, normalized};
 use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
 pub use quote::{quote_identifier, quote_literal};

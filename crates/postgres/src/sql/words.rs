@@ -147,7 +147,10 @@ const PINNING_FUNCTIONS: [(PinReason, &str); 6] = [
         "pg_create_physical_replication_slot pg_create_logical_replication_slot pg_copy_physical_replication_slot \
          pg_copy_logical_replication_slot pg_replication_origin_session_setup pg_backup_start pg_start_backup",
     ),
-    (PinReason::ProcedureCall, "dblink_connect dblink_connect_u"),
+    (
+        PinReason::TaintingFunction,
+        "dblink_connect dblink_connect_u",
+    ),
 ];
 
 /// What is known of a word.

@@ -46,7 +46,7 @@ impl Tracker {
     }
 
     /// Something is not tracked any more.
-    fn lose(&mut self) {
+    pub fn lose(&mut self) {
         self.lost = true;
         self.meaning.set(None);
     }

@@ -296,13 +296,15 @@ impl<'a> Stage<'a> {
         let debt = self.ledgers[backend].debt();
         let half_way = !self.world.backends[backend].inbox.is_empty();
         let closed = self.world.backends[backend].gone;
+        // The engine has begun to clean it for the next one before its client vanished.
+        let parting = self.world.backends[backend].state.exchange.is_parting();
         if half_way {
             // The engine has not looked at it yet: the data plane lends nothing with bytes lying there.
             return assert!(closed || !Postgres::is_clean(&self.world.backends[backend].state));
         }
         let right = match debt {
             _ if self.pinned || self.script.dedicated => closed,
-            Debt::Hopeless => closed,
+            Debt::Hopeless => closed || (parting && farewell == "Farewell Cleaning"),
             Debt::None => farewell == "Farewell Clean",
             Debt::Rollback => farewell == "Farewell Cleaning",
         };

@@ -253,6 +253,7 @@ impl ProxyOf {
             endpoints: Vec::new(),
             target_group: TargetGroup {
                 limits: PoolLimits::default(),
+                rules: Arc::default(),
                 targets: Vec::new(),
             },
         }

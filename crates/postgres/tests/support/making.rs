@@ -62,6 +62,7 @@ pub fn proxy(credentials: Vec<Arc<Credential>>) -> Proxy {
         endpoints: Vec::new(),
         target_group: TargetGroup {
             limits: PoolLimits::default(),
+            rules: Arc::default(),
             targets: Vec::new(),
         },
     }

@@ -435,6 +435,7 @@ impl World {
             }
             (Order::Replayed, _, Some(_)) => self.note("Replayed"),
             (Order::Reprepared, _, Some(_)) => self.note("Reprepared"),
+            (Order::IdleLimit(limit), Some(_), _) => self.note(format!("IdleLimit {limit:?}")),
             (Order::Answered { .. } | Order::Requests(_), ..) => {}
             (Order::Refuse(refusal), Some(client), _) => {
                 self.note(format!("Refuse {}", refusal.as_str()));
@@ -550,7 +551,8 @@ impl World {
     }
 }
 
-fn encoded(lines: &[impl AsRef<str>], from: From) -> Vec<u8> {
+/// Messages, a line each, as bytes.
+pub fn encoded(lines: &[impl AsRef<str>], from: From) -> Vec<u8> {
     let messages = lines
         .iter()
         .flat_map(|line| Line::parse(line.as_ref()).encode(from));

@@ -65,6 +65,7 @@ pub(super) fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> 
         }],
         target_group: TargetGroup {
             limits: limits.clone(),
+            rules: Arc::default(),
             targets: vec![Arc::new(target)],
         },
     };

@@ -111,6 +111,7 @@ fn cell_fits(cell: &Cell, value: Option<&[u8]>) -> bool {
         } => value
             .and_then(|value| count(value, *binary))
             .is_some_and(|found| (*least..=*least + *more).contains(&found)),
+        Cell::Null => value.is_none(),
         Cell::Unset => value.is_none_or(<[u8]>::is_empty),
     }
 }

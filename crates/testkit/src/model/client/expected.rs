@@ -31,7 +31,9 @@ pub(super) enum Cell {
         more: i64,
         binary: bool,
     },
-    /// A custom setting that has no value: unknown or empty, depending on who used the connection before.
+    /// NULL, as a custom setting that this client has never set: whoever used the connection before must not show.
+    Null,
+    /// A custom setting that has no value any more: empty, or NULL if setting it came to nothing.
     Unset,
 }
 
@@ -173,6 +175,8 @@ pub(super) struct Expected {
     portals: BTreeMap<&'static str, Portal>,
     locks: BTreeMap<i64, u32>,
     channels: BTreeSet<&'static str>,
+    /// Custom settings that it has set, if only for a transaction that was rolled back.
+    customs: BTreeSet<String>,
     skipping: bool,
     /// The last request was a Query or a FunctionCall: an error needs no Sync.
     simple: bool,
@@ -215,6 +219,7 @@ impl Expected {
             portals: BTreeMap::new(),
             locks: BTreeMap::new(),
             channels: BTreeSet::new(),
+            customs: BTreeSet::new(),
             skipping: false,
             simple: false,
             committed_change: false,

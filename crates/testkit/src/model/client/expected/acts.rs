@@ -59,7 +59,11 @@ impl Expected {
             Act::Show(name) => text(self.setting(name).unwrap_or_default()),
             Act::CurrentSetting(name) => match self.setting(name) {
                 Some(value) => text(value),
-                None => Answer::Rows(Rows::One(Some(vec![Cell::Unset]))),
+                None => {
+                    let known = self.customs.contains(&name.to_ascii_lowercase());
+                    let cell = if known { Cell::Unset } else { Cell::Null };
+                    Answer::Rows(Rows::One(Some(vec![cell])))
+                }
             },
             Act::Begin { read_only } => {
                 self.begin(*read_only);
@@ -182,6 +186,9 @@ impl Expected {
 
     pub(super) fn assign(&mut self, local: bool, name: &str, value: &str) {
         let key = name.to_ascii_lowercase();
+        if key.contains('.') {
+            self.customs.insert(key.clone());
+        }
         if local {
             self.now.locals.insert(key, value.to_owned());
         } else {

@@ -144,19 +144,19 @@ def untidy(dice, tag):
     return data, " | ".join([stream for _, stream in chosen] + ["C(DISCARD ALL) | Z(I)"])
 
 
-# What a client finds that has just logged in and has set nothing but its name. Statements that are not SQL's PREPARE are the proxy's.
+# What a client finds that has just logged in and has set nothing but its name. Statements of others are listed, but cannot be executed.
 LEFT_BEHIND = """select concat_ws(', ',
     (select 'table' from pg_class where relnamespace = pg_my_temp_schema() limit 1),
     (select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid() limit 1),
     (select 'channel' from pg_listening_channels() limit 1),
-    (select 'statement' from pg_prepared_statements where from_sql limit 1),
     (select 'cursor' from pg_cursors where is_holdable limit 1),
     (select string_agg(name, ' ') from pg_settings where source = 'session' and name <> 'application_name')) as left_behind"""
 
 
 def inspection():
     """The look for it, and what has to be found: nothing."""
-    return wire.query(LEFT_BEHIND), ["T(left_behind)", "D()", "C(SELECT 1)", "Z(I)"]
+    wanted = ["E(26000)", "Z(I)", "T(left_behind)", "D()", "C(SELECT 1)", "Z(I)"]
+    return wire.query("execute conformance_left") + wire.query(LEFT_BEHIND), wanted
 
 
 KINDS = (simple, several, extended, split_unnamed, named, pipeline, transaction, extended_transaction, implicit_transaction,

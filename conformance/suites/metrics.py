@@ -67,7 +67,7 @@ PINS = {
     "advisory_lock": "select pg_advisory_lock(4711)",
     "listen": "listen conformance_pin",
     "procedure_call": "do $$ begin null; end $$",
-    "sql_prepare": "prepare conformance_pin as select 1",
+    "sql_prepare": "prepare U&\"conformance_pin\" as select 1",
 }
 
 

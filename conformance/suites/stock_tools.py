@@ -17,7 +17,7 @@ from kit.tools import Tools
 TARGET = target.from_command_line(__doc__)
 STOCK = Stock(TARGET)
 SCHEMA = "conformance_tools"
-YET = {"sql_prepare": "PREPARE pins as yet", "set_config": "set_config of a name that a query finds pins as yet"}  # pg_dump does both.
+YET = {"set_config": "set_config of a name that a query finds pins as yet"}  # pg_dump does so.
 # What a dump has to say in many ways: types, defaults, functions, views, triggers, policies, values that depend on settings.
 OBJECTS = f"""
 drop schema if exists {SCHEMA} cascade; create schema {SCHEMA}; set search_path = {SCHEMA};

@@ -3,6 +3,7 @@
 use crate::backend_login::BackendLogin;
 use crate::customs::{self, Customs};
 use crate::exchange::{Exchange, Segment};
+use crate::plain_names::PlainNames;
 use crate::reports::Reports;
 use crate::statements::{Name, Statement};
 use forebay_core::settings::{Interner, Settings};
@@ -33,6 +34,8 @@ pub struct Backend {
     pub reports: Arc<Reports>,
     /// Statements with names of ours that it has.
     pub prepared: PreparedOn,
+    /// Statements that it has under names that clients gave.
+    pub plain: PlainNames,
     /// Its unnamed statement, as far as it is known.
     pub unnamed: Option<Arc<Statement>>,
     /// Its session keeps it across boundaries.
@@ -41,6 +44,8 @@ pub struct Backend {
     pub holding: bool,
     /// What a replay was answered, if by an error: code and message.
     pub replay_error: Option<(Arc<str>, Arc<str>)>,
+    /// The error, as a message, that a statement could not be prepared again with; it is what the client's own message runs into.
+    pub give_error: Option<Box<[u8]>>,
 }
 
 impl Backend {

@@ -13,6 +13,7 @@ use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::parting;
 use crate::pinning;
 use crate::pinning::Pins;
+use crate::plain_names::PlainNames;
 use crate::relay;
 use crate::reports::{self, ReportInterner, Reports};
 use crate::session::{Admitting, Prepared, Session, Stage};
@@ -418,10 +419,12 @@ impl Engine for Postgres {
             init_query,
             reports: shared.reports.intern(Vec::new()),
             prepared: PreparedOn::default(),
+            plain: PlainNames::default(),
             unnamed: None,
             pinned: false,
             holding: false,
             replay_error: None,
+            give_error: None,
         }
     }
 

@@ -15,7 +15,7 @@ pub mod portals;
 
 use crate::statements::Statement;
 pub use copy_in::CopyIn;
-pub use expect::{About, Expect, ExpectParse, ExpectQuery, LocalClose, LocalParse};
+pub use expect::{About, Expect, ExpectParse, ExpectQuery, Given, LocalClose, LocalParse, Taken};
 pub use portals::{Portals, Rebound};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ pub struct Exchange {
     pub portals: Portals,
     /// The segment of the message that is sent next.
     sent: u64,
-    /// Executions that are due and drop names.
+    /// Executions that are due and give or drop names.
     drops: u32,
     /// The client's own Closes that are due.
     local_closes: u32,
@@ -217,7 +217,7 @@ impl Exchange {
         segment.0 < self.sent && segment.0 >= self.sent.saturating_sub(self.segments.into())
     }
 
-    /// Whether names are being dropped.
+    /// Whether names are being given or dropped by SQL.
     pub fn drops_names(&self) -> bool {
         self.drops > 0
     }
@@ -263,7 +263,7 @@ impl Exchange {
     pub fn push(&mut self, expect: Expect) {
         match &expect {
             Expect::LocalClose(_) => self.local_closes += 1,
-            Expect::Execute(Some(statement)) if statement.effect.drops_names() => self.drops += 1,
+            Expect::Execute(Some(statement)) if statement.effect.changes_names() => self.drops += 1,
             Expect::ReparseUnnamed { .. } => self.unnamed_in_doubt = Some(self.segment()),
             _ => {}
         }
@@ -292,7 +292,7 @@ impl Exchange {
         }
         match &expect {
             Expect::LocalClose(_) => self.local_closes -= 1,
-            Expect::Execute(Some(statement)) if statement.effect.drops_names() => self.drops -= 1,
+            Expect::Execute(Some(statement)) if statement.effect.changes_names() => self.drops -= 1,
             _ => {}
         }
         if self.expects.is_empty() {

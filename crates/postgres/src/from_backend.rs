@@ -8,11 +8,13 @@
 //! | `from_backend/error.rs` | what did not happen |
 //! | `from_backend/boundary.rs` | what a transaction's end decides |
 //! | `from_backend/hidden.rs` | what comes of queries of ours |
+//! | `from_backend/plain.rs` | what comes of names that are given and taken ahead of SQL |
 
 mod boundary;
 mod complete;
 mod error;
 mod hidden;
+mod plain;
 
 use crate::backend::Backend;
 use crate::engine::Shared;
@@ -120,6 +122,8 @@ impl FromBackend<'_> {
             return self.data(header, rest);
         }
         match self.backend.exchange.front() {
+            Some(Expect::GivePlain(_)) if header.kind != b'E' => self.given(header, rest),
+            Some(Expect::GivePlain(given)) if given.end == b'Z' => self.not_given(header, rest),
             Some(expect) if expect.is_ours() => self.hidden(header, rest),
             _ => self.message(header, rest),
         }
@@ -219,6 +223,10 @@ impl FromBackend<'_> {
                     self.backend.prepared.has_gone(name);
                 }
                 (true, !swallow)
+            }
+            (b'3', Some(Expect::TakePlain(taken))) => {
+                self.backend.plain.has_gone(&taken.name);
+                (true, !taken.swallow)
             }
             (b't', Some(Expect::Describe(_))) => (false, true),
             (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),

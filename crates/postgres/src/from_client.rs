@@ -7,10 +7,12 @@
 //! | `from_client/query.rs` | what a Query does |
 //! | `from_client/parse.rs` | what a statement is known by, here and on its backend |
 //! | `from_client/bind.rs` | which statement and portal a message is about |
+//! | `from_client/plain.rs` | which names of statements SQL must find |
 
 mod bind;
 mod meaning;
 mod parse;
+mod plain;
 mod query;
 
 use crate::backend::{Backend, Mark};
@@ -316,12 +318,12 @@ impl<'a> FromClient<'a> {
         self.backend
             .note_customs(customs::named_by(effect), settings);
         self.unsettle(effect);
-        if effect.drops_names() || self.session.tracker.loses_baseline(effect) {
+        if effect.changes_names() || self.session.tracker.loses_baseline(effect) {
             self.backend.exchange.settling = true;
         }
         match effect {
             Effect::Pure => return,
-            Effect::Opaque | Effect::CopyIn => self.note_taint(said),
+            Effect::Opaque | Effect::CopyIn | Effect::Execute(_) => self.note_taint(said),
             Effect::Pin(reason) => {
                 self.note_taint(said);
                 pinning::pin(self.session, self.backend, *reason, said, self.orders);

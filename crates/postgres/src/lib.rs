@@ -11,6 +11,7 @@
 //! | `exchange.rs` | which replies are due, and what each would change |
 //! | `tracking.rs`, `reports.rs` | which settings a session and a backend have |
 //! | `statements.rs` | which prepared statements they have, and under what names |
+//! | `plain_names.rs` | which of them a backend has under names that clients gave |
 //! | `pinning.rs` | why a session keeps its backend |
 //! | `sql/` | what a statement does to its session |
 //! | `errors.rs` | how a refusal reads on the wire |
@@ -34,6 +35,7 @@ pub mod login_cache;
 pub mod md5_password;
 pub mod parting;
 pub mod pinning;
+pub mod plain_names;
 pub mod relay;
 pub mod reports;
 pub mod said;

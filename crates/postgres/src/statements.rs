@@ -34,11 +34,19 @@ pub fn is_like_ours(name: &[u8]) -> bool {
     begins && name.len() <= NAME_BYTES
 }
 
+/// Whether a name begins as ours do, so that nobody else should give it.
+pub fn is_reserved(name: &[u8]) -> bool {
+    name.starts_with(NAME_PREFIX) || name.starts_with(STOOD_IN_PREFIX)
+}
+
 /// A statement's identity and its name on backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Name([u8; NAME_BYTES]);
 
 impl Name {
+    /// No name.
+    pub const NONE: Name = Name([0; NAME_BYTES]);
+
     /// The name on the wire, without its NUL.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -71,6 +79,28 @@ pub struct Statement {
     pub tag: Option<&'static [u8]>,
     /// Its text is not kept: what it does, its tag tells.
     pub is_unread: bool,
+    /// Its text is that of a PREPARE: on backends it has the name that its client gave it, and [`Statement::name`] only tells it from
+    /// others.
+    pub is_sql: bool,
+    /// What executing it does to names, where that was found out.
+    pub named: Named,
+}
+
+/// What executing something does to names that clients gave.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// What its statements give names to, by their numbers.
+    pub makes: Vec<(usize, Arc<Statement>)>,
+    /// What it runs by name.
+    pub uses: Vec<(String, Arc<Statement>)>,
+}
+
+impl Named {
+    /// What the statement of this number gives a name to.
+    pub fn made(&self, number: usize) -> Option<Arc<Statement>> {
+        let (_, made) = self.makes.iter().find(|(known, _)| *known == number)?;
+        Some(Arc::clone(made))
+    }
 }
 
 /// What a client asks to be prepared.
@@ -84,6 +114,10 @@ pub struct Draft<'a> {
     pub types: &'a [u8],
     /// Whether the server takes backslashes in plain strings for ordinary characters; `None` when that is not known.
     pub conforming: Option<bool>,
+    /// The session that prepares it, should it be for that one alone.
+    pub session: u64,
+    /// The text is that of a PREPARE, and what it prepares is meant.
+    pub is_sql: bool,
 }
 
 /// Stands in for a DEALLOCATE of names that the backend does not know: does nothing, yet fails where DEALLOCATE would fail.
@@ -168,17 +202,22 @@ impl Statements {
                 .retain(|_, statement| statement.strong_count() > 0);
             self.sweep_at = (self.table.len() * 2).max(SWEEP_MIN);
         }
-        let statement = Arc::new(Statement::new(name, draft, Some(meaning)));
+        let statement = Statement::new(name, draft, Some(meaning));
+        if matches!(statement.effect, Effect::Execute(_)) {
+            // What the name in it stands for is another matter in each session.
+            return self.private(draft);
+        }
+        let statement = Arc::new(statement);
         self.table.insert(name, Arc::downgrade(&statement));
         statement
     }
 
-    /// A statement whose meaning nobody can tell: only `session` has it, under a name that is never given again.
-    pub fn private(&mut self, draft: &Draft<'_>, session: u64) -> Arc<Statement> {
+    /// A statement whose meaning nobody can tell: only its session has it, under a name that is never given again.
+    pub fn private(&mut self, draft: &Draft<'_>) -> Arc<Statement> {
         self.privates += 1;
         let name = self.hashed(|part| {
             part(b"private");
-            part(&session.to_le_bytes());
+            part(&draft.session.to_le_bytes());
             part(&self.privates.to_le_bytes());
         });
         Arc::new(Statement::new(name, draft, None))
@@ -202,6 +241,9 @@ impl Statements {
             part(&meaning.names.to_le_bytes());
             if has_constants(draft.text) {
                 part(&meaning.constants.to_le_bytes());
+            }
+            if draft.is_sql {
+                part(b"sql");
             }
         });
         while let Some(newer) = self.renewed.get(&name) {
@@ -255,19 +297,36 @@ impl Statement {
             name,
             text: draft.text.into(),
             types: draft.types.into(),
-            effect: effect_of(draft.text, draft.conforming),
+            effect: if draft.is_sql {
+                effect_of_prepared(draft)
+            } else {
+                effect_of(draft.text, draft.conforming)
+            },
             meaning,
             has_constants: has_constants(draft.text),
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: false,
+            is_sql: draft.is_sql,
+            named: Named::default(),
         }
+    }
+
+    /// What stands for one execution of this statement: what that does.
+    pub fn doing(&self, effect: Effect, named: Named) -> Arc<Statement> {
+        let draft = Draft::default();
+        Arc::new(Statement {
+            text: self.text.clone(),
+            effect,
+            named,
+            ..Statement::new(Name::NONE, &draft, None)
+        })
     }
 
     /// A statement of which nothing is known.
     pub fn unread() -> Arc<Statement> {
         Arc::new(Statement {
-            name: Name([0; NAME_BYTES]),
+            name: Name::NONE,
             text: Box::default(),
             types: Box::default(),
             effect: Effect::Opaque,
@@ -276,6 +335,8 @@ impl Statement {
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: true,
+            is_sql: false,
+            named: Named::default(),
         })
     }
 
@@ -320,7 +381,7 @@ impl Statement {
     /// the two have different names.
     pub fn standing_in(&self, tag: Option<&'static [u8]>) -> Arc<Statement> {
         let mut name = self.name;
-        if name.0 != [0; NAME_BYTES] {
+        if name != Name::NONE {
             let prefix = tag.map_or(NAME_PREFIX, |_| STOOD_IN_PREFIX);
             name.0[..NAME_PREFIX.len()].copy_from_slice(prefix);
         }
@@ -334,12 +395,14 @@ impl Statement {
             proven: AtomicBool::new(false),
             tag,
             is_unread: false,
+            is_sql: self.is_sql,
+            named: Named::default(),
         })
     }
 
     /// A statement that is never shared: the unnamed one.
     pub fn unnamed(draft: &Draft<'_>) -> Arc<Statement> {
-        Arc::new(Statement::new(Name([0; NAME_BYTES]), draft, None))
+        Arc::new(Statement::new(Name::NONE, draft, None))
     }
 }
 
@@ -358,6 +421,20 @@ fn effect_of(text: &[u8], conforming: Option<bool>) -> Effect {
         // The server refuses several statements in one Parse.
         Class::Statements(_) => Effect::Opaque,
     }
+}
+
+/// What running the statement does that a PREPARE prepares.
+fn effect_of_prepared(draft: &Draft<'_>) -> Effect {
+    match effect_of(draft.text, draft.conforming) {
+        Effect::Prepare(prepares) => prepares.body,
+        // Read otherwise than when it was prepared.
+        _ => Effect::Pin(PinReason::SqlPrepare),
+    }
+}
+
+/// Whether a text is a single PREPARE of this name, read as the server reads it now.
+pub fn is_prepare_of(name: &[u8], text: &[u8], conforming: Option<bool>) -> bool {
+    matches!(effect_of(text, conforming), Effect::Prepare(prepares) if prepares.name.as_bytes() == name)
 }
 
 /// What a query string does. Where it is not known how the server reads backslashes in plain strings, and that makes a difference,

@@ -177,6 +177,8 @@ impl Tracker {
             | Effect::DiscardPlans
             | Effect::DiscardTemp
             | Effect::DiscardSequences
+            | Effect::Prepare(_)
+            | Effect::Execute(_)
             | Effect::Deallocate(_)
             | Effect::DeallocateAll
             | Effect::Unlisten

@@ -130,6 +130,7 @@ fn prepares_known(statements: &Statements, session: &mut Session, body: &[u8]) -
         text,
         types: fields.0,
         conforming: None,
+        ..Draft::default()
     };
     let now = statements.meaning(&session.tracker);
     let known = now.and_then(|now| statements.proven(&draft, now));

@@ -10,6 +10,7 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use forebay_postgres::plain_names::PLAIN_NAMES_MAX;
 use forebay_postgres::session::STATEMENT_NAME_BYTES_MAX;
 use forebay_postgres::tracking::{COPIES_MAX, SETTINGS_MAX};
 use support::server::Server;
@@ -107,6 +108,21 @@ fn too_many_savepoints_below_which_something_is_set_pin() {
     }
     talk.query("commit");
     assert_eq!(talk.noted(), ["Lease", "Pin UntrackedSetting"]);
+}
+
+#[test]
+fn a_backend_keeps_so_many_statements_of_sql_and_the_others_come_back() {
+    let mut talk = Conversation::new(&[]);
+    for number in 0..2 * PLAIN_NAMES_MAX {
+        talk.query(&format!("prepare p{number} as select {number}"));
+    }
+    assert_eq!(talk.server.statements(), PLAIN_NAMES_MAX);
+    talk.noted();
+    for number in 0..PLAIN_NAMES_MAX {
+        talk.query(&format!("execute p{number}"));
+        assert_eq!(talk.noted(), ["Lease", "Reprepared", "Release"]);
+    }
+    assert_eq!(talk.server.statements(), PLAIN_NAMES_MAX);
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn write() -> impl Strategy<Value = Write> {
 fn segment() -> impl Strategy<Value = Vec<String>> {
     prop_oneof![
         4 => sql().prop_map(|sql| vec![format!("Query \"{sql}\"")]),
-        1 => (plain(), plain()).prop_map(|(a, b)| vec![format!("Query \"{a}; {b}\"")]),
+        2 => (plain(), plain()).prop_map(together),
         6 => (prop::collection::vec(extended(), 1..6), any::<bool>()).prop_map(|(steps, flushes)| {
             let mut lines: Vec<String> = steps.into_iter().flatten().collect();
             if flushes {
@@ -90,6 +90,13 @@ fn segment() -> impl Strategy<Value = Vec<String>> {
         1 => Just(vec!["FunctionCall 954".to_owned()]),
         1 => Just(vec!["Sync".to_owned()]),
     ]
+}
+
+/// Two statements of one query. In a failed transaction nothing can be prepared for the one behind its end.
+fn together((a, b): (String, String)) -> Vec<String> {
+    let ends = matches!(&*a, "commit" | "rollback") && b.starts_with("execute");
+    let b = if ends { "select 0" } else { &b };
+    vec![format!("Query \"{a}; {b}\"")]
 }
 
 /// Statements that stand together with others.
@@ -105,6 +112,17 @@ fn plain() -> impl Strategy<Value = String> {
         2 => Just("commit".to_owned()),
         1 => Just("rollback".to_owned()),
         1 => Just("copy t to stdout".to_owned()),
+        4 => prepared(),
+    ]
+}
+
+/// SQL's own prepared statements; one of the names is also given by the protocol.
+fn prepared() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(&["q", "q", "s1"][..]);
+    prop_oneof![
+        2 => (name.clone(), 0..3_u8).prop_map(|(name, n)| format!("prepare {name} as select {n}0")),
+        3 => name.clone().prop_map(|name| format!("execute {name}")),
+        1 => name.prop_map(|name| format!("deallocate {name}")),
     ]
 }
 
@@ -122,7 +140,7 @@ fn sql() -> impl Strategy<Value = String> {
 }
 
 fn name() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(&["", "", "s1", "s2"][..])
+    prop::sample::select(&["", "", "s1", "s2", "q"][..])
 }
 
 /// In a failed transaction only its end may be prepared, so that a name that is taken cannot be found out on a backend without it.
@@ -199,6 +217,10 @@ const NEIGHBOUR: &[&[&str]] = &[
     &["Close S \"s1\"", "Sync"],
     &["Query \"discard all\""],
     &["FunctionCall 952"],
+    &["Query \"prepare q as select 96\""],
+    &["Query \"prepare s1 as select 95\""],
+    &["Query \"execute q\""],
+    &["Query \"deallocate q\""],
 ];
 
 /// What was seen, and what the reports have told.

@@ -11,7 +11,9 @@ pub fn pin(reason: PinReason) -> &'static str {
         PinReason::HoldableCursor => "A cursor WITH HOLD outlives its transaction.",
         PinReason::AdvisoryLock => "A session-level advisory lock is held, or may be held.",
         PinReason::Listen => "The session listens on a notification channel.",
-        PinReason::SqlPrepare => "A statement was prepared by SQL (PREPARE).",
+        PinReason::SqlPrepare => {
+            "A prepared statement exists that the proxy can't prepare again elsewhere."
+        }
         PinReason::SetConfig => {
             "A setting was changed by set_config, with a name or value that only the database knows."
         }

@@ -99,6 +99,7 @@ mod tests {
     use super::super::ExpectQuery;
     use super::*;
     use crate::sql::Effect;
+    use crate::statements::Named;
     use crate::statements::Statement;
     use forebay_core::Instant;
 
@@ -121,6 +122,7 @@ mod tests {
             done: 0,
             since: Instant::ZERO,
             tag: None,
+            named: Named::default(),
         }))
     }
 

@@ -5,7 +5,7 @@
 
 use super::portals::Rebound;
 use crate::sql::Effect;
-use crate::statements::{Name, Statement};
+use crate::statements::{Name, Named, Statement};
 use forebay_core::Instant;
 use std::sync::Arc;
 
@@ -48,6 +48,10 @@ pub enum Expect {
         /// The statement with a name of ours that it takes off the backend.
         of: Option<Name>,
     },
+    /// CloseComplete of a name that a client gave, which another client's statement has: not shown.
+    TakePlain(Box<Taken>),
+    /// Whatever comes of preparing a statement under the name that its client gave: not shown, but for an error.
+    GivePlain(Box<Given>),
     /// Not due from the backend: we say ParseComplete when it is its turn.
     LocalParse(Box<LocalParse>),
     /// Not due from the backend: we say CloseComplete when it is its turn.
@@ -104,6 +108,32 @@ pub struct ExpectQuery {
     pub since: Instant,
     /// What CommandComplete shall say instead, where we sent another statement than the client's.
     pub tag: Option<Box<[u8]>>,
+    /// What it does to names that clients gave.
+    pub named: Named,
+}
+
+/// A name that is taken from whatever has it on the backend.
+#[derive(Debug)]
+pub struct Taken {
+    /// The name.
+    pub name: Box<[u8]>,
+    /// What it stood for, and does again should an error skip this.
+    pub before: Option<Name>,
+    /// We asked for it: not shown.
+    pub swallow: bool,
+}
+
+/// A statement that is prepared again under the name that its client gave.
+#[derive(Debug)]
+pub struct Given {
+    /// The name.
+    pub name: Box<[u8]>,
+    /// What it stood for, and does again should an error skip this.
+    pub before: Option<Name>,
+    /// The kind of the message that ends the answer: ReadyForQuery where it was sent ahead of a Query, ParseComplete, or CloseComplete.
+    pub end: u8,
+    /// How many of these are still to come.
+    pub ends: u8,
 }
 
 /// A Parse that is answered without the backend, which has the statement already.
@@ -138,23 +168,29 @@ impl Expect {
 
     /// Whether the proxy asked for it on its own.
     pub fn is_ours(&self) -> bool {
-        matches!(
-            self,
-            Expect::GuardSet | Expect::Replay | Expect::Guard | Expect::Parting | Expect::Cleaning
-        )
+        match self {
+            Expect::GuardSet
+            | Expect::Replay
+            | Expect::Guard
+            | Expect::Parting
+            | Expect::Cleaning => true,
+            Expect::GivePlain(given) => given.end == b'Z',
+            _ => false,
+        }
     }
 
     /// Whether ReadyForQuery ends it.
     pub fn ends_segment(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Expect::Query(_)
-                | Expect::PlainQuery(_)
-                | Expect::Sync(_)
-                | Expect::Function(_)
-                | Expect::Replay
-                | Expect::Parting
-                | Expect::Cleaning
-        )
+            | Expect::PlainQuery(_)
+            | Expect::Sync(_)
+            | Expect::Function(_)
+            | Expect::Replay
+            | Expect::Parting
+            | Expect::Cleaning => true,
+            Expect::GivePlain(given) => given.end == b'Z',
+            _ => false,
+        }
     }
 }

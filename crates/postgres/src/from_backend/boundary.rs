@@ -26,7 +26,10 @@ impl FromBackend<'_> {
             Some(Expect::PlainQuery(since) | Expect::Sync(since) | Expect::Function(since)) => {
                 since
             }
-            Some(Expect::Query(query)) => query.since,
+            Some(Expect::Query(query)) => {
+                self.backend.give_error = None;
+                query.since
+            }
             _ => return self.broken("a ReadyForQuery came out of turn"),
         };
         let Some(session) = self.session.as_deref_mut() else {

@@ -4,12 +4,14 @@
 
 use super::{FromBackend, Step, executed};
 use crate::customs::{self, CUSTOMS_MAX};
-use crate::exchange::Expect;
+use crate::exchange::{Expect, Segment};
 use crate::pinning;
 use crate::said::Said;
 use crate::sql::Effect;
+use crate::statements::Statement;
 use crate::wire::{Header, write};
 use forebay_core::PinReason;
+use std::sync::Arc;
 
 impl FromBackend<'_> {
     pub(super) fn complete(&mut self, header: Header, rest: &[u8]) -> Step {
@@ -32,8 +34,10 @@ impl FromBackend<'_> {
             Err(Step::Stop) => return self.broken("a CommandComplete is impossibly long"),
             Err(step) => return step,
         };
+        let mut made = None;
         let (effect, shown) = match self.backend.exchange.front_mut() {
             Some(Expect::Query(query)) => {
+                made = query.named.made(query.done);
                 let effect = query
                     .effects
                     .get(query.done)
@@ -46,6 +50,7 @@ impl FromBackend<'_> {
                 (effect_of_tag(tag), None)
             }
             Some(Expect::Execute(Some(statement))) => {
+                made = statement.named.made(0);
                 (statement.effect.clone(), statement.tag.map(Box::from))
             }
             _ => return self.broken("checked above"),
@@ -55,6 +60,9 @@ impl FromBackend<'_> {
             if let Some(session) = self.session.as_deref() {
                 self.shared.statements.on_schema_changed(session.scope);
             }
+        }
+        if let (Effect::Prepare(prepares), Some(made)) = (&effect, made) {
+            self.note_made(prepares.name.as_bytes(), made);
         }
         self.apply(&effect, tag, shown.is_some());
         if let Some(Expect::Execute(_)) = self.backend.exchange.front() {
@@ -88,6 +96,14 @@ impl FromBackend<'_> {
         step
     }
 
+    /// A statement has a name that PREPARE gave it, which its backend knows.
+    fn note_made(&mut self, name: &[u8], made: Arc<Statement>) {
+        if let Some(session) = self.session.as_deref_mut() {
+            self.backend.plain.is(name, Some(made.name));
+            session.prepared.insert(name.into(), made, Segment::DONE);
+        }
+    }
+
     /// A statement was completed, or one that stands in for it.
     pub(super) fn apply(&mut self, effect: &Effect, tag: &[u8], stood_in: bool) {
         let Some(session) = self.session.as_deref_mut() else {
@@ -96,9 +112,11 @@ impl FromBackend<'_> {
         let exchange = &mut self.backend.exchange;
         match effect {
             Effect::Pure => return,
-            Effect::Opaque | Effect::CopyIn | Effect::Pin(_) | Effect::PinMany(_) => {
-                exchange.opaque = true
-            }
+            Effect::Opaque
+            | Effect::CopyIn
+            | Effect::Execute(_)
+            | Effect::Pin(_)
+            | Effect::PinMany(_) => exchange.opaque = true,
             _ => exchange.tracked = true,
         }
         session
@@ -119,6 +137,7 @@ impl FromBackend<'_> {
                 // The unnamed statement stays (`DropAllPreparedStatements`).
                 session.prepared.clear();
                 self.backend.prepared.clear();
+                self.backend.plain.clear();
                 pinning::on_discard_all(session, self.backend, self.orders);
             }
             Effect::DeallocateAll => {
@@ -126,14 +145,25 @@ impl FromBackend<'_> {
                 if !stood_in {
                     // It was the real one: names of ours are gone as well.
                     self.backend.prepared.clear();
+                    self.backend.plain.clear();
                 }
             }
             Effect::Deallocate(name) => {
                 let own = session.prepared.remove(name.as_bytes());
+                if !stood_in {
+                    self.backend.plain.is(name.as_bytes(), None);
+                }
                 if !own {
                     // The server shows names of ours to everybody.
                     self.backend.prepared.is_lost(name.as_bytes());
                 }
+            }
+            // Only this backend has it: code that nobody here reads has prepared it.
+            Effect::Execute(_) => {
+                let executed = executed(&self.backend.exchange);
+                let said = executed.as_deref().and_then(Said::statement);
+                let reason = PinReason::SqlPrepare;
+                pinning::pin(session, self.backend, reason, said, self.orders);
             }
             // Seen only by the tag of a long query: which setting is not known.
             Effect::Pin(reason) => {

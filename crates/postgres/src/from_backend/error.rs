@@ -10,6 +10,7 @@ use crate::wire::read::ErrorFields;
 use crate::wire::{Header, write};
 use forebay_core::CloseReason;
 use forebay_core::orders::Order;
+use memchr::memmem;
 
 /// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
 const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
@@ -38,6 +39,10 @@ impl FromBackend<'_> {
             return self.broken("an idle backend reported an error");
         }
         self.backend.exchange.failed = true;
+        if header.len <= rest.len() && self.note_failed_use(body) {
+            self.orders.swallow(header.len);
+            return Step::Took(header.len);
+        }
         let (replaced, extended) = match self.backend.exchange.front() {
             Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
             Some(Expect::DuplicateName(name)) if ErrorFields::read(body).code == b"42P05" => {
@@ -74,7 +79,16 @@ impl FromBackend<'_> {
                 self.orders.swallow(header.len);
                 Step::Took(header.len)
             }
-            _ => self.pass(header, rest),
+            _ => match self.renamed(body).filter(|_| header.len <= rest.len()) {
+                Some(body) => {
+                    self.orders.to_client(|out| {
+                        write::message(out, b'E', |out| out.extend_from_slice(&body));
+                    });
+                    self.orders.swallow(header.len);
+                    Step::Took(header.len)
+                }
+                None => self.pass(header, rest),
+            },
         };
         if extended {
             self.skip_to_sync();
@@ -82,6 +96,21 @@ impl FromBackend<'_> {
         self.send_syncs(held);
         self.end_waiting();
         step
+    }
+
+    /// What is said of parameters that do not fit a statement, with the client's name for it.
+    fn renamed(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let Some(Expect::Bind(about)) = self.backend.exchange.front() else {
+            return None;
+        };
+        let statement = about.statement.as_ref()?;
+        let ours = statement.name.as_bytes();
+        let at = memmem::find(body, ours).filter(|_| !statement.is_sql)?;
+        let name = match &about.client_name {
+            Some(name) => name.clone(),
+            None => self.session.as_ref()?.prepared.name_of(statement)?,
+        };
+        Some([&body[..at], &name, &body[at + ours.len()..]].concat())
     }
 
     /// The server does not know a statement. Returns the client's name for it, where the server speaks of another.
@@ -96,10 +125,14 @@ impl FromBackend<'_> {
         self.backend.prepared.is_lost(statement.name.as_bytes());
         let known = |session: &&mut Session| session.prepared.name_of(statement);
         let session = self.session.as_ref();
-        about
+        let name = about
             .client_name
             .clone()
-            .or_else(|| session.and_then(known))
+            .or_else(|| session.and_then(known));
+        if let Some(name) = name.as_ref().filter(|_| statement.is_sql) {
+            self.backend.plain.is(name, None);
+        }
+        name
     }
 
     /// A COPY failed before it read the Syncs behind it: the server finds them now.
@@ -122,7 +155,7 @@ impl FromBackend<'_> {
             return;
         };
         let backend = &mut *self.backend;
-        let prepared = &mut backend.prepared;
+        let (prepared, plain) = (&mut backend.prepared, &mut backend.plain);
         let mut skipped = Vec::new();
         backend.exchange.skip_to_sync(|expect| skipped.push(expect));
         // Undone from the end: one name may have been given and taken away. The first is the one that failed.
@@ -140,6 +173,8 @@ impl FromBackend<'_> {
                 ..
             }) => backend.exchange.undo_bind(*rebound),
             Expect::Close { of: Some(name), .. } => prepared.has_stayed(name),
+            Expect::GivePlain(given) => plain.is(&given.name, given.before),
+            Expect::TakePlain(taken) => plain.is(&taken.name, taken.before),
             // It takes the one before away, whether it succeeds or not.
             Expect::ParseUnnamed { .. } if index == 0 => {
                 kept = Some(None);

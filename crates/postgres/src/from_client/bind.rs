@@ -65,7 +65,11 @@ impl FromClient<'_> {
         } else {
             (self.session.prepared.get(name), self.is_in_doubt(name))
         };
-        in_doubt || statement.is_some_and(|statement| self.is_drop_in_doubt(&statement.effect))
+        in_doubt
+            || (!name.is_empty() && self.is_plain_in_doubt(name))
+            || statement.is_some_and(|statement| {
+                self.is_drop_in_doubt(&statement.effect) || self.is_run_in_doubt(statement)
+            })
     }
 
     /// What a name means, with the stand-in that it takes now.
@@ -78,6 +82,26 @@ impl FromClient<'_> {
             given.statement = Arc::clone(&suited);
         }
         Some(suited)
+    }
+
+    /// The statement of a name as it is used now; the backend has it, or will have.
+    fn ready_for_use(&mut self, name: &[u8], statement: Arc<Statement>) -> Arc<Statement> {
+        if statement.is_sql {
+            self.provide_itself(name);
+            let given = self.session.prepared.get(name).cloned();
+            return given.unwrap_or(statement);
+        }
+        self.provide_for_run(&statement);
+        let statement = self.usable(name, statement);
+        self.ensure_prepared(&statement);
+        statement
+    }
+
+    /// What the unnamed statement runs by name must be there when it is parsed, and when it is bound.
+    fn provide_for_unnamed(&mut self) {
+        if let Some(own) = self.session.unnamed.clone() {
+            self.provide_for_run(&own);
+        }
     }
 
     /// Another session's unnamed statement leaves the backend with the first message of a segment, which an error cannot skip;
@@ -161,6 +185,7 @@ impl FromClient<'_> {
         }
         self.backend.exchange.open_segment = true;
         if name.is_empty() {
+            self.provide_for_unnamed();
             self.ensure_unnamed();
             let about = About::default();
             if !self.send_bind(portal, self.session.unnamed.clone(), about) {
@@ -171,12 +196,14 @@ impl FromClient<'_> {
         let Some(statement) = self.named(name) else {
             return self.bind_unknown(portal, name, header, rest);
         };
-        let statement = self.usable(name, statement);
-        self.ensure_prepared(&statement);
+        let statement = self.ready_for_use(name, statement);
         let about = self.about(name, &statement);
-        let renamed = statement.name;
+        let (renamed, is_sql) = (statement.name, statement.is_sql);
         if !self.send_bind(portal, Some(statement), about) {
             return self.violation("too many portals");
+        }
+        if is_sql {
+            return Step::Took(self.pass(header.len, rest));
         }
         Step::Took(self.pass_bind(portal, name, renamed.as_bytes(), header, rest))
     }
@@ -184,6 +211,7 @@ impl FromClient<'_> {
     /// A Bind of a name that only the server may know. It says that there is no such statement, unless the session has prepared one in
     /// a way that is not seen.
     fn bind_unknown(&mut self, portal: &[u8], name: &[u8], header: Header, rest: &[u8]) -> Step {
+        self.provide_itself(name);
         let unread = (!self.session.pins.is_empty()).then(Statement::unread);
         if !self.send_bind(portal, unread, about_unknown(name)) {
             return self.violation("too many portals");
@@ -246,13 +274,18 @@ impl FromClient<'_> {
         }
         self.backend.exchange.open_segment = true;
         match body {
-            [b'S', 0] => self.ensure_unnamed(),
+            [b'S', 0] => {
+                self.provide_for_unnamed();
+                self.ensure_unnamed();
+            }
             [b'S', name @ .., 0] => {
                 if let Some(statement) = self.named(name) {
-                    let statement = self.usable(name, statement);
-                    self.ensure_prepared(&statement);
+                    let statement = self.ready_for_use(name, statement);
                     let about = self.about(name, &statement);
                     self.backend.exchange.push(Expect::Describe(about));
+                    if statement.is_sql {
+                        return Step::Took(self.pass(header.len, rest));
+                    }
                     self.orders.to_backend(|out| {
                         write::message(out, b'D', |out| {
                             out.push(b'S');
@@ -274,6 +307,7 @@ impl FromClient<'_> {
                     self.orders.swallow(header.len);
                     return Step::Took(header.len);
                 }
+                self.provide_itself(name);
             }
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
@@ -295,10 +329,21 @@ impl FromClient<'_> {
         if self.backend.exchange.segments() > 0 && self.backend.exchange.doubts_portal(portal) {
             return self.wait(Awaits::Segments);
         }
+        let mut statement = self.backend.exchange.portals.get(portal).cloned();
+        let named = statement.as_ref().filter(|known| known.tag.is_none());
+        if named.is_some_and(|known| self.is_effect_in_doubt(&known.effect)) {
+            return self.wait(Awaits::Segments);
+        }
         self.requests += 1;
         self.part_from_strangers();
         self.backend.exchange.open_segment = true;
-        let statement = self.backend.exchange.portals.get(portal).cloned();
+        if let Some(known) = statement.take_if(|known| known.tag.is_none()) {
+            self.provide_for(&known.effect);
+            statement = self.doing(known);
+            if statement.is_none() {
+                return self.violation("too many prepared statements");
+            }
+        }
         if let Some(statement) = &statement {
             self.note(&statement.effect, Said::statement(statement));
         }
@@ -312,7 +357,7 @@ impl FromClient<'_> {
             Err(step) => return step,
         };
         if let [b'S', name @ .., 0] = body
-            && self.is_name_in_doubt(name)
+            && (self.is_name_in_doubt(name) || self.is_plain_in_doubt(name))
         {
             return self.wait(Awaits::Segments);
         }
@@ -351,6 +396,11 @@ impl FromClient<'_> {
                     self.backend.exchange.push(close);
                     self.orders
                         .to_backend(|out| write::close(out, b'S', NOBODYS_NAME));
+                    self.orders.swallow(header.len);
+                    return Step::Took(header.len);
+                }
+                if self.backend.plain.get(name).is_some() {
+                    self.take(name, false);
                     self.orders.swallow(header.len);
                     return Step::Took(header.len);
                 }

@@ -69,6 +69,8 @@ impl FromClient<'_> {
             types,
             // Most texts have no backslash, and then it makes no difference.
             conforming: memchr::memchr(b'\\', text).map_or(Some(true), |_| self.conforming()),
+            session: self.session.id,
+            is_sql: false,
         }
     }
 
@@ -76,8 +78,13 @@ impl FromClient<'_> {
     pub(super) fn prepared(&mut self, draft: &Draft<'_>) -> Arc<Statement> {
         match self.meaning() {
             Some(now) => self.shared.statements.named(draft, now),
-            None => self.shared.statements.private(draft, self.session.id),
+            None => self.shared.statements.private(draft),
         }
+    }
+
+    /// Whether a statement was read as it would be read now.
+    pub(super) fn means_the_same(&self, statement: &Statement) -> bool {
+        self.meaning().is_some_and(|now| statement.means(now))
     }
 
     /// Whether a statement is still what its name on backends says.
@@ -85,6 +92,8 @@ impl FromClient<'_> {
         match self.meaning() {
             // What stands in for a text does nothing, whatever the text means.
             _ if statement.tag.is_some() => true,
+            // It is the session's own, and nothing in it is looked at before it is executed.
+            _ if matches!(statement.effect, Effect::Execute(_)) => true,
             Some(now) => statement.means(now),
             None => statement.is_private() || self.may_be_used_unseen(statement),
         }
@@ -144,7 +153,7 @@ impl FromClient<'_> {
     /// A statement is sent: until it is answered nobody can tell what texts mean, if it changes that.
     pub(super) fn unsettle(&mut self, effect: &Effect) {
         let change = match effect {
-            Effect::Opaque | Effect::CopyIn => Unsettled::Opaque,
+            Effect::Opaque | Effect::CopyIn | Effect::Execute(_) => Unsettled::Opaque,
             _ if self.changes_meaning(effect) => Unsettled::Tracked,
             _ => return,
         };

@@ -33,10 +33,9 @@ impl FromClient<'_> {
             return self.violation("statement name is too long");
         }
         if name.is_empty() {
-            self.backend.exchange.open_segment = true;
             self.parse_unnamed(header, rest, text, types)
         } else {
-            self.parse_named(header, name, text, types)
+            self.parse_named((header, rest), name, text, types)
         }
     }
 
@@ -70,7 +69,7 @@ impl FromClient<'_> {
         if name.len() > STATEMENT_NAME_BYTES_MAX {
             return self.violation("statement name is too long");
         }
-        if !name.is_empty() && self.is_taken_in_doubt(name) {
+        if !name.is_empty() && (self.is_taken_in_doubt(name) || self.is_plain_in_doubt(name)) {
             return self.wait(Awaits::Segments);
         }
         pinning::pin(
@@ -93,8 +92,10 @@ impl FromClient<'_> {
             return Step::Took(self.pass(header.len, rest));
         }
         let known = self.session.prepared.get(name).cloned();
-        if let Some(known) = &known {
-            self.ensure_prepared(known);
+        let known = known.filter(|known| !known.is_sql);
+        match &known {
+            Some(known) => self.ensure_prepared(known),
+            None => self.provide_presence(name),
         }
         self.backend
             .exchange
@@ -123,16 +124,21 @@ impl FromClient<'_> {
         types: &[u8],
     ) -> Step {
         let draft = self.draft(text, types);
-        let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
         // Without backslashes its effect is the same whenever it is judged.
         let same = |known: &&Arc<Statement>| {
             *known.text == *text && *known.types == *types && memchr::memchr(b'\\', text).is_none()
         };
-        let statement = match before.as_ref().filter(same) {
+        let statement = match self.session.unnamed.as_ref().filter(same) {
             Some(known) => Arc::clone(known),
             None => Statement::unnamed(&draft),
         };
         let statement = self.suited(&statement).unwrap_or(statement);
+        if self.is_run_in_doubt(&statement) {
+            return self.wait(Awaits::Segments);
+        }
+        self.backend.exchange.open_segment = true;
+        self.provide_for_run(&statement);
+        let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());
         let exchange = &mut self.backend.exchange;
         exchange.give_unnamed(before.as_ref(), there.as_ref(), Some(&statement));
         exchange.push(Expect::ParseUnnamed { before, there });
@@ -149,7 +155,7 @@ impl FromClient<'_> {
 
     pub(super) fn parse_named(
         &mut self,
-        header: Header,
+        (header, rest): (Header, &[u8]),
         name: &[u8],
         text: &[u8],
         types: &[u8],
@@ -158,8 +164,18 @@ impl FromClient<'_> {
             return self.wait(Awaits::Segments);
         }
         if let Some(known) = self.session.prepared.get(name).cloned() {
+            if known.is_sql && self.is_plain_in_doubt(name) {
+                return self.wait(Awaits::Segments);
+            }
             self.part_from_strangers();
             self.backend.exchange.open_segment = true;
+            if known.is_sql {
+                self.provide_presence(name);
+                self.backend
+                    .exchange
+                    .push(Expect::DuplicateName(name.into()));
+                return Step::Took(self.pass(header.len, rest));
+            }
             // The server is made to say so itself, so that what it skips and what it fails are as they should be.
             let known = self.usable(name, known);
             self.ensure_prepared(&known);
@@ -181,12 +197,13 @@ impl FromClient<'_> {
         let draft = self.draft(text, types);
         let statement = self.prepared(&draft);
         let statement = self.suited(&statement).unwrap_or(statement);
-        if self.is_presence_in_doubt(&statement.name) {
+        if self.is_presence_in_doubt(&statement.name) || self.is_run_in_doubt(&statement) {
             return self.wait(Awaits::Segments);
         }
         self.part_from_strangers();
+        self.backend.exchange.open_segment = true;
+        self.provide_for_run(&statement);
         let exchange = &mut self.backend.exchange;
-        exchange.open_segment = true;
         let segment = exchange.segment();
         self.session
             .prepared

@@ -7,7 +7,7 @@ use super::{FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
 use crate::exchange::{Awaits, Expect, ExpectQuery};
 use crate::said::Said;
 use crate::sql::{Class, Effect};
-use crate::statements::{self, STAND_IN, Statement};
+use crate::statements::{self, Named, STAND_IN, Statement};
 use crate::wire::{Header, write};
 use std::sync::Arc;
 
@@ -30,22 +30,34 @@ impl FromClient<'_> {
         {
             return self.wait(Awaits::Segments);
         }
-        self.requests += 1;
-        self.forget_unnamed();
-        let effects = match class {
+        let mut effects = match class {
             Class::Pure => {
+                self.requests += 1;
+                self.forget_unnamed();
                 self.backend.exchange.push(Expect::PlainQuery(self.now));
                 return Step::Took(self.pass(header.len, rest));
             }
             Class::Statements(effects) => effects,
         };
-        let said = Some(Said::new(text, conforming));
-        effects.iter().for_each(|effect| self.note(effect, said));
         let stands_in = effects.len() == 1 && self.is_virtual(&effects[0]);
         let tag = if stands_in {
             statements::stand_in_tag(&effects[0])
         } else {
             None
+        };
+        if tag.is_none()
+            && let Some(step) = self.provide_for_query(&effects)
+        {
+            return step;
+        }
+        self.requests += 1;
+        self.forget_unnamed();
+        let uses = self.resolve(&mut effects);
+        let said = Some(Said::new(text, conforming));
+        effects.iter().for_each(|effect| self.note(effect, said));
+        self.note_taint_of(&uses);
+        let Some(makes) = self.makes(&effects, text) else {
+            return self.violation("too many prepared statements");
         };
         self.backend
             .exchange
@@ -54,6 +66,7 @@ impl FromClient<'_> {
                 done: 0,
                 since: self.now,
                 tag: tag.map(Box::from),
+                named: Named { makes, uses },
             })));
         if tag.is_some() {
             self.orders.to_backend(|out| write::query(out, STAND_IN));
@@ -71,8 +84,17 @@ impl FromClient<'_> {
 
     /// A query too long to be looked into: what it did is read off the tags of its answer.
     pub(super) fn long_query(&mut self, header: Header, rest: &[u8]) -> Step {
+        let exchange = &self.backend.exchange;
+        if self
+            .backend
+            .plain
+            .is_any(|since| exchange.is_running(since))
+        {
+            return self.wait(Awaits::Segments);
+        }
         self.requests += 1;
         self.forget_unnamed();
+        self.part_from_strange_names();
         self.note(&Effect::Opaque, None);
         self.backend
             .exchange
@@ -81,22 +103,27 @@ impl FromClient<'_> {
                 done: 0,
                 since: self.now,
                 tag: None,
+                named: Named::default(),
             })));
         Step::Took(self.pass(header.len, rest))
     }
 
-    /// Whether a DEALLOCATE speaks of names that exist only here. A session that is pinned, for whatever reason, may have others.
+    /// Whether a DEALLOCATE speaks of names that this backend does not have. A session that is pinned, for whatever reason, may have
+    /// others.
     fn is_virtual(&self, effect: &Effect) -> bool {
         match effect {
             Effect::DeallocateAll => self.session.pins.is_empty(),
-            Effect::Deallocate(name) => self.session.prepared.get(name.as_bytes()).is_some(),
+            Effect::Deallocate(name) => {
+                let own = self.session.prepared.get(name.as_bytes());
+                own.is_some_and(|own| self.backend.plain.get(name.as_bytes()) != Some(own.name))
+            }
             _ => false,
         }
     }
 
     /// Whether it depends on a segment under way if the name that a DEALLOCATE speaks of exists only here.
     pub(super) fn is_drop_in_doubt(&self, effect: &Effect) -> bool {
-        matches!(effect, Effect::Deallocate(name) if self.is_name_in_doubt(name.as_bytes()))
+        matches!(effect, Effect::Deallocate(name) if self.is_name_in_doubt(name.as_bytes()) || self.is_plain_in_doubt(name.as_bytes()))
     }
 
     /// A statement in the form that suits what there is to be dropped: the client's own, or one that stands in for it. `None` if it

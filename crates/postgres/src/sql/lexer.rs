@@ -120,6 +120,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// How many bytes are behind it.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The whole text, which tokens point into.
     pub(super) fn text(&self) -> &'a [u8] {
         self.text

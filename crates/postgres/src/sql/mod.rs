@@ -6,6 +6,7 @@
 //! | `words` | which words are keywords, which functions are harmless, which pin |
 //! | `scan` | what a query calls and writes |
 //! | `statement` | what one statement does |
+//! | `prepared` | which statement PREPARE makes and EXECUTE runs |
 //! | `setting` | which setting a statement sets, and how to set it again elsewhere |
 //! | `calls` | whether a text calls functions that an operator has named |
 //! | `constant`, `quote` | values out of SQL, and back into it |
@@ -21,6 +22,7 @@ mod constant;
 mod fingerprint;
 mod lexer;
 mod pins;
+mod prepared;
 pub mod quote;
 mod reader;
 mod scan;
@@ -38,6 +40,7 @@ use memchr::memchr;
 pub use calls::calls;
 pub use fingerprint::{Fingerprint, fingerprint, normalized};
 use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
+pub use prepared::{Executes, Prepares};
 pub use quote::{quote_identifier, quote_literal};
 
 /// What a whole query string (one or several statements) does.
@@ -113,6 +116,10 @@ pub enum Effect {
     DiscardTemp,
     /// `DISCARD SEQUENCES`.
     DiscardSequences,
+    /// `PREPARE name … AS …`: gives a name.
+    Prepare(Box<Prepares>),
+    /// `EXECUTE name`, by itself, explained or for a new table: does what the statement of that name does.
+    Execute(Box<Executes>),
     /// `DEALLOCATE name`, the name as the server folds it.
     Deallocate(String),
     /// `DEALLOCATE ALL`.
@@ -134,11 +141,11 @@ impl Effect {
         )
     }
 
-    /// Whether it drops prepared statements.
-    pub fn drops_names(&self) -> bool {
+    /// Whether it gives or drops names of prepared statements.
+    pub fn changes_names(&self) -> bool {
         matches!(
             self,
-            Effect::DiscardAll | Effect::DeallocateAll | Effect::Deallocate(_)
+            Effect::DiscardAll | Effect::DeallocateAll | Effect::Deallocate(_) | Effect::Prepare(_)
         )
     }
 }

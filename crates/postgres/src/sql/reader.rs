@@ -79,6 +79,11 @@ impl<'l, 'a> Reader<'l, 'a> {
         self.bytes() == b"="
     }
 
+    /// The whole text, which tokens point into.
+    pub(super) fn source(&self) -> &'a [u8] {
+        self.lexer.text()
+    }
+
     pub(super) fn bytes(&self) -> &'a [u8] {
         self.lexer.bytes(self.token)
     }

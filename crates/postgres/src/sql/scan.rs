@@ -33,6 +33,8 @@ pub(super) struct Scan {
     /// INSERT, UPDATE, DELETE, MERGE or INTO was seen.
     pub(super) writes: bool,
     pub(super) pins: Pins,
+    /// What stands behind `AS EXECUTE` in a definition.
+    pub(super) executed: Option<Token>,
 }
 
 impl Scan {
@@ -48,6 +50,7 @@ impl Scan {
             unknown_call: false,
             writes: false,
             pins: Pins::default(),
+            executed: None,
         }
     }
 
@@ -162,7 +165,7 @@ impl Scan {
     #[inline(never)]
     fn word_in_definition(&mut self, lexer: &Lexer<'_>, token: Token) {
         if lexer.key(token) == keys::EXECUTE && self.word_before(lexer, 1) == keys::AS {
-            self.pins.add(PinReason::SqlPrepare);
+            self.executed = Some({ *lexer }.next());
         }
         if is_temporary_schema(lexer.bytes(token)) && self.word_before(lexer, 1) == keys::SCHEMA {
             self.pins.add(PinReason::TemporaryObject);

@@ -6,6 +6,7 @@ use forebay_core::PinReason;
 use super::Effect;
 use super::lexer::{Kind, Lexer, Token};
 use super::pins::Pins;
+use super::prepared;
 use super::reader::Reader;
 use super::scan::Scan;
 use super::setting;
@@ -22,6 +23,7 @@ pub(super) fn effect(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     match effect {
         Effect::Pin(_) | Effect::PinMany(_) => effect,
         Effect::CopyIn => effect,
+        Effect::Prepare(_) | Effect::Execute(_) if doubtful => Effect::Pin(PinReason::SqlPrepare),
         _ if doubtful => Effect::Opaque,
         _ => effect,
     }
@@ -55,8 +57,8 @@ fn by_keyword(lexer: &mut Lexer<'_>, first: Token) -> Effect {
         keys::DECLARE => declare(lexer),
         keys::DISCARD => discard(lexer),
         keys::DEALLOCATE => deallocate(lexer),
-        keys::PREPARE => prepare(lexer),
-        keys::EXECUTE => pinned(lexer, first, PinReason::SqlPrepare),
+        keys::PREPARE => prepared::prepare(lexer, first),
+        keys::EXECUTE => prepared::execute(lexer, true),
         keys::LISTEN => simple(lexer, Effect::Pin(PinReason::Listen)),
         keys::UNLISTEN => simple(lexer, Effect::Unlisten),
         keys::LOAD => simple(lexer, Effect::Pin(PinReason::LoadLibrary)),
@@ -67,7 +69,7 @@ fn by_keyword(lexer: &mut Lexer<'_>, first: Token) -> Effect {
 }
 
 /// A statement whose effect its first word tells.
-fn simple(lexer: &mut Lexer<'_>, effect: Effect) -> Effect {
+pub(super) fn simple(lexer: &mut Lexer<'_>, effect: Effect) -> Effect {
     Reader::new(lexer).skip_statement();
     effect
 }
@@ -80,7 +82,7 @@ fn at_end_of(mut reader: Reader<'_, '_>, effect: Option<Effect>) -> Effect {
 }
 
 /// The effect of pins, or else of what is known besides.
-fn effect_of(pins: Pins, opaque: bool) -> Effect {
+pub(super) fn effect_of(pins: Pins, opaque: bool) -> Effect {
     let mut reasons = pins.reasons();
     match (reasons.next(), reasons.next()) {
         (None, _) if opaque => Effect::Opaque,
@@ -91,7 +93,7 @@ fn effect_of(pins: Pins, opaque: bool) -> Effect {
 }
 
 /// `SELECT`: as any query, but for one that does nothing else than call `set_config` with constants.
-fn select(lexer: &mut Lexer<'_>, first: Token) -> Effect {
+pub(super) fn select(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     let mut scan = Scan::new();
     scan.select(lexer, first);
     if scan.pins == Pins::of(PinReason::SetConfig)
@@ -103,7 +105,7 @@ fn select(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     effect_of(scan.pins, scan.unknown_call || scan.writes)
 }
 
-fn query(lexer: &mut Lexer<'_>, first: Token) -> Effect {
+pub(super) fn query(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     let is_query = first.kind == Kind::Open || first.kind == Kind::Word;
     let mut scan = Scan::new();
     scan.statement(lexer, first);
@@ -111,7 +113,7 @@ fn query(lexer: &mut Lexer<'_>, first: Token) -> Effect {
 }
 
 /// A statement that writes data.
-fn written(lexer: &mut Lexer<'_>, first: Token) -> Effect {
+pub(super) fn written(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     let mut scan = Scan::new();
     scan.statement(lexer, first);
     effect_of(scan.pins, true)
@@ -120,7 +122,8 @@ fn written(lexer: &mut Lexer<'_>, first: Token) -> Effect {
 /// A statement that defines, changes or drops objects, or is not known.
 fn defined(lexer: &mut Lexer<'_>, first: Token, mut scan: Scan) -> Effect {
     scan.statement(lexer, first);
-    effect_of(scan.pins, true)
+    let executed = scan.executed;
+    prepared::executed(lexer, executed, effect_of(scan.pins, true), true)
 }
 
 /// A statement that pins by itself; what is in it may pin as well.
@@ -238,24 +241,6 @@ fn deallocate(lexer: &mut Lexer<'_>) -> Effect {
     named(reader, Effect::Deallocate)
 }
 
-/// `PREPARE TRANSACTION 'id'`, or a statement, whose name may be `transaction`.
-fn prepare(lexer: &mut Lexer<'_>) -> Effect {
-    let mut ahead = *lexer;
-    let name = ahead.next();
-    if lexer.key(name) == keys::TRANSACTION && is_text(ahead.next()) {
-        return simple(lexer, Effect::PrepareTransaction);
-    }
-    // The types of its parameters are no calls, but that is all one here.
-    pinned(lexer, Token::NONE, PinReason::SqlPrepare)
-}
-
-fn is_text(token: Token) -> bool {
-    matches!(
-        token.kind,
-        Kind::Text | Kind::EscapedText | Kind::DollarText | Kind::OtherText
-    )
-}
-
 /// A cursor's query runs when rows are fetched, but always by this session: it counts as run here.
 fn declare(lexer: &mut Lexer<'_>) -> Effect {
     let mut reader = Reader::new(lexer);
@@ -299,7 +284,7 @@ fn explain(lexer: &mut Lexer<'_>) -> Effect {
         return Effect::Opaque;
     }
     if word == keys::EXECUTE {
-        return pinned(lexer, first, PinReason::SqlPrepare);
+        return prepared::execute(lexer, runs);
     }
     if runs {
         explained_and_run(lexer, first, word)
@@ -335,10 +320,11 @@ fn explained_and_run(lexer: &mut Lexer<'_>, first: Token, word: u128) -> Effect 
 }
 
 fn only_planned(lexer: &mut Lexer<'_>, first: Token) -> Effect {
-    let mut scan = Scan::new();
+    let mut scan = Scan::of_definition();
     scan.statement(lexer, first);
     let doubtful = scan.unknown_call || scan.writes || !scan.pins.is_empty();
-    effect_of(Pins::default(), doubtful)
+    let own = effect_of(Pins::default(), doubtful);
+    prepared::executed(lexer, scan.executed, own, false)
 }
 
 /// `COPY {table [(columns)] | (query)} {FROM | TO} …`.

@@ -67,8 +67,8 @@ fn another_database_has_other_names_and_other_versions_of_its_schema() {
 #[test]
 fn a_private_name_is_given_once() {
     let mut statements = statements();
-    let one = statements.private(&draft("select 1"), 7);
-    let other = statements.private(&draft("select 1"), 7);
+    let one = statements.private(&draft("select 1"));
+    let other = statements.private(&draft("select 1"));
     assert_ne!(one.name, other.name);
     assert!(one.is_private() && !one.means(meaning(1, 1)));
 }

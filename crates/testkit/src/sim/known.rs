@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn avoid(program: &mut Program) {
     for episode in &mut program.episodes {
         end_queries_with_reset(&mut episode.steps);
-        deallocate_alone(&mut episode.steps);
         bind_what_fits(&mut episode.steps);
         take_no_name_twice(&mut episode.steps);
         end_segments_with_reset(&mut episode.steps);
@@ -35,21 +34,6 @@ fn end_queries_with_reset(steps: &mut [Step]) {
             && let Some(at) = acts.iter().position(resets)
         {
             acts.truncate(at + 1);
-        }
-    }
-}
-
-/// Among other statements of a Query, DEALLOCATE does not know names of the protocol.
-fn deallocate_alone(steps: &mut [Step]) {
-    let deallocates = |act: &Act| matches!(act, Act::Deallocate(_));
-    for step in steps {
-        match step {
-            Step::Send(Message::Query(acts))
-            | Step::Vanish {
-                message: Message::Query(acts),
-                ..
-            } if acts.len() > 1 => acts.retain(|act| !deallocates(act)),
-            _ => {}
         }
     }
 }

@@ -313,14 +313,15 @@ fn state_that_only_one_backend_has_pins() {
     assert_pins(
         PinReason::SqlPrepare,
         &[
-            "PREPARE a AS SELECT 1",
-            "PREPARE a (int, numeric(3)) AS SELECT $1",
-            "PREPARE transaction AS SELECT 1",
-            "EXECUTE a",
-            "EXECUTE a (1, 2)",
-            "EXPLAIN EXECUTE a",
-            "EXPLAIN ANALYZE EXECUTE a(1)",
-            "CREATE TABLE t AS EXECUTE a",
+            "PREPARE U&\"a\" AS SELECT 1",
+            "PREPARE ä AS SELECT 1",
+            "PREPARE a AS SELECT (1",
+            "PREPARE a SELECT 1",
+            "PREPARE a AS DROP TABLE t",
+            "EXECUTE U&\"a\"",
+            "EXECUTE \"ä\" (1)",
+            "EXECUTE a (1",
+            "CREATE TABLE t AS EXECUTE ä",
         ],
     );
     assert_pins(PinReason::LoadLibrary, &["LOAD 'auto_explain'"]);
@@ -402,10 +403,10 @@ fn a_statement_may_pin_for_several_reasons() {
             ])],
         ),
         (
-            "PREPARE a AS SELECT set_config('a', $1, false)",
+            "EXECUTE U&\"a\"(pg_advisory_lock(1))",
             &[Effect::PinMany(vec![
+                PinReason::AdvisoryLock,
                 PinReason::SqlPrepare,
-                PinReason::SetConfig,
             ])],
         ),
     ]);

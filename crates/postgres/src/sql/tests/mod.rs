@@ -3,6 +3,7 @@
 mod catalogue;
 mod fingerprints;
 mod lexical;
+mod prepared;
 mod properties;
 mod queries;
 mod settings;

@@ -48,7 +48,8 @@ impl Writer<'_> {
             79..81 => self.odd_transaction_act(),
             81..83 => Act::Vacuum,
             83..85 => Act::CloseAll,
-            85..87 => self.deallocate(),
+            85..88 => self.deallocate(),
+            88..93 => self.prepared_act(),
             _ if self.style.sticky => self.sticky_act(),
             _ => self.quick_act(),
         }
@@ -129,12 +130,17 @@ impl Writer<'_> {
             5 => Act::UnlockAll,
             6 => Act::Listen(channel),
             7 => Act::Unlisten(self.rng.chance(50).then_some(channel)),
-            8 => {
-                let name = self.rng.word(PREPARED);
-                let tag = self.tag();
-                Act::Prepare { name, tag }
-            }
-            _ => Act::Execute(self.rng.word(PREPARED)),
+            _ => self.prepared_act(),
         }
+    }
+
+    /// SQL's own prepared statements.
+    pub(super) fn prepared_act(&mut self) -> Act {
+        let name = self.rng.word(PREPARED);
+        if self.rng.chance(40) {
+            let tag = self.tag();
+            return Act::Prepare { name, tag };
+        }
+        Act::Execute(name)
     }
 }

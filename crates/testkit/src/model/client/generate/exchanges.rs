@@ -6,7 +6,7 @@
 use super::super::super::frontend::Named::{Portal, Statement};
 use super::super::script::{Act, Message, Step};
 use super::Writer;
-use super::vocabulary::{PORTALS, SAVEPOINTS, STATEMENTS};
+use super::vocabulary::{PORTALS, PREPARED, SAVEPOINTS, STATEMENTS};
 
 impl Writer<'_> {
     pub(super) fn single(&mut self) {
@@ -86,7 +86,7 @@ impl Writer<'_> {
     }
 
     pub(super) fn extended_group(&mut self) {
-        match self.rng.below(7) {
+        match self.rng.below(8) {
             0 => {
                 let act = self.extended_act();
                 self.one_shot(act);
@@ -96,6 +96,7 @@ impl Writer<'_> {
             3 => self.with_flush(),
             4 => self.portal_in_parts(),
             5 => self.handles(),
+            6 => self.mixed_names(),
             _ => self.empty_statement(),
         }
         self.sync();
@@ -217,6 +218,40 @@ impl Writer<'_> {
                     let act = self.extended_act();
                     self.parse(name, act);
                 }
+            }
+        }
+    }
+
+    /// Names of SQL's prepared statements, given and used by either protocol.
+    fn mixed_names(&mut self) {
+        for _ in 0..self.rng.between(1, 5) {
+            let name = self.rng.word(PREPARED);
+            match self.rng.below(7) {
+                0 => {
+                    let tag = self.tag();
+                    let act = if self.rng.chance(70) {
+                        Act::Tag(tag)
+                    } else {
+                        Act::TagParam
+                    };
+                    self.parse(name, act);
+                }
+                1 => self.describe(Statement, name),
+                2 => self.send(Message::Close {
+                    what: Statement,
+                    name,
+                }),
+                3 => {
+                    self.bind("", name, Vec::new());
+                    self.execute("", 0);
+                }
+                _ => {
+                    let act = self.prepared_act();
+                    self.one_shot(act);
+                }
+            }
+            if self.rng.chance(40) {
+                self.sync();
             }
         }
     }

@@ -54,6 +54,8 @@ struct Pending {
     frames: Vec<Frame>,
     /// Settings of the baseline that a RESET took away on the backend.
     restore: BTreeSet<Box<str>>,
+    /// Those that `SET LOCAL … TO DEFAULT` took away, until the transaction ends.
+    restore_locally: BTreeSet<Box<str>>,
 }
 
 /// What must be set again on the backend because a RESET brought back its default instead of the client's baseline.
@@ -61,8 +63,10 @@ struct Pending {
 pub struct Restore {
     /// The statements that do.
     pub statements: Vec<String>,
-    /// The settings.
+    /// The settings that were reset for the session.
     pub names: BTreeSet<Box<str>>,
+    /// The settings that were reset for the rest of the transaction only.
+    pub local: BTreeSet<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +120,7 @@ impl Tracker {
             Box::new(Pending {
                 frames: vec![Frame::default()],
                 restore: BTreeSet::new(),
+                restore_locally: BTreeSet::new(),
             })
         })
     }
@@ -157,9 +162,10 @@ impl Tracker {
                 session
                     .iter()
                     .for_each(|(name, value)| self.set(name, value));
-                local
-                    .iter()
-                    .for_each(|(name, value)| self.set_locally(name, value.as_ref()));
+                for (name, value) in local {
+                    self.set_locally(name, value.as_ref());
+                    self.lose_locally(name, value.as_ref());
+                }
             }
             Effect::Reset(name) => self.reset(name),
             Effect::ResetAll => self.reset_all(is_identity),
@@ -217,6 +223,7 @@ impl Tracker {
             // The savepoint itself stays.
             frames.truncate(at + 1);
             (frames[at].map, frames[at].local) = (None, None);
+            self.pending().restore_locally.clear();
         }
         self.meaning.set(None);
     }
@@ -275,6 +282,16 @@ impl Tracker {
         }
     }
 
+    /// `SET LOCAL` gave a setting this value; the default is the database's where it should be the baseline's.
+    fn lose_locally(&mut self, name: &str, value: Option<&SetValue>) {
+        let lost = value == Some(&SetValue::Default) && self.baseline.map().contains_key(name);
+        if lost {
+            self.pending().restore_locally.insert(name.into());
+        } else if let Some(pending) = &mut self.pending {
+            pending.restore_locally.remove(name);
+        }
+    }
+
     /// All settings but those that are `kept` are as the session began with.
     fn reset_all(&mut self, kept: impl Fn(&str) -> bool) {
         let baseline = Arc::clone(&self.baseline);
@@ -329,6 +346,16 @@ impl Tracker {
                 .any(|(name, value)| *value == SetValue::Default && has(name)),
             Effect::ResetAll => self.baseline.map().keys().any(|name| !is_identity(name)),
             Effect::DiscardAll => !self.baseline.map().is_empty(),
+            Effect::SetLocally { local, session } => {
+                let to_default = |value: &SetValue| *value == SetValue::Default;
+                let local = local
+                    .iter()
+                    .any(|(name, value)| value.as_ref().is_some_and(to_default) && has(name));
+                local
+                    || session
+                        .iter()
+                        .any(|(name, value)| to_default(value) && has(name))
+            }
             _ => false,
         }
     }
@@ -339,7 +366,12 @@ impl Tracker {
         if let Some(pending) = self.pending.as_mut() {
             names.append(&mut pending.restore);
         }
-        if names.is_empty() {
+        let local = self
+            .pending
+            .as_mut()
+            .map(|pending| std::mem::take(&mut pending.restore_locally));
+        let local = local.unwrap_or_default();
+        if names.is_empty() && local.is_empty() {
             return None;
         }
         // As the session sees it now: a rollback to a savepoint may have undone the RESET.
@@ -347,6 +379,11 @@ impl Tracker {
             .iter()
             .filter_map(|name| Some((name, self.current(name)?)));
         let mut statements: Vec<_> = current.map(|(name, value)| setting(name, value)).collect();
+        let first = self.baseline.map();
+        let lost = local
+            .iter()
+            .filter_map(|name| Some((name, first.get(name)?)));
+        statements.extend(lost.map(|(name, value)| local_setting(name, value)));
         if !reads_utf8 && statements.iter().any(|sql| !sql.is_ascii()) {
             statements.insert(0, READ_UTF8.to_owned());
             statements.push(match self.current(ENCODING) {
@@ -354,7 +391,11 @@ impl Tracker {
                 None => format!("RESET {ENCODING}"),
             });
         }
-        Some(Restore { statements, names })
+        Some(Restore {
+            statements,
+            names,
+            local,
+        })
     }
 
     /// Whether a setting has the value that the session began with.
@@ -364,7 +405,8 @@ impl Tracker {
 
     /// Whether the backend lost this setting of the baseline to a RESET and is about to be given it again.
     pub fn restores(&self, name: &[u8]) -> bool {
-        let pending = self.pending.iter().flat_map(|pending| &pending.restore);
+        let pending = self.pending.iter();
+        let pending = pending.flat_map(|open| open.restore.iter().chain(&open.restore_locally));
         let mut names = pending.chain(&self.restore);
         names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
     }
@@ -382,6 +424,16 @@ fn setting(name: &str, value: &Value) -> String {
     push_set(&mut sql, name, value);
     sql.pop();
     sql
+}
+
+/// The same until the transaction ends.
+fn local_setting(name: &str, value: &Value) -> String {
+    let sql = setting(name, value);
+    match (sql.strip_prefix("SET "), sql.strip_suffix(",false)")) {
+        (Some(assignment), _) => format!("SET LOCAL {assignment}"),
+        (None, Some(call)) => format!("{call},true)"),
+        (None, None) => sql,
+    }
 }
 
 /// Who the session is. `RESET ALL` does not touch it (`GUC_NO_RESET_ALL`).

@@ -74,7 +74,7 @@ impl FromBackend<'_> {
             session.tracker.take_restore(reads_utf8)
         };
         if let Some(restore) = &restore {
-            self.tell_restored(&restore.names);
+            self.tell_restored(&restore.names, &restore.local);
         }
         let step = self.pass(header, rest);
         self.orders.push(Order::Answered { since });
@@ -97,17 +97,16 @@ impl FromBackend<'_> {
     }
 
     /// What was reset has the client's values again, or will have them before anything else is done.
-    pub(super) fn tell_restored(&mut self, names: &BTreeSet<Box<str>>) {
+    pub(super) fn tell_restored(&mut self, names: &BTreeSet<Box<str>>, local: &BTreeSet<Box<str>>) {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };
         let welcome = Arc::clone(&session.welcome);
         for (name, value) in welcome.iter() {
             let restored = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
-            let Some(known) = names.iter().find(|known| restored(known)) else {
-                continue;
-            };
-            if !session.tracker.is_at_baseline(known) {
+            let known = names.iter().find(|known| restored(known));
+            let first = known.is_some_and(|known| session.tracker.is_at_baseline(known));
+            if !first && !local.iter().any(|known| restored(known)) {
                 continue;
             }
             let reports = self.shared.reports.with(&session.reports, name, value);

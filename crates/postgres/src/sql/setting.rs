@@ -336,6 +336,9 @@ fn several(mut settings: Vec<(String, SetValue)>) -> Option<Effect> {
         return Some(Effect::SetMany(settings));
     }
     let (name, value) = settings.pop()?;
+    if value == SetValue::Default {
+        return Some(reset_of(name));
+    }
     Some(Effect::Set { name, value })
 }
 
@@ -432,16 +435,20 @@ fn target(reader: &mut Reader<'_, '_>) -> Option<Target> {
         return reader.takes_kind(Kind::Close).then_some(Target::Reads);
     }
     // The value is a constant, or a parameter whose value is not known here.
+    // NULL is the default, as behind TO.
     let value = takes(reader, Kind::Comma).and_then(|()| {
+        if reader.takes(keys::NULL) {
+            return Some(Some(SetValue::Default));
+        }
         let value = reader.text();
-        (value.is_some() || reader.takes_kind(Kind::Parameter)).then_some(value)
+        (value.is_some() || reader.takes_kind(Kind::Parameter))
+            .then_some(value.map(SetValue::Literal))
     })?;
     takes(reader, Kind::Comma)?;
     let local = reader.takes(keys::TRUE);
     if (!local && !reader.takes(keys::FALSE)) || !reader.takes_kind(Kind::Close) || is_seed(&name) {
         return None;
     }
-    let value = value.map(SetValue::Literal);
     if local || ends_with_transaction(&name) {
         return Some(Target::SetsLocally(name, value));
     }

@@ -113,12 +113,14 @@ impl Tracker {
         if !name.is_empty() && !is_meaningful(name) {
             return;
         }
+        // The backend is about to be given it: `restore_locally`.
+        let first = self.baseline.map().get(name).cloned();
         let local = self.local_mut();
         local.remove(name);
         let value = match value {
             Some(SetValue::Sql(text)) => Some(Value::Sql(text.as_str().into())),
             Some(SetValue::Literal(text)) => Some(Value::Literal(text.as_str().into())),
-            Some(SetValue::Default) => None,
+            Some(SetValue::Default) => first,
             None => return local.unknown = true,
         };
         if name == AUTHORIZATION {
@@ -133,6 +135,9 @@ impl Tracker {
 
     /// A setting has a new value for the rest of the session.
     pub(super) fn forget_local(&mut self, name: &str) {
+        if let Some(pending) = &mut self.pending {
+            pending.restore_locally.remove(name);
+        }
         if self.local().is_some() {
             let local = self.local_mut();
             local.remove(name);

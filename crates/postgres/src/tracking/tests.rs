@@ -155,6 +155,40 @@ fn names_of_savepoints_can_repeat() {
 }
 
 #[test]
+fn a_default_for_the_transaction_is_the_startup_messages() {
+    let to_default = |name: &str| Effect::SetLocally {
+        local: vec![(name.into(), Some(SetValue::Default))],
+        session: Vec::new(),
+    };
+    let restored = |world: &mut World| {
+        let restore = world.tracker.take_restore(true);
+        restore.map(|restore| restore.statements.join(";"))
+    };
+    let mut world = World::new(&[("a", "base"), ("search_path", "x, y")]);
+    assert!(world.tracker.loses_baseline(&to_default("a")));
+    assert!(!world.tracker.loses_baseline(&to_default("b")));
+    world.complete(to_default("a"), "SET").ready(b'T', false);
+    assert!(world.tracker.restores(b"A"));
+    assert_eq!(
+        restored(&mut world).as_deref(),
+        Some("SET LOCAL a TO 'base'")
+    );
+    assert_eq!(restored(&mut world), None);
+    world.complete(to_default("search_path"), "SET");
+    let path = "SELECT pg_catalog.set_config('search_path','x, y',true)";
+    assert_eq!(restored(&mut world).as_deref(), Some(path));
+    // What is set behind it is what counts.
+    world
+        .complete(to_default("a"), "SET")
+        .complete(set("a", "1"), "SET");
+    assert_eq!(restored(&mut world), None);
+    // Outside a transaction it has no effect.
+    world.complete(Effect::Commit { chain: false }, "COMMIT");
+    world.complete(to_default("a"), "SET").ready(b'I', false);
+    assert_eq!(restored(&mut world), None);
+}
+
+#[test]
 fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
     let mut world = World::new(&[("a", "base"), ("b", "base")]);
     world.complete(set("a", "1"), "SET").ready(b'I', false);

@@ -239,6 +239,10 @@ fn what_is_set_for_a_transaction_is_told_as_far_as_the_text_tells_it() {
             &[("a.b", literal("c"))],
         ),
         (
+            "SELECT set_config('a', NULL, true)",
+            &[("a", Some(SetValue::Default))],
+        ),
+        (
             "SELECT set_config('role', $1, true), set_config('a.b', 'c', true)",
             &[("role", None), ("a.b", literal("c"))],
         ),
@@ -348,6 +352,14 @@ fn set_config_of_constants_is_a_set() {
             r"SELECT set_config('a', 'b\c', false) y",
             literal("a", r"b\c"),
         ),
+        ("SELECT set_config('a', NULL, false)", reset("a")),
+        (
+            "SELECT set_config('a', '1', false), set_config('b', null, false)",
+            Effect::SetMany(vec![
+                ("a".to_owned(), SetValue::Literal("1".to_owned())),
+                ("b".to_owned(), SetValue::Default),
+            ]),
+        ),
         (
             "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
             literal("jit", "off"),
@@ -384,7 +396,6 @@ fn set_config_in_any_other_place_or_form_pins() {
             "SELECT set_config('a', 'b', false) || 'x'",
             "SELECT set_config('a', 'b', false)::text",
             "SELECT set_config('a', 'b' || 'c', false)",
-            "SELECT set_config('a', NULL, false)",
             "SELECT set_config(setting_name => 'a', new_value => 'b', is_local => false)",
             "SELECT \"set_config\"('a', 'b', false)",
             "SELECT \"pg_catalog\".\"set_config\"('a', 'b', false)",

@@ -2,6 +2,7 @@
 //!
 //! `conformance/run.py` tests one server that already runs. Here are the servers: for each version of PostgreSQL and each
 //! driver of ours a private database with `forebay` in front of it. With `--direct` there is no proxy, which tests the checks.
+//! `cargo xtask conformance postgres` is the differential oracle: see `oracle.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,12 +10,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use clap::{Subcommand, ValueEnum};
 
 use crate::postgres::{self, Access, Certificate, Server, ServerOptions};
 use crate::proxy::{self, Proxy, ProxyOptions};
 use crate::steps::{heading, progress};
-use crate::{install, process, workspace};
+use crate::{install, oracle, process, workspace};
 
 /// Database connections of the proxy: fewer than the clients of several checks.
 const BACKENDS_MAX: u32 = 10;
@@ -27,10 +28,10 @@ pub const VERSIONS: [u32; 2] = [15, 18];
 
 /// Which checks, through what.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
-    /// The engine to test
-    #[arg(value_enum, default_value_t = Engine::Postgres)]
-    engine: Engine,
+    #[command(subcommand)]
+    oracle: Option<Oracle>,
     /// The short form that continuous integration runs: each version and each driver once, fewer rounds
     #[arg(long)]
     quick: bool,
@@ -48,11 +49,11 @@ pub struct Args {
     more: Vec<String>,
 }
 
-/// An engine with checks.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Engine {
-    /// PostgreSQL
-    Postgres,
+/// Random and scripted sessions, compared with the database itself.
+#[derive(Subcommand)]
+pub enum Oracle {
+    /// Plays session programs directly and through Forebay, and compares every reply.
+    Postgres(oracle::Args),
 }
 
 /// A driver of the data plane.
@@ -78,7 +79,7 @@ impl Args {
     /// As continuous integration runs it.
     pub fn quick() -> Args {
         Args {
-            engine: Engine::Postgres,
+            oracle: None,
             quick: true,
             versions: VERSIONS.to_vec(),
             drivers: vec![Driver::Uring, Driver::Epoll],
@@ -123,8 +124,9 @@ pub fn script() -> PathBuf {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    // Only PostgreSQL has checks so far; a second engine has to be handled here.
-    let Engine::Postgres = args.engine;
+    if let Some(Oracle::Postgres(args)) = &args.oracle {
+        return oracle::run(args);
+    }
     if !script().exists() {
         bail!("{} is missing", script().display());
     }

@@ -16,12 +16,14 @@ mod demo;
 mod fuzz;
 mod install;
 mod ledger;
+mod oracle;
 mod pgbench;
 mod postgres;
 mod process;
 mod procfs;
 mod proxy;
 mod psql;
+mod regress;
 mod samples;
 mod sim;
 mod steps;
@@ -62,6 +64,8 @@ enum Command {
     Db(db::Command),
     /// Real databases and real drivers through the proxy.
     Conformance(conformance::Args),
+    /// PostgreSQL's own regression suite through the proxy, beside a direct run.
+    Regress(regress::Args),
     /// The ledger of promised behaviour: each row has a state, each named test exists.
     Ledger(ledger::Args),
 }
@@ -78,6 +82,7 @@ fn main() -> std::process::ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Db(command) => db::run(&command),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Regress(args) => regress::run(&args),
         Command::Ledger(args) => ledger::run(&args),
     };
     cleanup::wait_if_interrupted();

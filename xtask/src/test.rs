@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::steps::{Outcome, Steps, heading, progress};
-use crate::{check, conformance, fuzz, ledger, postgres, process, sim, workspace};
+use crate::{check, conformance, fuzz, ledger, oracle, postgres, process, sim, workspace};
 
 /// How much.
 #[derive(clap::Args)]
@@ -30,10 +30,11 @@ pub fn run(args: &Args) -> Result<()> {
     steps.run("unit tests", unit_tests);
     steps.run("fuzz corpus", corpus);
     if args.quick {
-        heading("Left out with --quick: simulation, conformance");
+        heading("Left out with --quick: simulation, conformance, oracle");
     } else {
         steps.run("simulation", simulation);
         steps.run("conformance", real_databases);
+        steps.run("oracle", || passed(oracle::run(&oracle::Args::quick())));
     }
     steps.close()
 }

@@ -1,0 +1,344 @@
+//! `oracle`: plays session programs directly and through Forebay and compares every reply; `cargo xtask conformance postgres` starts
+//! the servers and calls it.
+//!
+//! `oracle --admin HOST:PORT --bench USER,BACKENDS,HOST:PORT … --seconds 20 --seed 1`, passwords in `ORACLE_ADMIN_PASSWORD` and
+//! `ORACLE_PASSWORD`. Each bench has a thread and its own pair of databases; the program of a seed is played on the bench whose number
+//! is the seed modulo their count. Exit status 0 when nothing unknown differs, 1 when something does, 2 when it cannot run.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use forebay_testkit::oracle::bench::{Bench, Difference, Outcome};
+use forebay_testkit::oracle::connection::Address;
+use forebay_testkit::oracle::grammar::{self, Style};
+use forebay_testkit::oracle::known::{self, Known};
+use forebay_testkit::oracle::program::{Act, Program, Who};
+use forebay_testkit::oracle::{script, shrink};
+
+/// Differences that are told before the run is given up, with `--keep-going`.
+const TOLD_MAX: usize = 20;
+
+/// One bench, as the command line says it.
+struct Place {
+    user: String,
+    backends: u8,
+    proxy: SocketAddr,
+}
+
+struct Arguments {
+    admin: SocketAddr,
+    places: Vec<Place>,
+    seconds: Option<u64>,
+    programs: Option<u64>,
+    seed: u64,
+    keep_going: bool,
+    /// As the person would repeat the run, up to the seed.
+    repeat: String,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut found = Arguments {
+        admin: SocketAddr::from(([127, 0, 0, 1], 5432)),
+        places: Vec::new(),
+        seconds: None,
+        programs: None,
+        seed: 1,
+        keep_going: false,
+        repeat: "oracle".into(),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--keep-going" {
+            found.keep_going = true;
+            continue;
+        }
+        let value = words
+            .next()
+            .ok_or_else(|| format!("{word} needs a value"))?;
+        let number = || {
+            let number = value.parse::<u64>();
+            number.map_err(|_| format!("{word}: {value} is no number"))
+        };
+        match &*word {
+            "--admin" => found.admin = address(&value)?,
+            "--bench" => found.places.push(place(&value)?),
+            "--seconds" => found.seconds = Some(number()?),
+            "--programs" => found.programs = Some(number()?),
+            "--seed" => found.seed = number()?,
+            "--repeat" => found.repeat = value,
+            _ => return Err(format!("unknown argument {word}")),
+        }
+    }
+    if found.places.is_empty() {
+        return Err("needs at least one --bench".into());
+    }
+    Ok(found)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text}: expected HOST:PORT"))
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [user, backends, proxy] = parts[..] else {
+        return Err(format!("{text}: expected USER,BACKENDS,HOST:PORT"));
+    };
+    Ok(Place {
+        user: user.into(),
+        backends: backends
+            .parse()
+            .map_err(|_| format!("{backends} is no number of backends"))?,
+        proxy: address(proxy)?,
+    })
+}
+
+/// What all threads have found.
+#[derive(Default)]
+struct Found {
+    programs: u64,
+    replies: u64,
+    void: u64,
+    known: BTreeMap<String, u64>,
+    told: usize,
+    failed: Option<String>,
+}
+
+struct Run {
+    arguments: Arguments,
+    known: Vec<Known>,
+    found: Mutex<Found>,
+    stop: AtomicBool,
+    started: Instant,
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            eprintln!("oracle: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let run = Run {
+        arguments,
+        known: known::list(),
+        found: Mutex::default(),
+        stop: AtomicBool::new(false),
+        started: Instant::now(),
+    };
+    std::thread::scope(|scope| {
+        for number in 0..run.arguments.places.len() {
+            let run = &run;
+            scope.spawn(move || run.work(number));
+        }
+    });
+    run.summarize()
+}
+
+fn password(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+impl Run {
+    fn work(&self, number: usize) {
+        if let Err(problem) = self.play_all(number) {
+            self.stop.store(true, Ordering::Relaxed);
+            self.locked(|found| found.failed = Some(problem));
+        }
+    }
+
+    fn locked<T>(&self, change: impl FnOnce(&mut Found) -> T) -> T {
+        let mut found = self.found.lock();
+        let found = found.as_mut().expect("no thread panics while it counts");
+        change(found)
+    }
+
+    fn bench(&self, number: usize) -> Result<Bench, String> {
+        let place = &self.arguments.places[number];
+        let admin = Address {
+            at: self.arguments.admin,
+            user: "postgres".into(),
+            database: "postgres".into(),
+            password: password("ORACLE_ADMIN_PASSWORD"),
+        };
+        let side = |at, kind| Address {
+            at,
+            user: place.user.clone(),
+            database: format!("oracle_{number}_{kind}"),
+            password: password("ORACLE_PASSWORD"),
+        };
+        let direct = side(self.arguments.admin, "direct");
+        Bench::make(&admin, direct, side(place.proxy, "through"))
+    }
+
+    fn play_all(&self, number: usize) -> Result<(), String> {
+        let place = &self.arguments.places[number];
+        let style = Style {
+            superuser: place.user.ends_with("super"),
+            backends: place.backends,
+            hidden: false,
+            listen: false,
+            sql_prepare: true,
+        };
+        let mut bench = self.bench(number)?;
+        if self.arguments.programs != Some(1) {
+            for (name, program) in script::all() {
+                self.play(
+                    &mut bench,
+                    &program,
+                    &format!("the scripted program `{name}`"),
+                )?;
+            }
+        }
+        let (first, count) = (self.arguments.seed, self.arguments.places.len() as u64);
+        for seed in (first..).filter(|seed| seed % count == number as u64) {
+            if self.is_over(seed) {
+                break;
+            }
+            self.play(
+                &mut bench,
+                &grammar::program(seed, &style),
+                &format!("seed {seed}"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self, seed: u64) -> bool {
+        let Arguments {
+            seconds, programs, ..
+        } = self.arguments;
+        let played = seed - self.arguments.seed;
+        let late = |seconds| self.started.elapsed() >= Duration::from_secs(seconds);
+        self.stop.load(Ordering::Relaxed)
+            || programs.is_some_and(|programs| played >= programs)
+            || seconds.is_some_and(late)
+            || (seconds.is_none() && programs.is_none() && late(60))
+    }
+
+    fn play(&self, bench: &mut Bench, program: &Program, name: &str) -> Result<(), String> {
+        let outcome = bench
+            .check(program)
+            .map_err(|why| format!("{name}: {why}"))?;
+        self.locked(|found| found.programs += 1);
+        match outcome {
+            Outcome::Same(replies) => self.locked(|found| found.replies += replies),
+            Outcome::Void => self.locked(|found| found.void += 1),
+            Outcome::Differs(difference) => {
+                self.on_difference(bench, program, name, &difference)?
+            }
+        }
+        Ok(())
+    }
+
+    fn on_difference(
+        &self,
+        bench: &mut Bench,
+        program: &Program,
+        name: &str,
+        difference: &Difference,
+    ) -> Result<(), String> {
+        if let Some(known) = known::explains(&self.known, difference) {
+            self.locked(|found| *found.known.entry(known.reason.clone()).or_default() += 1);
+            return Ok(());
+        }
+        let told = self.locked(|found| {
+            found.told += 1;
+            found.told
+        });
+        if !self.arguments.keep_going || told >= TOLD_MAX {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        let mut problem = None;
+        let mut last = None;
+        let small = shrink::shrink(program, |candidate| match bench.check(candidate) {
+            Ok(Outcome::Differs(again)) if known::explains(&self.known, &again).is_none() => {
+                last = Some(again);
+                true
+            }
+            Ok(_) => false,
+            Err(why) => {
+                problem = Some(why);
+                false
+            }
+        });
+        self.tell(name, program, difference, last.map(|again| (small, again)));
+        problem.map_or(Ok(()), Err)
+    }
+
+    fn tell(
+        &self,
+        name: &str,
+        program: &Program,
+        first: &Difference,
+        shrunk: Option<(Program, Box<Difference>)>,
+    ) {
+        // One thread at a time, so that reports are whole.
+        self.locked(|_| {
+            println!("\nDIFFERENCE in {name}: {first}");
+            match shrunk {
+                Some((small, again)) => {
+                    println!("the smallest program that differs:");
+                    print_program(&small);
+                    println!("and how: {again}");
+                }
+                None => {
+                    println!(
+                        "it did not differ again when parts were left out; the whole program:"
+                    );
+                    print_program(program);
+                }
+            }
+            if let Some(seed) = name.strip_prefix("seed ") {
+                println!(
+                    "repeat: {} --seed {seed} --programs 1",
+                    self.arguments.repeat
+                );
+            }
+        });
+    }
+
+    fn summarize(&self) -> ExitCode {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.locked(|found| {
+            #[allow(clippy::cast_precision_loss)]
+            let rate = found.programs as f64 / seconds * 60.0;
+            println!(
+                "oracle: {} programs from seed {} in {seconds:.1} s ({rate:.0} a minute): {} replies equal, {} programs void, {} unknown differences, {} known",
+                found.programs,
+                self.arguments.seed,
+                found.replies,
+                found.void,
+                found.told,
+                found.known.values().sum::<u64>()
+            );
+            for (reason, count) in &found.known {
+                println!("  known, {count} times: {reason}");
+            }
+            if let Some(problem) = &found.failed {
+                eprintln!("oracle: {problem}");
+                return ExitCode::from(2);
+            }
+            if found.told > 0 {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
+        })
+    }
+}
+
+fn print_program(program: &Program) {
+    for step in &program.steps {
+        let quiet = matches!(step.act, Act::Close) && matches!(step.who, Who::Client(_));
+        if !quiet {
+            println!("  {step}");
+        }
+    }
+}

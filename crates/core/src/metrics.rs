@@ -214,6 +214,8 @@ pub struct TargetBlock {
     pub backends_moved: Counter,
     /// Times a backend's settings had to be changed before a lease.
     pub settings_replayed: Counter,
+    /// Times that a database was asked what a session holds, because statements ran whose texts do not tell.
+    pub sessions_probed: Counter,
     /// Statements prepared again on another backend.
     pub statements_reprepared: Counter,
     /// Backends closed because they could not be proven clean.

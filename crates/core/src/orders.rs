@@ -63,6 +63,8 @@ pub enum Order<E> {
     Requests(u32),
     /// Settings were replayed before a lease (metrics).
     Replayed,
+    /// The database was asked what a session holds (metrics).
+    Probed,
     /// A statement was prepared again (metrics).
     Reprepared,
     /// Tell the client no, then close it.

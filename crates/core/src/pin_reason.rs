@@ -39,11 +39,13 @@ pub enum PinReason {
     StartupParameter,
     /// A function was called that leaves behind in its server process what nothing takes away.
     TaintingFunction,
+    /// A statement was prepared whose text is too long to be kept, so that only its backend has it.
+    LongStatement,
 }
 
 impl PinReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [PinReason; 16] = [
+    pub const ALL: [PinReason; 17] = [
         PinReason::TemporaryObject,
         PinReason::HoldableCursor,
         PinReason::AdvisoryLock,
@@ -60,6 +62,7 @@ impl PinReason {
         PinReason::ReplicationConnection,
         PinReason::StartupParameter,
         PinReason::TaintingFunction,
+        PinReason::LongStatement,
     ];
 
     /// The name in logs and metric labels.
@@ -81,6 +84,7 @@ impl PinReason {
             PinReason::ReplicationConnection => "replication_connection",
             PinReason::StartupParameter => "startup_parameter",
             PinReason::TaintingFunction => "tainting_function",
+            PinReason::LongStatement => "long_statement",
         }
     }
 }

@@ -162,6 +162,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     backend.pool.block.settings_replayed.add(1);
                 }
             }
+            (Order::Probed, _, Some(backend)) => {
+                if let Some(backend) = self.backends.get(backend) {
+                    backend.pool.block.sessions_probed.add(1);
+                }
+            }
             (Order::Reprepared, _, Some(backend)) => {
                 if let Some(backend) = self.backends.get(backend) {
                     backend.pool.block.statements_reprepared.add(1);

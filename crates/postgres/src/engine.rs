@@ -14,6 +14,7 @@ use crate::parting;
 use crate::pinning;
 use crate::pinning::Pins;
 use crate::plain_names::PlainNames;
+use crate::probe::Verdicts;
 use crate::relay;
 use crate::reports::{self, ReportInterner, Reports};
 use crate::session::{Admitting, Prepared, Session, Stage};
@@ -46,6 +47,8 @@ pub struct Shared {
     pub reports: ReportInterner,
     /// Prepared statements in use.
     pub statements: Statements,
+    /// What statements were seen to do whose text does not tell.
+    pub verdicts: Verdicts,
     /// Keys derived from passwords.
     pub logins: LoginCache,
     /// What clients of a pool are told at login, by pool and label of their startup settings.
@@ -188,6 +191,7 @@ impl Engine for Postgres {
             statements: Statements::new(secret, hasher.clone(), schema_version),
             settings: Interner::new(hasher),
             reports: ReportInterner::default(),
+            verdicts: Verdicts::default(),
             logins: LoginCache::new(secret),
             welcomes: HashMap::new(),
         }
@@ -209,6 +213,10 @@ impl Engine for Postgres {
             midway: false,
             ignored_left: 0,
             pins: Pins::default(),
+            pins_kept: Pins::default(),
+            pin_told: false,
+            pin_said: None,
+            settings_unknown: false,
             marks: 0,
             rules,
             customs: shared.settings.empty(),
@@ -292,7 +300,8 @@ impl Engine for Postgres {
             _ => None,
         };
         if let Some(reason) = dedicated {
-            pinning::pin(session, backend, reason, None, orders);
+            pinning::keep(session, backend, reason, None);
+            pinning::tell(session, orders);
             if reason == PinReason::ReplicationConnection {
                 welcome(session, &Arc::clone(&backend.reports), orders);
                 session.stage = Stage::Relay;

@@ -13,6 +13,7 @@ mod copy_in;
 mod expect;
 pub mod portals;
 
+use crate::probe::Asks;
 use crate::statements::Statement;
 pub use copy_in::CopyIn;
 pub use expect::{About, Expect, ExpectParse, ExpectQuery, Given, LocalClose, LocalParse, Taken};
@@ -101,6 +102,8 @@ pub struct Exchange {
     pub unsettled: Unsettled,
     /// Portals whose execution matters.
     pub portals: Portals,
+    /// What the server is to be asked when the transaction is over.
+    asks: Option<Box<Asks>>,
     /// The segment of the message that is sent next.
     sent: u64,
     /// Executions that are due and give or drop names.
@@ -145,6 +148,7 @@ impl Exchange {
             awaits: Awaits::Nothing,
             unsettled: Unsettled::No,
             portals: Portals::default(),
+            asks: None,
             sent: 0,
             drops: 0,
             local_closes: 0,
@@ -169,6 +173,26 @@ impl Exchange {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.expects.is_empty()
+    }
+
+    /// What the server is to be asked when the transaction is over, to be added to.
+    pub fn asks(&mut self) -> &mut Asks {
+        self.asks.get_or_insert_default()
+    }
+
+    /// Whether statements ran of which it is to be found out what they did.
+    pub fn is_learning(&self) -> bool {
+        self.asks
+            .as_ref()
+            .is_some_and(|asks| !asks.learned.is_empty())
+    }
+
+    /// Takes what is to be asked, if there is something.
+    pub fn take_asks(&mut self) -> Option<Asks> {
+        self.asks
+            .take()
+            .map(|asks| *asks)
+            .filter(|asks| !asks.is_empty())
     }
 
     /// Whether nothing of the client's is due.

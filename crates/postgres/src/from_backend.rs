@@ -9,12 +9,14 @@
 //! | `from_backend/boundary.rs` | what a transaction's end decides |
 //! | `from_backend/hidden.rs` | what comes of queries of ours |
 //! | `from_backend/plain.rs` | what comes of names that are given and taken ahead of SQL |
+//! | `from_backend/probed.rs` | what the server is asked by us |
 
 mod boundary;
 mod complete;
 mod error;
 mod hidden;
 mod plain;
+mod probed;
 
 use crate::backend::Backend;
 use crate::engine::Shared;
@@ -172,6 +174,7 @@ impl FromBackend<'_> {
             Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Execute(_)) => {
                 self.pass(header, rest)
             }
+            Some(Expect::Probe(_)) => self.probed(header, rest),
             Some(Expect::Replay | Expect::Cleaning) => self.hide(header, rest),
             _ => self.broken("a backend sent data that nobody asked for"),
         }
@@ -289,16 +292,9 @@ impl FromBackend<'_> {
         if news && !exchange.tracked {
             // A setting changed and no statement that is tracked explains it.
             session.suspect(self.backend);
-            if self.backend.exchange.opaque {
-                let executed = executed(&self.backend.exchange);
-                pinning::pin(
-                    session,
-                    self.backend,
-                    PinReason::UnexplainedReport,
-                    executed.as_deref().and_then(Said::statement),
-                    self.orders,
-                );
-            }
+            let executed = executed(&self.backend.exchange);
+            let said = executed.as_deref().and_then(Said::statement);
+            pinning::pin(session, self.backend, PinReason::UnexplainedReport, said);
         }
         self.pass(header, rest)
     }

@@ -23,7 +23,7 @@ use crate::login_cache::Work;
 use crate::pinning;
 use crate::said::Said;
 use crate::session::Session;
-use crate::sql::Effect;
+use crate::sql::{self, Effect};
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
@@ -307,7 +307,6 @@ impl<'a> FromClient<'a> {
                 self.backend,
                 PinReason::UntrackedSetting,
                 said,
-                self.orders,
             );
         }
         if !self.backend.init_query.is_empty() && effect.resets() {
@@ -323,20 +322,45 @@ impl<'a> FromClient<'a> {
         }
         match effect {
             Effect::Pure => return,
-            Effect::Opaque | Effect::CopyIn | Effect::Execute(_) => self.note_taint(said),
+            Effect::Opaque | Effect::CopyIn | Effect::Execute(_) => {
+                self.note_taint(said);
+                self.learn(said);
+            }
             Effect::Pin(reason) => {
                 self.note_taint(said);
-                pinning::pin(self.session, self.backend, *reason, said, self.orders);
+                self.pin(*reason, said);
             }
             Effect::PinMany(reasons) => {
                 self.note_taint(said);
-                for reason in reasons {
-                    pinning::pin(self.session, self.backend, *reason, said, self.orders);
-                }
+                reasons.iter().for_each(|reason| self.pin(*reason, said));
             }
             _ => return,
         }
         self.session.suspect(self.backend);
+    }
+
+    /// A statement is sent whose text does not tell what it does: behind it the server is asked, unless it has been seen often enough.
+    fn learn(&mut self, said: Option<Said<'_>>) {
+        let Some(said) = said else { return };
+        let fingerprint = said.fingerprint();
+        let scope = self.shared.statements.code_scope(self.session.scope);
+        if self.shared.verdicts.asks(scope, fingerprint) {
+            let asks = self.backend.exchange.asks();
+            asks.learn(fingerprint);
+            asks.name(sql::mentioned(said.text(), true).unwrap_or_default());
+        }
+    }
+
+    /// A statement is sent that may leave something on this backend which no other has.
+    fn pin(&mut self, reason: PinReason, said: Option<Said<'_>>) {
+        pinning::pin(self.session, self.backend, reason, said);
+        if !matches!(reason, PinReason::SetConfig | PinReason::UntrackedSetting) {
+            return;
+        }
+        match said.and_then(|said| sql::mentioned(said.text(), true)) {
+            Some(names) => self.backend.exchange.asks().name(names),
+            None => self.session.settings_unknown = true,
+        }
     }
 }
 
@@ -349,7 +373,7 @@ impl FromClient<'_> {
             return;
         }
         if said.is_some_and(|said| said.calls(functions)) {
-            pinning::pin(self.session, self.backend, taints, said, self.orders);
+            pinning::pin(self.session, self.backend, taints, said);
         }
     }
 }

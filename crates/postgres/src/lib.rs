@@ -36,6 +36,7 @@ pub mod md5_password;
 pub mod parting;
 pub mod pinning;
 pub mod plain_names;
+pub mod probe;
 pub mod relay;
 pub mod reports;
 pub mod said;

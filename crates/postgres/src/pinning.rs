@@ -1,38 +1,37 @@
 //! When a session starts and stops keeping its backend between transactions.
 //!
-//! A pin begins when the statement that causes it is sent: whether it succeeds is known only later, and until then nobody else may
-//! have the backend. The first reason is the one that is told; the pin ends when none is left. Only DISCARD ALL is known to end reasons;
-//! other ends come with probes.
-//! A backend that was pinned is closed with its session.
+//! A pin begins when the statement that may cause it is sent: whether it did is known only later, and until then nobody else may
+//! have the backend. When the transaction has ended the server is asked (`probe.rs`): what is there no more, or never was, does not pin. What
+//! is left then is told, by its first reason; it is asked for again behind statements that may have ended it.
+//! A backend that is pinned is closed with its session.
 
 use crate::backend::Backend;
 use crate::login_cache::Work;
+use crate::probe::Asks;
 use crate::said::Said;
 use crate::session::Session;
 use forebay_core::PinReason;
 use forebay_core::orders::{Order, Orders};
+use std::sync::Arc;
 
-/// The session keeps its backend from now on, because of what was `said`, where that is known; unless this reason is filtered. Whoever
-/// orders a pin has the backend reset before another session gets it, so that a filter costs what its session expects, and nobody else.
+/// The session keeps its backend until it is known that it need not, because of what was `said`, where that is known. A filter takes
+/// effect only then: see [`tell`].
 pub fn pin(
     session: &mut Session,
     backend: &mut Backend,
     reason: PinReason,
     said: Option<Said<'_>>,
-    orders: &mut Orders<Work>,
 ) {
+    backend.exchange.asks().verify(reason);
     if session.pins.contains(reason) {
         return;
     }
-    if !session.rules.unpinned.contains(&reason) {
-        return keep(session, backend, reason, said, orders);
+    if session.pins.is_empty() {
+        // Only the first reason is told: for others nobody pays.
+        session.pin_said = said.map(|said| Box::new(said.shape()));
     }
-    if let PinReason::SetConfig | PinReason::UntrackedSetting | PinReason::UnexplainedReport =
-        reason
-    {
-        // What its texts mean is not known any more: statements that it prepares from now on are nobody else's.
-        session.tracker.lose();
-    }
+    backend.pinned = true;
+    session.pins.add(reason);
 }
 
 /// As [`pin`], whatever is filtered.
@@ -41,28 +40,109 @@ pub fn keep(
     backend: &mut Backend,
     reason: PinReason,
     said: Option<Said<'_>>,
+) {
+    pin(session, backend, reason, said);
+    session.pins_kept.add(reason);
+}
+
+/// A transaction is over and there is nothing left to ask: says what pins, if that is news, but for what is filtered. Whatever pins has
+/// the backend reset before another session gets it, so that a filter costs what its session expects, and nobody else.
+pub fn tell(session: &mut Session, orders: &mut Orders<Work>) {
+    let rules = Arc::clone(&session.rules);
+    let kept = session.pins_kept;
+    let stays = |reason| kept.contains(reason) || !rules.unpinned.contains(&reason);
+    if session.pins.iter().any(|reason| !stays(reason)) {
+        if session.pins.hides_settings() {
+            // What its texts mean is not known any more: statements that it prepares from now on are nobody else's.
+            session.tracker.lose();
+        }
+        session.pins.retain(stays);
+    }
+    if session.pin_told {
+        return;
+    }
+    if let Some(reason) = session.pins.iter().next() {
+        session.pin_told = true;
+        orders.push(Order::Pin(reason, session.pin_said.take()));
+    }
+}
+
+/// The server was asked: whatever it has not, does not pin; what it has, does.
+pub fn on_probe(
+    session: &mut Session,
+    backend: &mut Backend,
+    (asks, held): (&Asks, Pins),
+    settings_known: bool,
     orders: &mut Orders<Work>,
 ) {
-    if session.pins.is_empty() {
-        backend.pinned = true;
-        // Only the first reason is told: for others nobody pays.
-        orders.push(Order::Pin(reason, said.map(|said| Box::new(said.shape()))));
-    }
-    session.pins.add(reason);
+    session.pins.retain(|reason| {
+        let of_settings = !crate::probe::OBJECT_REASONS.contains(&reason);
+        !asks.tells_of(reason)
+            || if of_settings {
+                !settings_known
+            } else {
+                held.contains(reason)
+            }
+    });
+    held.iter().for_each(|reason| session.pins.add(reason));
+    backend.pinned = !session.pins.is_empty();
+    end(session, orders);
 }
 
 /// DISCARD ALL succeeded: what it discards no longer pins.
 pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
-    if session.pins.is_empty() {
+    session.pins.retain(outlives_discard_all);
+    session.settings_unknown = false;
+    backend.pinned = !session.pins.is_empty();
+    end(session, orders);
+}
+
+/// DISCARD SEQUENCES succeeded: there are no values left that only this backend remembers.
+pub fn on_discard_sequences(
+    session: &mut Session,
+    backend: &mut Backend,
+    orders: &mut Orders<Work>,
+) {
+    session
+        .pins
+        .retain(|reason| reason != PinReason::SequenceState);
+    backend.pinned = !session.pins.is_empty();
+    end(session, orders);
+}
+
+/// The last reason may have gone.
+fn end(session: &mut Session, orders: &mut Orders<Work>) {
+    if !session.pins.is_empty() {
         return;
     }
-    session.pins.retain(outlives_discard_all);
-    if session.pins.is_empty() {
-        backend.pinned = false;
-        // A text that was not kept lives on this backend alone.
-        session.unnamed.take_if(|unnamed| unnamed.is_unread);
+    session.pins_kept = Pins::default();
+    session.pin_said = None;
+    // A text that was not kept lives on this backend alone.
+    session.unnamed.take_if(|unnamed| unnamed.is_unread);
+    if std::mem::take(&mut session.pin_told) {
         orders.push(Order::Unpin);
     }
+}
+
+/// Whether a statement with this tag may end what pins: a temporary object that is dropped or whose transaction ended, a cursor that is
+/// closed, a lock that is released, a name that is given up.
+pub fn may_end(tag: &[u8]) -> bool {
+    [
+        &b"SELECT"[..],
+        b"DROP",
+        b"DISCARD",
+        b"CLOSE",
+        b"DEALLOCATE",
+        b"UNLISTEN",
+        b"COMMIT",
+        b"ROLLBACK",
+        b"DO",
+        b"CALL",
+        b"RESET",
+        b"ALTER",
+    ]
+    .iter()
+    .any(|word| tag.starts_with(word))
 }
 
 /// Whether what pins outlives DISCARD ALL, or may have left something that does.
@@ -76,6 +156,7 @@ fn outlives_discard_all(reason: PinReason) -> bool {
         | PinReason::SetConfig
         | PinReason::UntrackedSetting
         | PinReason::SequenceState
+        | PinReason::LongStatement
         | PinReason::UnexplainedReport => false,
         PinReason::LoadLibrary
         | PinReason::Seed
@@ -89,9 +170,9 @@ fn outlives_discard_all(reason: PinReason) -> bool {
 
 /// The reasons that a session has for keeping its backend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pins(u16);
+pub struct Pins(u32);
 
-const _: () = assert!(PinReason::ALL.len() <= u16::BITS as usize);
+const _: () = assert!(PinReason::ALL.len() <= u32::BITS as usize);
 
 impl Pins {
     /// Whether there is none.
@@ -102,6 +183,25 @@ impl Pins {
     /// Whether this is one of them.
     pub fn contains(self, reason: PinReason) -> bool {
         self.0 & 1 << reason as u16 != 0
+    }
+
+    /// All of them, in the order of their declaration.
+    pub fn iter(self) -> impl Iterator<Item = PinReason> {
+        PinReason::ALL
+            .into_iter()
+            .filter(move |&reason| self.contains(reason))
+    }
+
+    /// Whether it is not known which settings there are.
+    pub fn hides_settings(self) -> bool {
+        [
+            PinReason::SetConfig,
+            PinReason::UntrackedSetting,
+            PinReason::UnexplainedReport,
+            PinReason::ProcedureCall,
+        ]
+        .into_iter()
+        .any(|reason| self.contains(reason))
     }
 
     /// One more.

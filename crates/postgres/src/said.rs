@@ -1,6 +1,6 @@
 //! A statement as its client said it, to be told to people: only when something is told of it is its shape worked out.
 
-use crate::sql;
+use crate::sql::{self, Fingerprint};
 use crate::statements::Statement;
 use forebay_core::StatementShape;
 use memchr::memchr;
@@ -11,20 +11,40 @@ pub struct Said<'a> {
     text: &'a [u8],
     /// Whether the server takes backslashes in plain strings for ordinary characters; `None` when that is not known.
     conforming: Option<bool>,
+    /// What others like it have in common, if it was worked out before.
+    fingerprint: Option<Fingerprint>,
 }
 
 impl<'a> Said<'a> {
     /// A text that was just received.
     pub fn new(text: &'a [u8], conforming: Option<bool>) -> Said<'a> {
-        Said { text, conforming }
+        Said {
+            text,
+            conforming,
+            fingerprint: None,
+        }
     }
 
     /// A text that was prepared before; `None` if it was not kept. How backslashes in it were read then is not known any more.
     pub fn statement(statement: &'a Statement) -> Option<Said<'a>> {
         (!statement.is_unread).then(|| {
             let backslash = memchr(b'\\', &statement.text).is_some();
-            Said::new(&statement.text, (!backslash).then_some(true))
+            Said {
+                fingerprint: statement.fingerprint,
+                ..Said::new(&statement.text, (!backslash).then_some(true))
+            }
         })
+    }
+
+    /// The text.
+    pub fn text(self) -> &'a [u8] {
+        self.text
+    }
+
+    /// What others like it have in common.
+    pub fn fingerprint(self) -> Fingerprint {
+        let worked_out = || sql::fingerprint(self.text, self.conforming.unwrap_or(true));
+        self.fingerprint.unwrap_or_else(worked_out)
     }
 
     /// Whether it calls one of these functions, which are in lower case.
@@ -47,7 +67,7 @@ impl<'a> Said<'a> {
             None => "…".to_owned(),
         };
         StatementShape {
-            fingerprint: sql::fingerprint(self.text, self.conforming.unwrap_or(true)).0,
+            fingerprint: self.fingerprint().0,
             text: text.into(),
         }
     }

@@ -9,6 +9,7 @@ use crate::pinning::Pins;
 use crate::reports::Reports;
 use crate::statements::Statement;
 use crate::tracking::Tracker;
+use forebay_core::StatementShape;
 use forebay_core::snapshot::SessionRules;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +42,14 @@ pub struct Session {
     pub ignored_left: u32,
     /// Why it keeps its backend.
     pub pins: Pins,
+    /// Those of them that no filter takes away.
+    pub pins_kept: Pins,
+    /// Whether it was told why.
+    pub pin_told: bool,
+    /// The statement that began it, until it is told.
+    pub pin_said: Option<Box<StatementShape>>,
+    /// It may have set something whose name nobody here knows.
+    pub settings_unknown: bool,
     /// Backends that it has marked so far.
     pub marks: u32,
     /// What it may share, and what keeps it from that.

@@ -2,7 +2,7 @@
 //! backends they carry a name of ours that is made from the value, so that any session's statement can be found, or prepared
 //! again, on any backend of any worker.
 
-use crate::sql::{self, Class, Effect};
+use crate::sql::{self, Class, Effect, Fingerprint};
 use crate::tracking::{Meaning, Tracker};
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -69,6 +69,8 @@ pub struct Statement {
     pub types: Box<[u8]>,
     /// What executing it does.
     pub effect: Effect,
+    /// What others like it have in common, where its text does not tell what it does.
+    pub fingerprint: Option<Fingerprint>,
     /// What gives its text the meaning that its name stands for; `None` when it is private to a session, because nobody can tell.
     meaning: Option<Meaning>,
     /// Whether its text has constants, or may have.
@@ -186,6 +188,17 @@ impl Statements {
         self.hasher.hash_one(of)
     }
 
+    /// As the scope of a session, and in which state its functions, triggers and tables are.
+    pub fn code_scope(&self, scope: u64) -> u64 {
+        let version = self.schema_versions.of(code_of(scope));
+        self.hasher.hash_one((scope, version))
+    }
+
+    /// A client was seen to change code: what was learned of statements is learned anew.
+    pub fn on_code_changed(&self, scope: u64) {
+        self.schema_versions.grow(code_of(scope));
+    }
+
     /// What texts mean to this session now, if that is known.
     pub fn meaning(&self, tracker: &Tracker) -> Option<Meaning> {
         tracker.meaning(&self.hasher)
@@ -281,6 +294,11 @@ impl Statements {
     }
 }
 
+/// The number under which changes of code are counted in a scope.
+fn code_of(scope: u64) -> u64 {
+    scope.rotate_left(32)
+}
+
 /// The name made of a hash.
 fn name_of(hash: &[u8]) -> Name {
     let mut name = [0; NAME_BYTES];
@@ -293,15 +311,17 @@ fn name_of(hash: &[u8]) -> Name {
 
 impl Statement {
     fn new(name: Name, draft: &Draft<'_>, meaning: Option<Meaning>) -> Statement {
+        let effect = if draft.is_sql {
+            effect_of_prepared(draft)
+        } else {
+            effect_of(draft.text, draft.conforming)
+        };
         Statement {
             name,
             text: draft.text.into(),
             types: draft.types.into(),
-            effect: if draft.is_sql {
-                effect_of_prepared(draft)
-            } else {
-                effect_of(draft.text, draft.conforming)
-            },
+            fingerprint: fingerprint(draft.text, std::slice::from_ref(&effect)),
+            effect,
             meaning,
             has_constants: has_constants(draft.text),
             proven: AtomicBool::new(false),
@@ -330,6 +350,7 @@ impl Statement {
             text: Box::default(),
             types: Box::default(),
             effect: Effect::Opaque,
+            fingerprint: None,
             meaning: None,
             has_constants: false,
             proven: AtomicBool::new(false),
@@ -390,6 +411,7 @@ impl Statement {
             text: self.text.clone(),
             types: self.types.clone(),
             effect: self.effect.clone(),
+            fingerprint: self.fingerprint,
             meaning: self.meaning,
             has_constants: self.has_constants,
             proven: AtomicBool::new(false),
@@ -435,6 +457,14 @@ fn effect_of_prepared(draft: &Draft<'_>) -> Effect {
 /// Whether a text is a single PREPARE of this name, read as the server reads it now.
 pub fn is_prepare_of(name: &[u8], text: &[u8], conforming: Option<bool>) -> bool {
     matches!(effect_of(text, conforming), Effect::Prepare(prepares) if prepares.name.as_bytes() == name)
+}
+
+/// What texts like this one have in common, if something of what they do is known to the server alone.
+pub fn fingerprint(text: &[u8], effects: &[Effect]) -> Option<Fingerprint> {
+    let opaque = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Opaque | Effect::CopyIn));
+    opaque.then(|| sql::fingerprint(text, true))
 }
 
 /// What a query string does. Where it is not known how the server reads backslashes in plain strings, and that makes a difference,

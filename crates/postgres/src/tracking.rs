@@ -5,10 +5,12 @@
 //! A difference travels as one simple query of its own, ahead of the client's message.
 //! (`src/backend/utils/misc/guc.c`, `AtEOXact_GUC`; ledger: settings-follow-the-client.)
 
+mod adopt;
 mod bounds;
 mod difference;
 mod meaning;
 
+pub use adopt::{Adopted, Server};
 pub use bounds::{COPIES_MAX, SAVEPOINTS_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX};
 pub use difference::{READ_UTF8, There, replay};
 pub use meaning::{Meaning, is_meaningful};
@@ -187,6 +189,7 @@ impl Tracker {
             | Effect::Execute(_)
             | Effect::Deallocate(_)
             | Effect::DeallocateAll
+            | Effect::Close
             | Effect::Unlisten
             | Effect::Pin(_)
             | Effect::PinMany(_) => {}

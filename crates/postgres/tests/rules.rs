@@ -15,7 +15,7 @@ use forebay_core::orders::Orders;
 use forebay_core::snapshot::{CustomSettings, SessionRules};
 use forebay_postgres::Postgres;
 use std::sync::Arc;
-use support::messages::From;
+use support::messages::{From, Line};
 use support::world::{World, encoded};
 
 const CLIENT: usize = 0;
@@ -34,13 +34,54 @@ fn world(backends: usize, clients: usize, rules: SessionRules) -> World {
     world
 }
 
-/// A query that the backend answers with this tag.
+/// A query that the backend answers with this tag, and that leaves nothing behind.
 fn query(world: &mut World, client: usize, backend: usize, sql: &str, tag: &str) {
+    query_that_holds(world, client, backend, sql, tag, &[]);
+}
+
+/// A query that the backend answers with this tag, and that leaves objects of these kinds behind.
+fn query_that_holds(
+    world: &mut World,
+    client: usize,
+    backend: usize,
+    sql: &str,
+    tag: &str,
+    held: &[&str],
+) {
     world.client_says(client, &[format!("Query {sql:?}")]);
     if world.clients[client].waiting {
         world.lease(client, backend);
     }
+    world.backends[backend].sent.clear();
     answer(world, backend, tag);
+    tell(world, backend, held);
+}
+
+/// Tells what the session holds, if that is asked.
+fn tell(world: &mut World, backend: usize, held: &[&str]) {
+    let sent = world.backends[backend].sent.clone();
+    let (lines, _) = Line::decode_all(From::Client, &sent);
+    if lines.first().is_none_or(|line| line.name != "Parse") {
+        return;
+    }
+    let mut rows = held
+        .iter()
+        .map(|held| format!("DataRow \"o\" {held:?} NULL NULL"));
+    let mut replies = Vec::new();
+    for line in lines {
+        match line.name.as_str() {
+            "Parse" => replies.push("ParseComplete".to_owned()),
+            "Bind" => replies.push("BindComplete".to_owned()),
+            "Execute" => {
+                replies.extend(rows.by_ref());
+                replies.push("CommandComplete \"SELECT 0\"".to_owned());
+            }
+            "Close" => replies.push("CloseComplete".to_owned()),
+            _ => replies.push("ReadyForQuery I".to_owned()),
+        }
+    }
+    world.backends[backend].sent.clear();
+    world.backend_says(backend, &replies);
 }
 
 /// Answers what was asked last with this tag.
@@ -71,12 +112,13 @@ fn is_pinned(world: &World) -> bool {
 #[test]
 fn a_pin_names_the_statement_without_its_constants() {
     let mut world = world(1, 1, SessionRules::default());
-    query(
+    query_that_holds(
         &mut world,
         CLIENT,
         BACKEND,
         "SELECT pg_advisory_lock(4711)",
         "SELECT 1",
+        &["advisory_lock"],
     );
     let statement = world.pinned_by.take().expect("it is known");
     assert_eq!(&*statement.text, "select pg_advisory_lock(?)");
@@ -91,6 +133,14 @@ fn a_pin_by_a_prepared_statement_names_it() {
     world.backend_says(BACKEND, &["ParseComplete", "ReadyForQuery I"]);
     world.client_says(CLIENT, &["Bind \"\" \"s\"", "Execute \"\" 0", "Sync"]);
     world.lease(CLIENT, BACKEND);
+    world.backends[BACKEND].sent.clear();
+    let replies = [
+        "BindComplete",
+        "CommandComplete \"SELECT 1\"",
+        "ReadyForQuery I",
+    ];
+    world.backend_says(BACKEND, &replies);
+    tell(&mut world, BACKEND, &["advisory_lock"]);
     assert!(is_pinned(&world));
     assert_eq!(&*world.pinned_by.take().expect("it is known").text, sql);
 }
@@ -106,11 +156,11 @@ fn a_filtered_reason_does_not_pin_and_is_reset_for_the_next_one() {
         ..SessionRules::default()
     };
     let mut world = world(1, 2, rules);
-    for sql in [
-        "create temp table t (a int)",
-        "select set_config(a, b, false) from t",
+    for (sql, held) in [
+        ("create temp table t (a int)", &["temporary_object"][..]),
+        ("select set_config(a, b, false) from t", &[]),
     ] {
-        query(&mut world, CLIENT, BACKEND, sql, "SELECT 1");
+        query_that_holds(&mut world, CLIENT, BACKEND, sql, "SELECT 1", held);
         assert!(!is_pinned(&world), "{sql}");
         assert!(world.backends[BACKEND].state.suspect.is_some(), "{sql}");
         world.client_says(1, &["Query \"select 1\""]);
@@ -130,14 +180,21 @@ fn a_filtered_reason_does_not_pin_and_is_reset_for_the_next_one() {
         answer(&mut world, BACKEND, "SELECT 1");
         world.backends[BACKEND].sent.clear();
     }
-    query(&mut world, CLIENT, BACKEND, "listen jobs", "LISTEN");
+    query_that_holds(
+        &mut world,
+        CLIENT,
+        BACKEND,
+        "listen jobs",
+        "LISTEN",
+        &["listen"],
+    );
     assert!(is_pinned(&world), "other reasons do");
 }
 
 #[test]
 fn who_loses_track_of_a_setting_shares_no_statements() {
     let rules = SessionRules {
-        unpinned: vec![PinReason::UntrackedSetting],
+        unpinned: vec![PinReason::SetConfig],
         ..SessionRules::default()
     };
     let mut world = world(1, 1, rules);
@@ -145,8 +202,8 @@ fn who_loses_track_of_a_setting_shares_no_statements() {
         &mut world,
         CLIENT,
         BACKEND,
-        "set datestyle from current",
-        "SET",
+        "select set_config(name, value, false) from my.settings",
+        "SELECT 1",
     );
     assert!(!is_pinned(&world));
     let tracker = &world.clients[CLIENT].session.tracker;

@@ -311,6 +311,11 @@ pub(super) const TARGET: &[Family<TargetBlock>] = &[
         |b| b.settings_replayed.get(),
     ),
     counter(
+        "sessions_probed",
+        "Times a database was asked what a session holds, because statements ran whose texts do not tell.",
+        |b| b.sessions_probed.get(),
+    ),
+    counter(
         "statements_reprepared",
         "Statements prepared again on another database connection.",
         |b| b.statements_reprepared.get(),

@@ -39,6 +39,7 @@ pub fn pin(reason: PinReason) -> &'static str {
         PinReason::TaintingFunction => {
             "A function was called that leaves behind what nothing takes away (dblink_connect, tainting_functions)."
         }
+        PinReason::LongStatement => "A prepared statement is too long to be kept by the proxy.",
     }
 }
 

@@ -4,6 +4,7 @@
 //! sent.
 
 use super::portals::Rebound;
+use crate::probe::Probe;
 use crate::sql::Effect;
 use crate::statements::{Name, Named, Statement};
 use forebay_core::Instant;
@@ -73,6 +74,8 @@ pub enum Expect {
     Guard,
     /// What takes off a backend what it must not take along, before its session parts with it, up to ReadyForQuery: not shown.
     Parting,
+    /// A question of ours about what the session holds, up to ReadyForQuery: not shown.
+    Probe(Box<Probe>),
     /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
     Cleaning,
 }
@@ -172,6 +175,7 @@ impl Expect {
             Expect::GuardSet
             | Expect::Replay
             | Expect::Guard
+            | Expect::Probe(_)
             | Expect::Parting
             | Expect::Cleaning => true,
             Expect::GivePlain(given) => given.end == b'Z',
@@ -187,6 +191,7 @@ impl Expect {
             | Expect::Sync(_)
             | Expect::Function(_)
             | Expect::Replay
+            | Expect::Probe(_)
             | Expect::Parting
             | Expect::Cleaning => true,
             Expect::GivePlain(given) => given.end == b'Z',

@@ -6,7 +6,9 @@ use super::{FromBackend, Step};
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::from_client::EXPECTS_MAX;
 use crate::parting;
+use crate::pinning;
 use crate::reports;
+use crate::tracking::Restore;
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
 use std::collections::BTreeSet;
@@ -66,34 +68,49 @@ impl FromBackend<'_> {
             );
             parting::tell_limit(before.map(), session, self.orders);
         }
-        // In a failed transaction nothing can be set.
-        let restore = if status == b'E' {
-            None
-        } else {
-            let reads_utf8 = reports::reads_utf8(&self.backend.reports);
-            session.tracker.take_restore(reads_utf8)
-        };
-        if let Some(restore) = &restore {
-            self.tell_restored(&restore.names, &restore.local);
-        }
+        let restore = self.take_restore();
         let step = self.pass(header, rest);
         self.orders.push(Order::Answered { since });
-        if let Some(restore) = restore.filter(|restore| !restore.statements.is_empty()) {
-            // Not a Query: the client may have an unnamed statement there, and in its transaction an unnamed portal.
-            self.orders.to_backend(|out| {
-                for sql in &restore.statements {
-                    write::run(out, RESTORING, sql.as_bytes());
-                }
-                out.extend_from_slice(write::SYNC);
-            });
-            self.backend.exchange.push(Expect::Replay);
-        }
+        self.restore(restore);
         self.answer_locals();
         if self.end_waiting() {
             return step;
         }
         self.release_if_clean();
         step
+    }
+
+    /// What was reset and must be set again, which the client is told of before its ReadyForQuery.
+    fn take_restore(&mut self) -> Option<Restore> {
+        let session = self.session.as_deref_mut()?;
+        // In a failed transaction nothing can be set.
+        if self.backend.exchange.status == b'E' {
+            return None;
+        }
+        let reads_utf8 = reports::reads_utf8(&self.backend.reports);
+        let restore = session.tracker.take_restore(reads_utf8)?;
+        self.tell_restored(&restore.names, &restore.local);
+        Some(restore)
+    }
+
+    fn restore(&mut self, restore: Option<Restore>) {
+        let Some(restore) = restore.filter(|restore| !restore.statements.is_empty()) else {
+            return;
+        };
+        // Not a Query: the client may have an unnamed statement there, and in its transaction an unnamed portal.
+        self.orders.to_backend(|out| {
+            for sql in &restore.statements {
+                write::run(out, RESTORING, sql.as_bytes());
+            }
+            out.extend_from_slice(write::SYNC);
+        });
+        self.backend.exchange.push(Expect::Replay);
+    }
+
+    /// Code has reset something: the client's value is set again.
+    pub(super) fn send_restore(&mut self) {
+        let restore = self.take_restore();
+        self.restore(restore);
     }
 
     /// What was reset has the client's values again, or will have them before anything else is done.
@@ -140,12 +157,17 @@ impl FromBackend<'_> {
         over
     }
 
+    /// Where nothing is under way any more: asks what there is to ask, and then parts, unless something pins.
     pub(super) fn release_if_clean(&mut self) {
-        let served = self
-            .session
-            .as_ref()
-            .is_some_and(|session| session.pins.is_empty());
-        if served && self.backend.exchange.is_clean() {
+        if self.ask() || !self.backend.exchange.is_clean() {
+            return;
+        }
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        pinning::tell(session, self.orders);
+        if session.pins.is_empty() {
+            self.backend.pinned = false;
             let settings = &mut self.shared.settings;
             self.released = parting::part(self.backend, settings, self.orders);
         }

@@ -35,6 +35,11 @@ impl FromBackend<'_> {
             Err(step) => return step,
         };
         let mut made = None;
+        let unread = match self.backend.exchange.front() {
+            Some(Expect::Query(query)) => query.done >= query.effects.len(),
+            Some(Expect::Execute(Some(statement))) => statement.is_unread,
+            _ => false,
+        };
         let (effect, shown) = match self.backend.exchange.front_mut() {
             Some(Expect::Query(query)) => {
                 made = query.named.made(query.done);
@@ -55,10 +60,20 @@ impl FromBackend<'_> {
             }
             _ => return self.broken("checked above"),
         };
+        if unread
+            && effect == Effect::Pin(PinReason::UntrackedSetting)
+            && let Some(session) = self.session.as_deref_mut()
+        {
+            // Which setting it was, its tag does not tell.
+            session.settings_unknown = true;
+        }
         if effect != Effect::Pure && changes_schema(tag) {
             self.backend.exchange.schema_changed = true;
             if let Some(session) = self.session.as_deref() {
                 self.shared.statements.on_schema_changed(session.scope);
+                if changes_code(tag) {
+                    self.shared.statements.on_code_changed(session.scope);
+                }
             }
         }
         if let (Effect::Prepare(prepares), Some(made)) = (&effect, made) {
@@ -117,6 +132,7 @@ impl FromBackend<'_> {
             | Effect::Execute(_)
             | Effect::Pin(_)
             | Effect::PinMany(_) => exchange.opaque = true,
+            Effect::Close => {}
             _ => exchange.tracked = true,
         }
         session
@@ -127,10 +143,14 @@ impl FromBackend<'_> {
         let untracked = PinReason::UntrackedSetting;
         let too_many = session.customs.map().len() > CUSTOMS_MAX;
         if (session.tracker.has_lost() || too_many) && !session.pins.contains(untracked) {
+            session.settings_unknown = true;
             let executed = executed(&self.backend.exchange);
             let said = executed.as_deref().and_then(Said::statement);
-            pinning::pin(session, self.backend, untracked, said, self.orders);
+            pinning::pin(session, self.backend, untracked, said);
             session.suspect(self.backend);
+        }
+        if !session.pins.is_empty() && pinning::may_end(tag) {
+            self.backend.exchange.asks().verify_all(session.pins);
         }
         match effect {
             Effect::DiscardAll => {
@@ -162,14 +182,15 @@ impl FromBackend<'_> {
             Effect::Execute(_) => {
                 let executed = executed(&self.backend.exchange);
                 let said = executed.as_deref().and_then(Said::statement);
-                let reason = PinReason::SqlPrepare;
-                pinning::pin(session, self.backend, reason, said, self.orders);
+                pinning::pin(session, self.backend, PinReason::SqlPrepare, said);
             }
-            // Seen only by the tag of a long query: which setting is not known.
             Effect::Pin(reason) => {
                 let executed = executed(&self.backend.exchange);
                 let said = executed.as_deref().and_then(Said::statement);
-                pinning::pin(session, self.backend, *reason, said, self.orders);
+                pinning::pin(session, self.backend, *reason, said);
+            }
+            Effect::DiscardSequences => {
+                pinning::on_discard_sequences(session, self.backend, self.orders);
             }
             _ => {}
         }
@@ -181,6 +202,20 @@ fn changes_schema(tag: &[u8]) -> bool {
     [&b"ALTER "[..], b"CREATE ", b"DROP "]
         .iter()
         .any(|word| tag.starts_with(word))
+}
+
+/// Whether a command's tag is that of a change to what may run behind other statements: functions, triggers, rules, defaults, views.
+fn changes_code(tag: &[u8]) -> bool {
+    let harmless: [&[u8]; 7] = [
+        b"CREATE TABLE",
+        b"CREATE INDEX",
+        b"CREATE SEQUENCE",
+        b"DROP TABLE",
+        b"DROP INDEX",
+        b"DROP SEQUENCE",
+        b"CREATE TABLE AS",
+    ];
+    changes_schema(tag) && !harmless.contains(&tag)
 }
 
 /// What a statement that was not looked into did, by its tag.

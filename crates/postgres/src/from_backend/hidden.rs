@@ -6,6 +6,7 @@ use super::{FromBackend, Step, tell_reports};
 use crate::backend::Mark;
 use crate::exchange::Expect;
 use crate::from_client::answer_locals;
+use crate::probe::Probe;
 use crate::session::Stage;
 use crate::wire::Header;
 use crate::wire::read::ErrorFields;
@@ -25,6 +26,12 @@ impl FromBackend<'_> {
                 Err(Step::Stop) => self.broken("a ParameterStatus is impossibly long"),
                 Err(step) => step,
             },
+            b'E' if self.probe().is_some() => {
+                if let Some(probe) = self.probe() {
+                    probe.failed = true;
+                }
+                self.hide(header, rest)
+            }
             b'E' => match self.body(header, rest) {
                 Ok(body) => {
                     let error = ErrorFields::read(body);
@@ -69,6 +76,31 @@ impl FromBackend<'_> {
         }
     }
 
+    /// A row of what was asked.
+    pub(super) fn probed(&mut self, header: Header, rest: &[u8]) -> Step {
+        match self.body(header, rest) {
+            Ok(body) => {
+                if let Some(probe) = self.probe() {
+                    probe.on_row(body);
+                }
+            }
+            Err(Step::Stop) => {
+                if let Some(probe) = self.probe() {
+                    probe.failed = true;
+                }
+            }
+            Err(step) => return step,
+        }
+        self.hide(header, rest)
+    }
+
+    fn probe(&mut self) -> Option<&mut Probe> {
+        match self.backend.exchange.front_mut() {
+            Some(Expect::Probe(probe)) => Some(probe),
+            _ => None,
+        }
+    }
+
     fn is_at_guard(&self) -> bool {
         let front = self.backend.exchange.front();
         matches!(front, Some(Expect::GuardSet | Expect::Guard))
@@ -100,9 +132,12 @@ impl FromBackend<'_> {
 
     pub(super) fn end_hidden(&mut self, status: u8) {
         let ended = self.backend.exchange.pop();
+        self.backend.exchange.status = status;
+        if let Some(Expect::Probe(probe)) = ended {
+            return self.end_probe(&probe);
+        }
         let parting = matches!(ended, Some(Expect::Parting));
         let cleaning = parting || matches!(ended, Some(Expect::Cleaning));
-        self.backend.exchange.status = status;
         let more = matches!(self.backend.exchange.front(), Some(Expect::Replay));
         if more && self.backend.replay_error.is_none() && self.session.is_some() {
             // Only together they are what was to be set.

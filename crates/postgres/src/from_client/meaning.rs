@@ -17,6 +17,8 @@ impl FromClient<'_> {
     /// What texts mean now, if that is known.
     fn meaning(&self) -> Option<Meaning> {
         match self.backend.exchange.unsettled {
+            // Until the server was asked.
+            _ if self.backend.exchange.is_learning() || self.session.pins.hides_settings() => None,
             Unsettled::No => self.shared.statements.meaning(&self.session.tracker),
             Unsettled::Opaque | Unsettled::Tracked => None,
         }

@@ -72,13 +72,7 @@ impl FromClient<'_> {
         if !name.is_empty() && (self.is_taken_in_doubt(name) || self.is_plain_in_doubt(name)) {
             return self.wait(Awaits::Segments);
         }
-        pinning::pin(
-            self.session,
-            self.backend,
-            PinReason::SqlPrepare,
-            None,
-            self.orders,
-        );
+        pinning::keep(self.session, self.backend, PinReason::LongStatement, None);
         self.session.suspect(self.backend);
         self.part_from_strangers();
         self.backend.exchange.open_segment = true;

@@ -9,6 +9,7 @@ use crate::said::Said;
 use crate::sql::{Class, Effect};
 use crate::statements::{self, Named, STAND_IN, Statement};
 use crate::wire::{Header, write};
+use forebay_core::PinReason;
 use std::sync::Arc;
 
 impl FromClient<'_> {
@@ -95,7 +96,8 @@ impl FromClient<'_> {
         self.requests += 1;
         self.forget_unnamed();
         self.part_from_strange_names();
-        self.note(&Effect::Opaque, None);
+        // Whatever it did that its tags do not tell.
+        self.note(&Effect::Pin(PinReason::ProcedureCall), None);
         self.backend
             .exchange
             .push(Expect::Query(Box::new(ExpectQuery {

@@ -9,6 +9,7 @@
 //! | `prepared` | which statement PREPARE makes and EXECUTE runs |
 //! | `setting` | which setting a statement sets, and how to set it again elsewhere |
 //! | `calls` | whether a text calls functions that an operator has named |
+//! | `mentioned` | which settings a text speaks of that no server lists |
 //! | `constant`, `quote` | values out of SQL, and back into it |
 //! | `fingerprint`, `shown` | which statements are the same but for their constants, for tables and for people |
 //!
@@ -21,6 +22,7 @@ mod calls;
 mod constant;
 mod fingerprint;
 mod lexer;
+mod mentioned;
 mod pins;
 mod prepared;
 pub mod quote;
@@ -40,6 +42,7 @@ use memchr::memchr;
 pub use calls::calls;
 pub use fingerprint::{Fingerprint, fingerprint, normalized};
 use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
+pub use mentioned::mentioned;
 pub use prepared::{Executes, Prepares};
 pub use quote::{quote_identifier, quote_literal};
 
@@ -124,6 +127,8 @@ pub enum Effect {
     Deallocate(String),
     /// `DEALLOCATE ALL`.
     DeallocateAll,
+    /// `CLOSE`: a cursor that outlived its transaction may be gone.
+    Close,
     /// `UNLISTEN name`, `UNLISTEN *`.
     Unlisten,
     /// Leaves something on its backend that no other has; may have done all that `Opaque` may, besides.

@@ -43,7 +43,6 @@ fn by_keyword(lexer: &mut Lexer<'_>, first: Token) -> Effect {
         keys::SHOW
         | keys::FETCH
         | keys::MOVE
-        | keys::CLOSE
         | keys::LOCK
         | keys::NOTIFY
         | keys::CHECKPOINT
@@ -62,7 +61,8 @@ fn by_keyword(lexer: &mut Lexer<'_>, first: Token) -> Effect {
         keys::LISTEN => simple(lexer, Effect::Pin(PinReason::Listen)),
         keys::UNLISTEN => simple(lexer, Effect::Unlisten),
         keys::LOAD => simple(lexer, Effect::Pin(PinReason::LoadLibrary)),
-        keys::DO | keys::CALL => pinned(lexer, first, PinReason::ProcedureCall),
+        keys::DO | keys::CALL => defined(lexer, first, Scan::new()),
+        keys::CLOSE => simple(lexer, Effect::Close),
         keys::CREATE => create(lexer, first),
         _ => defined(lexer, first, Scan::of_definition()),
     }
@@ -124,13 +124,6 @@ fn defined(lexer: &mut Lexer<'_>, first: Token, mut scan: Scan) -> Effect {
     scan.statement(lexer, first);
     let executed = scan.executed;
     prepared::executed(lexer, executed, effect_of(scan.pins, true), true)
-}
-
-/// A statement that pins by itself; what is in it may pin as well.
-fn pinned(lexer: &mut Lexer<'_>, first: Token, reason: PinReason) -> Effect {
-    let mut scan = Scan::new();
-    scan.pins.add(reason);
-    defined(lexer, first, scan)
 }
 
 fn start(lexer: &mut Lexer<'_>) -> Effect {

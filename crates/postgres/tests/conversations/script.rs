@@ -19,6 +19,8 @@ pub enum Step {
     Lease { client: usize, backend: usize },
     /// The waiting client gets none.
     RefuseLease { client: usize, refusal: String },
+    /// The backend is asked what the session holds, and tells: `name=value` is a setting, anything else a kind of object.
+    Probe { backend: usize, held: Vec<String> },
     /// What follows arrives in a piece of its own.
     Part,
     /// The client's connection ends.
@@ -92,6 +94,13 @@ impl Script {
                 let (client, refusal) = rest.split_once(' ').unwrap();
                 let (client, refusal) = (index(client, "client"), refusal.to_owned());
                 Step::RefuseLease { client, refusal }
+            }
+            "probe" => {
+                let mut words = rest.split_whitespace();
+                Step::Probe {
+                    backend: index(words.next().unwrap(), "backend"),
+                    held: words.map(str::to_owned).collect(),
+                }
             }
             "..." => Step::Part,
             "vanish" => Step::Vanish(index(rest, "client")),

@@ -161,6 +161,7 @@ impl<'a> Stage<'a> {
                 };
                 self.world.refuse_lease(*client, &refusal);
             }
+            Step::Probe { backend, held } => return self.probe(*backend, held),
             Step::Part => self.settled(),
             Step::Vanish(client) => {
                 self.settled();
@@ -175,6 +176,43 @@ impl<'a> Stage<'a> {
         }
         self.collect();
         false
+    }
+
+    /// Answers the proxy's question of what the session holds; whether the run has ended with that.
+    fn probe(&mut self, backend: usize, held: &[String]) -> bool {
+        self.order("Probed");
+        let seen = self.seen.entry((false, backend)).or_default();
+        let asked = seen.iter().position(|line| line.name == "Sync");
+        let asked = asked.expect("the backend is not asked what the session holds");
+        let asked: Vec<Line> = seen.drain(..=asked).collect();
+        self.settled();
+        let mut rows = held.iter().map(|held| match held.split_once('=') {
+            Some((name, value)) => format!("DataRow \"s\" \"{name}\" \"{value}\" \"{value}\""),
+            None => format!("DataRow \"o\" \"{held}\" NULL NULL"),
+        });
+        let mut bytes = Vec::new();
+        for line in asked {
+            let replies: Vec<String> = match line.name.as_str() {
+                "Parse" => vec!["ParseComplete".into()],
+                "Bind" => vec!["BindComplete".into()],
+                "Execute" => rows
+                    .by_ref()
+                    .chain(["CommandComplete \"SELECT 0\"".into()])
+                    .collect(),
+                "Close" => vec!["CloseComplete".into()],
+                "Sync" => vec!["ReadyForQuery I".into()],
+                other => panic!("a question of ours has no {other}"),
+            };
+            let replies = replies
+                .iter()
+                .flat_map(|reply| Line::parse(reply).encode(From::Backend));
+            bytes.extend(replies);
+        }
+        let ended = self.send(From::Backend, backend, &bytes);
+        if !ended {
+            self.collect();
+        }
+        ended
     }
 
     /// Sends bytes, in two parts where the cut is; whether the run has ended with them.

@@ -434,6 +434,7 @@ impl World {
                 (client.ready, client.paused) = (true, false);
             }
             (Order::Replayed, _, Some(_)) => self.note("Replayed"),
+            (Order::Probed, _, Some(_)) => self.note("Probed"),
             (Order::Reprepared, _, Some(_)) => self.note("Reprepared"),
             (Order::IdleLimit(limit), Some(_), _) => self.note(format!("IdleLimit {limit:?}")),
             (Order::Answered { .. } | Order::Requests(_), ..) => {}

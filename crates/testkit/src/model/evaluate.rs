@@ -142,6 +142,11 @@ pub(crate) fn columns(statement: &Statement, params: &[Type]) -> Option<Vec<Colu
         ),
         Statement::Query(Query::Generate(_)) => Some(vec![column("generate", Type::Text)]),
         Statement::Query(Query::CountLog(_)) => Some(vec![column("count", Type::Int8)]),
+        Statement::Probe(_) => Some(
+            ["kind", "name", "setting", "shown"]
+                .map(|name| column(name, Type::Text))
+                .into(),
+        ),
         Statement::Show(name) => {
             let shown = gucs::find(name).map_or(name.as_str(), |guc| guc.name);
             Some(vec![column(shown, Type::Text)])

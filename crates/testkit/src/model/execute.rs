@@ -88,6 +88,10 @@ impl Session {
                     verb: "SHOW",
                 })
             }
+            Statement::Probe(probe) => Ok(Outcome::Rows {
+                rows: self.probe(shared, probe),
+                verb: "SELECT",
+            }),
             other => Ok(Outcome::Done(self.command(shared, other)?)),
         }
     }
@@ -182,6 +186,7 @@ impl Session {
             | Statement::CopyIn
             | Statement::CopyOut(_)
             | Statement::Execute { .. }
+            | Statement::Probe(_)
             | Statement::Show(_) => unreachable!("`execute` answers these itself"),
         };
         Ok(tag.to_owned())
@@ -293,6 +298,7 @@ impl Session {
             Prepared {
                 statement: Some(body.clone()),
                 types,
+                from_sql: true,
             },
         )?;
         Ok("PREPARE")

@@ -83,7 +83,14 @@ impl Session {
                 .map(|t| t.unwrap_or(Type::Text))
                 .collect(),
         };
-        self.store_statement(name, Prepared { statement, types })?;
+        self.store_statement(
+            name,
+            Prepared {
+                statement,
+                types,
+                from_sql: false,
+            },
+        )?;
         self.send(&Backend::ParseComplete);
         Ok(())
     }

@@ -17,6 +17,7 @@ mod extended;
 mod frontend;
 mod gucs;
 mod login;
+mod probe;
 mod rng;
 mod server;
 mod session;

@@ -24,6 +24,8 @@ const SEND_BUFFER_BYTES: usize = 8192;
 pub(crate) struct Prepared {
     pub(crate) statement: Option<Statement>,
     pub(crate) types: Vec<Type>,
+    /// PREPARE made it, not Parse.
+    pub(crate) from_sql: bool,
 }
 
 /// How far a portal has run.

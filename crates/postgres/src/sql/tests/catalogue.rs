@@ -151,14 +151,17 @@ fn discard_and_deallocate_say_what_they_drop() {
 }
 
 #[test]
+fn closing_a_cursor_may_end_a_pin() {
+    assert_each(&Effect::Close, &["CLOSE c", "CLOSE ALL"]);
+}
+
+#[test]
 fn statements_that_leave_the_session_alone_are_pure() {
     assert_pure(&[
         "SHOW search_path",
         "SHOW ALL",
         "FETCH 10 FROM c",
         "MOVE ALL IN c",
-        "CLOSE c",
-        "CLOSE ALL",
         "LOCK TABLE t IN SHARE MODE",
         "NOTIFY a, 'b'",
         "CHECKPOINT",
@@ -338,8 +341,8 @@ fn state_that_only_one_backend_has_pins() {
             "SET LOCAL seed = 0.1",
         ],
     );
-    assert_pins(
-        PinReason::ProcedureCall,
+    assert_each(
+        &Effect::Opaque,
         &[
             "DO $$ BEGIN END $$",
             "DO LANGUAGE plpgsql 'x'",

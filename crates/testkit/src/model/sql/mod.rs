@@ -12,5 +12,5 @@ mod statement;
 pub(crate) use lex::quote_identifier;
 pub(crate) use parse::parse;
 pub(crate) use statement::{
-    CopySource, Discard, Expr, Modes, Query, Scope, SetValue, Statement, Type,
+    CopySource, Discard, Expr, Modes, Probe, Query, Scope, SetValue, Statement, Type,
 };

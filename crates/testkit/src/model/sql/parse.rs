@@ -2,6 +2,7 @@
 //! a syntax error anywhere means that nothing was executed. SET and its kin are in `parse_set.rs`.
 
 use super::super::error::PgError;
+use super::super::probe;
 use super::lex::{Token, tokens};
 use super::statement::{CopySource, Expr, Modes, Query, Statement, Type};
 
@@ -9,6 +10,9 @@ use super::statement::{CopySource, Expr, Modes, Query, Statement, Type};
 ///
 /// Fails with 42601 and the offending token.
 pub(crate) fn parse(text: &str) -> Result<Vec<Statement>, PgError> {
+    if let Some(probe) = probe::recognized(text) {
+        return Ok(vec![Statement::Probe(probe)]);
+    }
     let mut parser = Parser {
         tokens: tokens(text)?,
         at: 0,

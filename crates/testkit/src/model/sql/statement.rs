@@ -53,6 +53,18 @@ pub(crate) enum Statement {
     Listen(String),
     Unlisten(Option<String>),
     Vacuum,
+    /// What a proxy asks to learn what the session holds.
+    Probe(Probe),
+}
+
+/// Which part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Probe {
+    Settings,
+    Identity,
+    Mentioned,
+    Named(Vec<String>),
+    Objects,
 }
 
 /// A statement that computes rows.

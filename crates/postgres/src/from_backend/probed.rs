@@ -1,0 +1,136 @@
+//! Between two transactions the server is asked what the session holds, where statements ran whose texts do not tell.
+//!
+//! Until the answer is there the client's next message waits, and the backend stays with it.
+
+use super::FromBackend;
+use crate::customs;
+use crate::exchange::Expect;
+use crate::parting;
+use crate::pinning;
+use crate::probe::{Asks, NAMES_ASKED_MAX, Probe};
+use crate::reports;
+use crate::session::Session;
+use crate::tracking::{Adopted, Server};
+use forebay_core::orders::Order;
+use forebay_core::{CloseReason, PinReason};
+use std::sync::Arc;
+
+impl FromBackend<'_> {
+    /// A transaction is over and nothing is under way: asks what there is to ask. Whether it did.
+    pub(super) fn ask(&mut self) -> bool {
+        let Some(session) = self.session.as_deref() else {
+            return false;
+        };
+        if !self.backend.exchange.is_clean() {
+            return false;
+        }
+        let Some(mut asks) = self.backend.exchange.take_asks() else {
+            return false;
+        };
+        if session.pins.is_empty() && asks.learned.is_empty() {
+            // What pinned has ended by itself.
+            return false;
+        }
+        if asks.settings {
+            let scope = self.shared.statements.code_scope(session.scope);
+            add_names(&mut asks, session, self.shared.verdicts.mentioned(scope));
+        }
+        let probe = Probe::new(asks);
+        self.orders.to_backend(|out| probe.write(out));
+        self.orders.push(Order::Probed);
+        let exchange = &mut self.backend.exchange;
+        exchange.settling = true;
+        exchange.push(Expect::Probe(Box::new(probe)));
+        true
+    }
+
+    /// What the session holds was told.
+    pub(super) fn end_probe(&mut self, probe: &Probe) {
+        if self.session.is_none() {
+            self.released = true;
+            return self.orders.push(Order::Close(CloseReason::NotClean));
+        }
+        if !probe.failed {
+            self.take_over(probe);
+        }
+        self.send_restore();
+        self.answer_locals();
+        if !self.end_waiting() {
+            self.release_if_clean();
+        }
+    }
+
+    fn take_over(&mut self, probe: &Probe) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let server = Server {
+            user: reports::value(&session.welcome, b"session_authorization").unwrap_or_default(),
+            reads_utf8: reports::reads_utf8(&self.backend.reports),
+        };
+        let read = probe.asks.settings || !probe.asks.names.is_empty();
+        let adopted = if read {
+            session
+                .tracker
+                .adopt(probe, server, &mut self.shared.settings)
+        } else {
+            Adopted::Nothing
+        };
+        if adopted == Adopted::Changed {
+            let before = std::mem::replace(
+                &mut self.backend.label,
+                Arc::clone(session.tracker.committed()),
+            );
+            parting::tell_limit(before.map(), session, self.orders);
+            let names: Vec<_> = customs::among(self.backend.label.map())
+                .map(str::to_owned)
+                .collect();
+            let names = || names.iter().map(String::as_str);
+            customs::add(&mut session.customs, names(), &mut self.shared.settings);
+        }
+        let mut held = probe.held;
+        let plain = &self.backend.plain;
+        let known = |name: &str| plain.iter().any(|(known, _)| **known == *name.as_bytes());
+        if probe.prepared.iter().any(|name| !known(name)) {
+            // Code has prepared it.
+            held.add(PinReason::SqlPrepare);
+        }
+        let left_something = adopted != Adopted::Nothing || !held.is_empty();
+        if adopted == Adopted::Unsaid && !session.pins.hides_settings() {
+            session.pins.add(PinReason::UntrackedSetting);
+        }
+        // A server process never forgets a name, whatever became of its value.
+        let read = probe.readings.iter().map(|reading| &*reading.name);
+        let read = read.filter(|name| name.contains('.'));
+        self.backend.note_customs(read, &mut self.shared.settings);
+        let scope = self.shared.statements.code_scope(session.scope);
+        let verdicts = &mut self.shared.verdicts;
+        if probe.asks.mentioned {
+            verdicts.note_mentioned(scope, probe.mentioned.clone());
+        }
+        if !probe.asks.learned_more {
+            for fingerprint in &probe.asks.learned {
+                verdicts.learn(scope, *fingerprint, left_something);
+            }
+        }
+        let known =
+            adopted != Adopted::Unsaid && !session.tracker.has_lost() && !session.settings_unknown;
+        pinning::on_probe(
+            session,
+            self.backend,
+            (&probe.asks, held),
+            known,
+            self.orders,
+        );
+    }
+}
+
+/// Settings with a dot in their names are not listed by the server: those that somebody speaks of are asked for.
+fn add_names(asks: &mut Asks, session: &Session, mentioned: Option<&[Box<str>]>) {
+    let own = session.tracker.committed().map().keys().cloned();
+    let others = mentioned.unwrap_or_default().iter().cloned();
+    let dotted = own.chain(others).filter(|name| name.contains('.'));
+    let room = NAMES_ASKED_MAX.saturating_sub(asks.names.len());
+    asks.names.extend(dotted.take(room));
+    asks.mentioned = mentioned.is_none();
+}

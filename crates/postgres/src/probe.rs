@@ -1,0 +1,173 @@
+//! What a session holds on its backend, asked of the server itself.
+//!
+//! What code hidden in functions, blocks, triggers or bound parameters did cannot be read off a text. Behind the client's own answer, where
+//! a transaction has ended, the server is asked: which settings were set, which temporary objects, cursors, locks, channels and
+//! prepared statements are left. The client sees nothing of it and waits for it only with its next message.
+//! Everything is named in full: the session's search_path may lead anywhere. (`pg_settings`, `pg_depend`, `pg_locks`, `pg_cursors`.)
+//!
+//! ```text
+//!   client: CALL p()      server: C Z ─► client      ours: Parse Bind Execute Sync ─► server: 1 2 D… C Z (seen by nobody)
+//! ```
+
+mod asks;
+mod verdicts;
+
+pub use asks::{Asks, NAMES_ASKED_MAX};
+pub use verdicts::Verdicts;
+
+use crate::pinning::Pins;
+use crate::sql::quote_literal;
+use crate::wire::read::data_row;
+use crate::wire::write;
+use forebay_core::PinReason;
+
+/// What statements of ours are called that ask.
+const PROBE: &[u8] = b"fb_probe";
+
+/// Most bytes of answers that are kept; beyond it nothing is known.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// All settings that were set for the session, but for those that the server lists nowhere.
+pub const SETTINGS: &str = "SELECT 's', name, setting, pg_catalog.current_setting(name) \
+    FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session'";
+
+/// Who the session is: listed nowhere either.
+pub const IDENTITY: &str = "SELECT 'i', 'role', pg_catalog.current_setting('role'), NULL \
+    UNION ALL SELECT 'i', 'session_authorization', session_user, NULL";
+
+/// Names of settings that functions speak of; of a setting with a dot in its name nothing else tells that it exists.
+pub const MENTIONED: &str = "SELECT DISTINCT 'm', pg_catalog.lower(m[1]), pg_catalog.current_setting(m[1], true), NULL \
+    FROM pg_catalog.pg_proc p, LATERAL pg_catalog.regexp_matches(p.prosrc, \
+    '(?:set_config\\s*\\(\\s*''|\\mset\\s+(?:session\\s+)?)([a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+)', 'gi') m \
+    WHERE p.oid OPERATOR(pg_catalog.>=) 16384";
+
+/// What is left on the backend beside settings.
+pub const OBJECTS: &str = "SELECT 'o', 'temporary_object', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend \
+    WHERE refclassid OPERATOR(pg_catalog.=) 2615 AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+    UNION ALL SELECT 'o', 'holdable_cursor', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_cursors WHERE is_holdable) \
+    UNION ALL SELECT 'o', 'advisory_lock', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_locks \
+    WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
+    UNION ALL SELECT 'p', name, NULL, NULL FROM pg_catalog.pg_prepared_statements WHERE from_sql \
+    UNION ALL SELECT 'o', 'listen', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_listening_channels())";
+
+/// One setting as the server has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// In lower case.
+    pub name: Box<str>,
+    /// In the setting's own unit.
+    pub setting: Box<str>,
+    /// As SHOW tells it.
+    pub shown: Box<str>,
+}
+
+/// A probe under way, with what was answered so far.
+#[derive(Debug, Default)]
+pub struct Probe {
+    /// What was asked.
+    pub asks: Asks,
+    /// All settings that were found set; or those that were asked for by name.
+    pub readings: Vec<Reading>,
+    /// Names with a dot that functions speak of.
+    pub mentioned: Vec<Box<str>>,
+    /// Names of statements that SQL has prepared.
+    pub prepared: Vec<Box<str>>,
+    /// What else was found left behind.
+    pub held: Pins,
+    /// It cannot be answered.
+    pub failed: bool,
+    bytes: usize,
+}
+
+/// The kinds of things that are asked for by [`OBJECTS`].
+pub const OBJECT_REASONS: [PinReason; 5] = [
+    PinReason::TemporaryObject,
+    PinReason::HoldableCursor,
+    PinReason::AdvisoryLock,
+    PinReason::SqlPrepare,
+    PinReason::Listen,
+];
+
+impl Probe {
+    /// A probe that asks for this.
+    pub fn new(asks: Asks) -> Probe {
+        Probe {
+            asks,
+            ..Probe::default()
+        }
+    }
+
+    /// Writes what is asked, up to its Sync.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let asks = &self.asks;
+        if asks.settings {
+            write::run(out, PROBE, SETTINGS.as_bytes());
+            write::run(out, PROBE, IDENTITY.as_bytes());
+        }
+        if asks.mentioned {
+            write::run(out, PROBE, MENTIONED.as_bytes());
+        }
+        if !asks.names.is_empty() {
+            write::run(out, PROBE, by_name(asks).as_bytes());
+        }
+        if asks.objects {
+            write::run(out, PROBE, OBJECTS.as_bytes());
+        }
+        out.extend_from_slice(write::SYNC);
+    }
+
+    /// A row of the answer.
+    pub fn on_row(&mut self, body: &[u8]) {
+        self.bytes += body.len();
+        if self.bytes > ANSWER_BYTES_MAX || self.read(body).is_none() {
+            self.failed = true;
+        }
+    }
+
+    fn read(&mut self, body: &[u8]) -> Option<()> {
+        let row = data_row(body).ok()?;
+        let [kind, name, setting, shown] = row.try_into().ok()?;
+        let name = std::str::from_utf8(name?).ok()?;
+        if kind? == b"o" {
+            let reason = OBJECT_REASONS
+                .into_iter()
+                .find(|reason| reason.as_str() == name)?;
+            self.held.add(reason);
+            return Some(());
+        }
+        if kind? == b"p" {
+            self.prepared.push(name.into());
+            return Some(());
+        }
+        let name: Box<str> = name.to_ascii_lowercase().into();
+        if kind? == b"m" && self.mentioned.len() < NAMES_ASKED_MAX {
+            self.mentioned.push(name.clone());
+        }
+        // A setting that does not exist is not set.
+        let Some(setting) = setting else {
+            return Some(());
+        };
+        let setting = std::str::from_utf8(setting).ok()?;
+        let shown = std::str::from_utf8(shown.unwrap_or(setting.as_bytes())).ok()?;
+        let (setting, shown) = (setting.into(), shown.into());
+        if self.readings.iter().all(|known| known.name != name) {
+            self.readings.push(Reading {
+                name,
+                setting,
+                shown,
+            });
+        }
+        Some(())
+    }
+}
+
+fn by_name(asks: &Asks) -> String {
+    let names: Vec<_> = asks.names.iter().map(|name| quote_literal(name)).collect();
+    format!(
+        "SELECT 'n', n, pg_catalog.current_setting(n, true), NULL FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.text[]) n",
+        names.join(",")
+    )
+}
+
+#[cfg(test)]
+mod tests;

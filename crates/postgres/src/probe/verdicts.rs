@@ -1,0 +1,100 @@
+//! What was learned of statements whose text does not tell what they do: whether one like it was ever seen to leave something behind.
+//!
+//! The first times, such a statement is followed by a probe. When it never left anything it is followed by one less and less often; once
+//! it has, always. What is learned holds until somebody is seen to change functions, triggers or tables there.
+
+use crate::sql::Fingerprint;
+use std::collections::HashMap;
+
+/// Statements that are remembered; beyond it everything is learned anew.
+const VERDICTS_MAX: usize = 16 * 1024;
+
+/// So often a statement is followed by a probe before it is trusted.
+const TRIALS: u32 = 8;
+
+/// Scopes whose functions' words are remembered.
+const SCOPES_MAX: usize = 1024;
+
+/// Verdicts of one worker.
+#[derive(Debug, Default)]
+pub struct Verdicts {
+    known: HashMap<(u64, Fingerprint), Verdict>,
+    mentioned: HashMap<u64, Box<[Box<str>]>>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Verdict {
+    runs: u32,
+    leaves: bool,
+}
+
+impl Verdicts {
+    /// A statement is run; whether to look what it did. `scope`: whose functions it may call, and in which state.
+    pub fn asks(&mut self, scope: u64, fingerprint: Fingerprint) -> bool {
+        if self.known.len() >= VERDICTS_MAX && !self.known.contains_key(&(scope, fingerprint)) {
+            self.known.clear();
+        }
+        let verdict = self.known.entry((scope, fingerprint)).or_default();
+        verdict.runs = verdict.runs.saturating_add(1);
+        verdict.leaves || verdict.runs <= TRIALS || verdict.runs.is_power_of_two()
+    }
+
+    /// It was looked.
+    pub fn learn(&mut self, scope: u64, fingerprint: Fingerprint, left_something: bool) {
+        if let Some(verdict) = self.known.get_mut(&(scope, fingerprint)) {
+            verdict.leaves |= left_something;
+        }
+    }
+
+    /// Names of settings that functions of this scope speak of, once they were asked for.
+    pub fn mentioned(&self, scope: u64) -> Option<&[Box<str>]> {
+        self.mentioned.get(&scope).map(|names| &**names)
+    }
+
+    /// They were asked for.
+    pub fn note_mentioned(&mut self, scope: u64, names: Vec<Box<str>>) {
+        if self.mentioned.len() >= SCOPES_MAX {
+            self.mentioned.clear();
+        }
+        self.mentioned.insert(scope, names.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Fingerprint = Fingerprint(1);
+
+    #[test]
+    fn what_never_leaves_anything_is_looked_after_less_and_less_often() {
+        let mut verdicts = Verdicts::default();
+        let asked: Vec<_> = (1..=40)
+            .filter(|_| {
+                let asks = verdicts.asks(7, ONE);
+                verdicts.learn(7, ONE, false);
+                asks
+            })
+            .collect();
+        assert_eq!(asked, [1, 2, 3, 4, 5, 6, 7, 8, 16, 32]);
+    }
+
+    #[test]
+    fn what_left_something_once_is_looked_after_always_in_its_own_scope() {
+        let mut verdicts = Verdicts::default();
+        verdicts.asks(7, ONE);
+        verdicts.learn(7, ONE, true);
+        assert!((0..100).all(|_| verdicts.asks(7, ONE)));
+        let elsewhere = (0..100).filter(|_| verdicts.asks(8, ONE)).count();
+        assert!(elsewhere < 20, "{elsewhere}");
+    }
+
+    #[test]
+    fn no_more_statements_are_remembered_than_there_may_be() {
+        let mut verdicts = Verdicts::default();
+        for number in 0..3 * VERDICTS_MAX as u64 {
+            verdicts.asks(1, Fingerprint(number));
+        }
+        assert!(verdicts.known.len() <= VERDICTS_MAX);
+    }
+}

@@ -134,6 +134,7 @@ SUITES: dict[str, Callable] = {
     "sessions": with_drivers("sessions.py"),
     "round-trips": plain("round_trips.py"),
     "sql-prepare": plain("sql_prepare.py"),
+    "hidden": plain("hidden.py"),
     "tls": with_drivers("with_tls.py"),
     "certificates": with_drivers("certificates.py"),
     "versions": with_drivers("versions.py"),

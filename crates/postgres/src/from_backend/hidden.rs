@@ -66,6 +66,8 @@ impl FromBackend<'_> {
                 }
                 step
             }
+            // Of what the session listens for, it hears at any time.
+            b'A' if self.backend.pinned && self.session.is_some() => self.pass(header, rest),
             b'N' | b'A' => self.hide(header, rest),
             _ if self.is_at_guard() => {
                 self.broken("a backend answered a guard of ours with something else")

@@ -55,9 +55,9 @@ impl FromBackend<'_> {
         }
         self.send_restore();
         self.answer_locals();
-        if !self.end_waiting() {
-            self.release_if_clean();
-        }
+        // What the client asked meanwhile it asks with a lease of its own, unless something pins: nobody else waits for both.
+        self.end_waiting();
+        self.release_if_clean();
     }
 
     fn take_over(&mut self, probe: &Probe) {

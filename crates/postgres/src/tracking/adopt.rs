@@ -102,6 +102,8 @@ fn is_unset(reading: &Reading, server: Server<'_>) -> bool {
     match &*reading.name {
         ROLE => &*reading.setting == "none",
         AUTHORIZATION => reading.setting.as_bytes() == server.user,
+        // They belong to the transaction in which they were asked for.
+        "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => true,
         // One that was reset is empty for good.
         name => name.contains('.') && reading.setting.is_empty(),
     }
@@ -259,6 +261,7 @@ mod tests {
         let mut interner = Interner::new(RandomState::new());
         let mut tracker = tracker(&mut interner, &[]);
         let found = probe(&[
+            ("transaction_isolation", "serializable", "serializable"),
             ("work_mem", "65536", "64MB"),
             ("role", "none", "none"),
             ("session_authorization", "app", "app"),

@@ -182,7 +182,7 @@ impl Run {
         let style = Style {
             superuser: place.user.ends_with("super"),
             backends: place.backends,
-            hidden: false,
+            hidden: true,
             listen: false,
             sql_prepare: true,
         };

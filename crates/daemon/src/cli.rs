@@ -26,6 +26,7 @@ Examples:
   forebay check --config forebay.toml
   forebay serve --config forebay.toml
   forebay sessions --pinned
+  forebay explain \"SELECT set_tenant(7)\"
 
 SIGHUP reads the configuration file again; SIGTERM lets transactions end and stops.";
 
@@ -40,6 +41,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Ask a running Forebay who is connected, what they do, and what keeps a database connection to itself.
     Sessions(SessionsArgs),
+    /// Say how SQL would be treated, and why: what follows the client, what pins, what the database is asked about.
+    Explain(ExplainArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -152,6 +155,28 @@ pub enum SessionsSort {
     Client,
     /// Those whose state has lasted longest; with --pinned, whose pin has
     Age,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  forebay explain \"SET search_path TO app; SELECT f(1)\"
+  forebay explain --json - < migration.sql
+
+Nothing is sent to any database. The text is read as that of a query; views, triggers and functions of your
+database may do more than it tells.";
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// One or several statements, or - to read them from standard input
+    pub sql: String,
+    /// One JSON object for each statement, in an array
+    #[arg(long)]
+    pub json: bool,
+    /// Read backslashes in plain strings as with standard_conforming_strings = off
+    #[arg(long)]
+    pub backslash_escapes: bool,
 }
 
 /// Settings of the process; given ones win over the configuration file.

@@ -7,6 +7,7 @@
 //! | `life` | start, stay, reload, drain, stop |
 //! | `check` | `forebay check` |
 //! | `sessions` | `forebay sessions` |
+//! | `explain` | `forebay explain` |
 //! | `log` | log lines, from workers' events and from here |
 //! | `process` | file descriptors and core files |
 //!
@@ -16,6 +17,7 @@
 
 mod check;
 mod cli;
+mod explain;
 mod life;
 mod log;
 mod plan;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         cli::Command::Serve(args) => plan::from_file(&args).and_then(life::live),
         cli::Command::Check(args) => check::check(&args.config),
         cli::Command::Sessions(args) => sessions::sessions(&args),
+        cli::Command::Explain(args) => explain::explain(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

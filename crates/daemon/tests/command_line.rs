@@ -72,7 +72,13 @@ fn check_says_everything_that_is_wrong_and_fails() {
 #[test]
 fn help_shows_commands_and_examples() {
     let output = forebay(&["--help"]);
-    for text in ["run ", "serve ", "check ", "forebay run postgres://"] {
+    for text in [
+        "run ",
+        "serve ",
+        "check ",
+        "explain ",
+        "forebay run postgres://",
+    ] {
         assert!(output.stdout.contains(text), "{text}: {}", output.stdout);
     }
     let run = forebay(&["run", "--help"]).stdout;
@@ -88,6 +94,27 @@ fn help_shows_commands_and_examples() {
     ] {
         assert!(run.contains(text), "{text}: {run}");
     }
+}
+
+#[test]
+fn explain_says_what_the_documentation_shows() {
+    let page = include_str!("../../../docs/operating/settings-and-pinning.md");
+    let example = page.split("$ forebay explain \"").nth(1);
+    let (sql, rest) = example.and_then(|rest| rest.split_once("\"\n")).unwrap();
+    let expected = rest.split("```").next().unwrap();
+    let output = forebay(&["explain", sql]);
+    assert_eq!((output.status, output.stdout.as_str()), (0, expected));
+}
+
+#[test]
+fn explain_writes_json_for_programs() {
+    let output = forebay(&["explain", "--json", "SET a.b TO 'it''s'; LISTEN c"]);
+    let statements: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(statements[0]["class"], "follows the client");
+    assert_eq!(statements[0]["settings"][0]["name"], "a.b");
+    assert_eq!(statements[0]["settings"][0]["value"], "'it''s'");
+    assert_eq!(statements[1]["pins"][0]["reason"], "listen");
+    assert_eq!(statements.as_array().map(Vec::len), Some(2));
 }
 
 #[test]

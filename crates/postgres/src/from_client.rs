@@ -30,7 +30,7 @@ use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, PinReason, Refusal};
 
 /// Longest query text that is looked into; anything longer streams through, and its backend counts as changed in unknown ways.
-const QUERY_INSPECTED_BYTES_MAX: usize = 64 * 1024;
+pub const QUERY_INSPECTED_BYTES_MAX: usize = 64 * 1024;
 /// Longest message of the kinds that hold little more than names.
 const NAMES_BYTES_MAX: usize = 64 * 1024;
 

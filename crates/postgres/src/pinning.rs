@@ -146,7 +146,7 @@ pub fn may_end(tag: &[u8]) -> bool {
 }
 
 /// Whether what pins outlives DISCARD ALL, or may have left something that does.
-fn outlives_discard_all(reason: PinReason) -> bool {
+pub fn outlives_discard_all(reason: PinReason) -> bool {
     match reason {
         PinReason::TemporaryObject
         | PinReason::HoldableCursor

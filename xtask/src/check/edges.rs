@@ -13,6 +13,8 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "forebay-dataplane",
             "forebay-api",
             "forebay-control",
+            // `forebay explain` shows what the engine's reader of SQL makes of a text.
+            "forebay-postgres",
             "forebay-core",
         ],
     ),

@@ -11,6 +11,7 @@
 //! | `calls` | whether a text calls functions that an operator has named |
 //! | `mentioned` | which settings a text speaks of that no server lists |
 //! | `constant`, `quote` | values out of SQL, and back into it |
+//! | `explain`, `watch` | why a statement is taken for what it is |
 //! | `fingerprint`, `shown` | which statements are the same but for their constants, for tables and for people |
 //!
 //! Invariants: nothing is `Pure` that is not, as far as the text tells; doubt is `Opaque`, and a setting in doubt pins.
@@ -20,6 +21,7 @@
 mod bytes;
 mod calls;
 mod constant;
+mod explain;
 mod fingerprint;
 mod lexer;
 mod mentioned;
@@ -33,6 +35,7 @@ mod shown;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod words;
 
 use forebay_core::PinReason;
@@ -40,11 +43,13 @@ use forebay_core::PinReason;
 use memchr::memchr;
 
 pub use calls::calls;
+pub use explain::{Explained, Finding, explain};
 pub use fingerprint::{Fingerprint, fingerprint, normalized};
 use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
 pub use mentioned::mentioned;
 pub use prepared::{Executes, Prepares};
 pub use quote::{quote_identifier, quote_literal};
+pub use watch::What;
 
 /// What a whole query string (one or several statements) does.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,13 +9,14 @@ use forebay_core::PinReason;
 
 use super::lexer::{Kind, Lexer, Token};
 use super::pins::Pins;
+use super::watch::{Unwatched, Watch, What};
 use super::words::{self, keys};
 
 /// Brackets nested deeper than this are not followed.
 const DEPTH_MAX: u32 = 64;
 
 /// What a walk over a statement, or over a part of one, has seen.
-pub(super) struct Scan {
+pub(super) struct Scan<W = Unwatched> {
     /// The last four tokens, the newest at `(count - 1) % 4`.
     recent: [Token; 4],
     count: usize,
@@ -35,10 +36,24 @@ pub(super) struct Scan {
     pub(super) pins: Pins,
     /// What stands behind `AS EXECUTE` in a definition.
     pub(super) executed: Option<Token>,
+    /// Is told what decides; nothing of it is compiled where nobody asks.
+    pub(super) watch: W,
 }
 
 impl Scan {
     pub(super) fn new() -> Self {
+        Scan::watched(Unwatched, false)
+    }
+
+    /// For statements that define objects: a mention of `pg_temp` makes a temporary one.
+    pub(super) fn of_definition() -> Self {
+        Scan::watched(Unwatched, true)
+    }
+}
+
+impl<W: Watch> Scan<W> {
+    /// As `new` or `of_definition`, and `watch` is told what decides.
+    pub(super) fn watched(watch: W, definition: bool) -> Self {
         Scan {
             recent: [Token::NONE; 4],
             count: 0,
@@ -46,19 +61,12 @@ impl Scan {
             expression_follows: 0,
             after_close: false,
             with_list: false,
-            definition: false,
+            definition,
             unknown_call: false,
             writes: false,
             pins: Pins::default(),
             executed: None,
-        }
-    }
-
-    /// For statements that define objects: a mention of `pg_temp` makes a temporary one.
-    pub(super) fn of_definition() -> Self {
-        Scan {
-            definition: true,
-            ..Scan::new()
+            watch,
         }
     }
 
@@ -151,9 +159,9 @@ impl Scan {
     #[inline(never)]
     fn word_of_interest(&mut self, lexer: &Lexer<'_>, token: Token) {
         match lexer.key(token) {
-            keys::INTO => self.into(lexer),
-            keys::INSERT | keys::DELETE | keys::MERGE => self.writes = true,
-            keys::UPDATE => self.update(lexer),
+            keys::INTO => self.into(lexer, token),
+            keys::INSERT | keys::DELETE | keys::MERGE => self.write(token),
+            keys::UPDATE => self.update(lexer, token),
             keys::SELECT | keys::VALUES | keys::TABLE => {}
             _ => return,
         }
@@ -162,44 +170,61 @@ impl Scan {
         }
     }
 
+    fn write(&mut self, token: Token) {
+        self.writes = true;
+        self.watch.notice(What::Writes, token, token);
+    }
+
+    fn pin(&mut self, reason: PinReason, first: Token, last: Token) {
+        self.pins.add(reason);
+        self.watch.notice(What::Pins(reason), first, last);
+    }
+
+    fn unknown(&mut self, what: What, first: Token, last: Token) {
+        self.unknown_call = true;
+        self.watch.notice(what, first, last);
+    }
+
     #[inline(never)]
     fn word_in_definition(&mut self, lexer: &Lexer<'_>, token: Token) {
         if lexer.key(token) == keys::EXECUTE && self.word_before(lexer, 1) == keys::AS {
             self.executed = Some({ *lexer }.next());
         }
         if is_temporary_schema(lexer.bytes(token)) && self.word_before(lexer, 1) == keys::SCHEMA {
-            self.pins.add(PinReason::TemporaryObject);
+            self.pin(PinReason::TemporaryObject, token, token);
         }
     }
 
     /// `pg_temp.name`.
     fn dot_in_definition(&mut self, lexer: &Lexer<'_>) {
-        if is_temporary_schema(lexer.bytes(self.before(1))) {
-            self.pins.add(PinReason::TemporaryObject);
+        let schema = self.before(1);
+        if is_temporary_schema(lexer.bytes(schema)) {
+            self.pin(PinReason::TemporaryObject, schema, schema);
         }
     }
 
     /// `SELECT … INTO` makes a table; `INSERT INTO` and `MERGE INTO` do not.
-    fn into(&mut self, lexer: &Lexer<'_>) {
+    fn into(&mut self, lexer: &Lexer<'_>, into: Token) {
         self.writes = true;
         if self.word_before(lexer, 1) == keys::INSERT || self.word_before(lexer, 1) == keys::MERGE {
             return;
         }
+        self.watch.notice(What::Writes, into, into);
         let mut ahead = *lexer;
-        loop {
+        let temporary = loop {
             let token = ahead.next();
             match ahead.key(token) {
-                _ if is_temporary_schema(ahead.bytes(token)) => break,
-                keys::TEMP | keys::TEMPORARY => break,
+                _ if is_temporary_schema(ahead.bytes(token)) => break token,
+                keys::TEMP | keys::TEMPORARY => break token,
                 keys::LOCAL | keys::GLOBAL | keys::TABLE => {}
                 _ => return,
             }
-        }
-        self.pins.add(PinReason::TemporaryObject);
+        };
+        self.pin(PinReason::TemporaryObject, temporary, temporary);
     }
 
     /// `UPDATE pg_settings` sets; `FOR UPDATE` and `FOR NO KEY UPDATE` lock, no more.
-    fn update(&mut self, lexer: &Lexer<'_>) {
+    fn update(&mut self, lexer: &Lexer<'_>, update: Token) {
         let locks = self.word_before(lexer, 1) == keys::FOR
             || (self.word_before(lexer, 1) == keys::KEY
                 && self.word_before(lexer, 2) == keys::NO
@@ -207,7 +232,7 @@ impl Scan {
         if locks {
             return;
         }
-        self.writes = true;
+        self.write(update);
         let mut ahead = *lexer;
         let mut token = ahead.next();
         while token.kind == Kind::Open || ahead.key(token) == keys::ONLY {
@@ -216,7 +241,7 @@ impl Scan {
         // Whatever part of the name is called so.
         while matches!(token.kind, Kind::Word | Kind::Quoted) {
             if is_name(ahead.bytes(token), b"pg_settings") {
-                self.pins.add(PinReason::SetConfig);
+                self.pin(PinReason::SetConfig, update, token);
             }
             if ahead.next().kind != Kind::Dot {
                 break;
@@ -258,7 +283,9 @@ impl Scan {
             self.with_list = false;
         }
         self.depth += 1;
-        self.unknown_call |= self.depth > DEPTH_MAX;
+        if self.depth > DEPTH_MAX {
+            self.unknown(What::Nested, Token::NONE, Token::NONE);
+        }
         self.expression_follows = self.expression_follows << 1 | u64::from(expression_follows);
     }
 
@@ -282,7 +309,7 @@ impl Scan {
             }
             pair if is_keyword_after(pair) || before.kind == Kind::Typecast => false,
             _ => {
-                self.call(facts);
+                self.call(facts, name);
                 false
             }
         }
@@ -322,14 +349,17 @@ impl Scan {
     fn operator_by_name(&mut self, lexer: &Lexer<'_>) {
         let mut ahead = *lexer;
         let schema = ahead.next();
-        self.unknown_call |=
-            schema.kind != Kind::Operator && !is_name(ahead.bytes(schema), b"pg_catalog");
+        if schema.kind != Kind::Operator && !is_name(ahead.bytes(schema), b"pg_catalog") {
+            self.unknown(What::Operator, schema, schema);
+        }
     }
 
-    fn call(&mut self, facts: words::WordFacts) {
+    /// A call of what is known so well; `first` is its schema, or else its name.
+    fn call(&mut self, facts: words::WordFacts, first: Token) {
         match facts.pins {
-            Some(reason) => self.pins.add(reason),
-            None => self.unknown_call |= !facts.harmless,
+            Some(reason) => self.pin(reason, first, self.before(1)),
+            None if facts.harmless => {}
+            None => self.unknown(What::Calls, first, self.before(1)),
         }
     }
 
@@ -339,12 +369,14 @@ impl Scan {
         if before.kind == Kind::Dot {
             let in_catalog = is_name(lexer.bytes(self.before(3)), b"pg_catalog")
                 && self.before(4).kind != Kind::Dot;
+            let mut facts = facts_of_name(lexer, name);
+            facts.harmless &= in_catalog;
             self.unknown_call |= !in_catalog;
-            self.call(facts_of_name(lexer, name));
+            self.call(facts, self.before(3));
         } else if self.is_column_list(lexer, before) {
             return true;
         } else if before.kind != Kind::Typecast && !self.is_operand(lexer, 2) {
-            self.call(facts_of_name(lexer, name));
+            self.call(facts_of_name(lexer, name), name);
         }
         false
     }

@@ -1,6 +1,7 @@
 //! Tables of statements and what they do, as `classify` sees them; properties over texts of any kind.
 
 mod catalogue;
+mod explained;
 mod fingerprints;
 mod lexical;
 mod prepared;

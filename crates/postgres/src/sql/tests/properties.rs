@@ -131,12 +131,12 @@ const PIECES: &[&str] = &[
     "DISCARD",
 ];
 
-fn text_of_pieces() -> impl Strategy<Value = String> {
+pub(super) fn text_of_pieces() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(PIECES), 0..40).prop_map(|pieces| pieces.concat())
 }
 
 /// A text in which words stand apart.
-fn spaced_text_of_pieces() -> impl Strategy<Value = String> {
+pub(super) fn spaced_text_of_pieces() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(PIECES), 0..40).prop_map(|pieces| pieces.join(" "))
 }
 

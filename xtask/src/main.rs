@@ -9,6 +9,7 @@
 
 mod bench;
 mod check;
+mod classifier;
 mod cleanup;
 mod conformance;
 mod db;
@@ -66,6 +67,8 @@ enum Command {
     Conformance(conformance::Args),
     /// PostgreSQL's own regression suite through the proxy, beside a direct run.
     Regress(regress::Args),
+    /// How Forebay reads SQL, against PostgreSQL's own parser.
+    Classifier(classifier::Args),
     /// The ledger of promised behaviour: each row has a state, each named test exists.
     Ledger(ledger::Args),
 }
@@ -83,6 +86,7 @@ fn main() -> std::process::ExitCode {
         Command::Db(command) => db::run(&command),
         Command::Conformance(args) => conformance::run(&args),
         Command::Regress(args) => regress::run(&args),
+        Command::Classifier(args) => classifier::run(&args),
         Command::Ledger(args) => ledger::run(&args),
     };
     cleanup::wait_if_interrupted();

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::steps::{Outcome, Steps, heading, progress};
-use crate::{check, conformance, fuzz, ledger, oracle, postgres, process, sim, workspace};
+use crate::{
+    check, classifier, conformance, fuzz, ledger, oracle, postgres, process, sim, workspace,
+};
 
 /// How much.
 #[derive(clap::Args)]
@@ -30,9 +32,12 @@ pub fn run(args: &Args) -> Result<()> {
     steps.run("unit tests", unit_tests);
     steps.run("fuzz corpus", corpus);
     if args.quick {
-        heading("Left out with --quick: simulation, conformance, oracle");
+        heading("Left out with --quick: simulation, classifier, conformance, oracle");
     } else {
         steps.run("simulation", simulation);
+        steps.run("classifier", || {
+            passed(classifier::run(&classifier::Args::quick()))
+        });
         steps.run("conformance", real_databases);
         steps.run("oracle", || passed(oracle::run(&oracle::Args::quick())));
     }

@@ -25,6 +25,8 @@ pub(super) fn name(text: &[u8], token: Token) -> Option<String> {
 pub(super) fn text(text: &[u8], token: Token) -> Option<String> {
     let written = std::str::from_utf8(&text[token.range()]).ok()?;
     match token.kind {
+        // `N'…'` is of the type bpchar, whose blanks at the end are lost on the way to text.
+        _ if written.starts_with(['n', 'N']) => None,
         Kind::Text => unquoted(written),
         Kind::EscapedText => unescaped(written),
         Kind::DollarText => {
@@ -128,7 +130,6 @@ mod tests {
         );
         assert_eq!(first("$$a'b$$", text).as_deref(), Some("a'b"));
         assert_eq!(first("$tag$a$$b$tag$", text).as_deref(), Some("a$$b"));
-        assert_eq!(first("N'n'", text).as_deref(), Some("n"));
         assert_eq!(first("''", text).as_deref(), Some(""));
     }
 
@@ -141,6 +142,7 @@ mod tests {
             "E'\\101'",
             "U&'a'",
             "B'1'",
+            "N'n '",
             "X'1F'",
             "word",
             "$1",

@@ -88,7 +88,9 @@ fn reset_target(reader: &mut Reader<'_, '_>) -> Option<Effect> {
 fn continues_name(reader: &Reader<'_, '_>) -> bool {
     let mut ahead = reader.ahead();
     let second = ahead.next();
-    second.kind == Kind::Dot || ahead.bytes(second) == b"=" || ahead.key(second) == keys::TO
+    second.kind == Kind::Dot
+        || ahead.bytes(second) == b"="
+        || [keys::TO, keys::FROM].contains(&ahead.key(second))
 }
 
 /// Whether these two words come next; they are then behind us.

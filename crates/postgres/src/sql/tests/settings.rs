@@ -73,7 +73,6 @@ fn set_gives_the_name_folded_and_the_value_as_written() {
             "SET application_name = $$it's$$",
             set("application_name", "'it''s'"),
         ),
-        ("SET a = N'x'", set("a", "'x'")),
         (
             "SET client_encoding TO LATIN1",
             set("client_encoding", "LATIN1"),
@@ -294,6 +293,9 @@ fn forms_that_are_not_understood_pin() {
             "SET a = (b)",
             "SET a = - b",
             "SET a FROM CURRENT",
+            "SET local FROM CURRENT",
+            "SET transaction FROM CURRENT",
+            "SET a = N'x'",
             "SET a = E'\\x41'",
             "SET a = 'b'\n'c'",
             "SET a = U&'b'",
@@ -383,6 +385,7 @@ fn set_config_in_any_other_place_or_form_pins() {
         PinReason::SetConfig,
         &[
             "SELECT set_config('a', $1, false)",
+            "SELECT set_config('a', N'b ', false)",
             "SELECT set_config('a', '1', true), set_config('a', '2', false)",
             "SELECT set_config($1, 'b', true)",
             "SELECT set_config('a', 'b', $1)",

@@ -1,0 +1,1 @@
+"""Forebay's reading of SQL, held against PostgreSQL's own parser."""

@@ -69,7 +69,7 @@ def arguments():
     parser.add_argument("--corpus", action="append", default=[], help="a file or directory of SQL")
     options = parser.parse_args()
     if options.quick:
-        options.count = min(options.count, 20_000)
+        options.count = min(options.count, 6_000)
     return options
 
 

@@ -64,7 +64,7 @@ def fault_of_execute(kind, fields, effect):
         runs = truth.is_analyzed(fields)
         kind, fields = next(iter(fields["query"].items()))
     if kind == "CreateTableAsStmt":
-        if own == "Pure":
+        if own == "Pure" and runs:
             return f"{kind} is called harmless"
         kind, fields = next(iter(fields["query"].items()))
     if kind != "ExecuteStmt" or not (effect["name"] == fields["name"] or folded(effect, fields)):

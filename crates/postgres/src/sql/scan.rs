@@ -34,6 +34,8 @@ pub(super) struct Scan<W = Unwatched> {
     /// INSERT, UPDATE, DELETE, MERGE or INTO was seen.
     pub(super) writes: bool,
     pub(super) pins: Pins,
+    /// SELECT was seen: from there on `AS execute` gives a name to something.
+    selected: bool,
     /// What stands behind `AS EXECUTE` in a definition.
     pub(super) executed: Option<Token>,
     /// Is told what decides; nothing of it is compiled where nobody asks.
@@ -65,6 +67,7 @@ impl<W: Watch> Scan<W> {
             unknown_call: false,
             writes: false,
             pins: Pins::default(),
+            selected: false,
             executed: None,
             watch,
         }
@@ -162,7 +165,8 @@ impl<W: Watch> Scan<W> {
             keys::INTO => self.into(lexer, token),
             keys::INSERT | keys::DELETE | keys::MERGE => self.write(token),
             keys::UPDATE => self.update(lexer, token),
-            keys::SELECT | keys::VALUES | keys::TABLE => {}
+            keys::SELECT => self.selected = true,
+            keys::VALUES | keys::TABLE => {}
             _ => return,
         }
         if self.depth == 0 {
@@ -187,7 +191,8 @@ impl<W: Watch> Scan<W> {
 
     #[inline(never)]
     fn word_in_definition(&mut self, lexer: &Lexer<'_>, token: Token) {
-        if lexer.key(token) == keys::EXECUTE && self.word_before(lexer, 1) == keys::AS {
+        let names = self.selected || self.depth > 0;
+        if !names && lexer.key(token) == keys::EXECUTE && self.word_before(lexer, 1) == keys::AS {
             self.executed = Some({ *lexer }.next());
         }
         if is_temporary_schema(lexer.bytes(token)) && self.word_before(lexer, 1) == keys::SCHEMA {

@@ -122,7 +122,7 @@ pub(super) fn written(lexer: &mut Lexer<'_>, first: Token) -> Effect {
 /// A statement that defines, changes or drops objects, or is not known.
 fn defined(lexer: &mut Lexer<'_>, first: Token, mut scan: Scan) -> Effect {
     scan.statement(lexer, first);
-    let executed = scan.executed;
+    let executed = executed(lexer, first, &scan);
     prepared::executed(lexer, executed, effect_of(scan.pins, true), true)
 }
 
@@ -317,7 +317,12 @@ fn only_planned(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     scan.statement(lexer, first);
     let doubtful = scan.unknown_call || scan.writes || !scan.pins.is_empty();
     let own = effect_of(Pins::default(), doubtful);
-    prepared::executed(lexer, scan.executed, own, false)
+    prepared::executed(lexer, executed(lexer, first, &scan), own, false)
+}
+
+/// The name in `CREATE TABLE … AS EXECUTE name`; in other statements `execute` is a name of its own.
+fn executed(lexer: &Lexer<'_>, first: Token, scan: &Scan) -> Option<Token> {
+    scan.executed.filter(|_| lexer.key(first) == keys::CREATE)
 }
 
 /// `COPY {table [(columns)] | (query)} {FROM | TO} …`.

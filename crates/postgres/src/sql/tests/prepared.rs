@@ -147,3 +147,26 @@ fn what_execute_does_is_what_its_statement_does_and_what_it_does_besides() {
         assert_eq!(execute(own, runs).effect(&body), expected, "{body:?}");
     }
 }
+
+#[test]
+fn what_is_called_execute_is_no_execute() {
+    for (sql, expected) in [
+        (
+            "CREATE TABLE t AS SELECT 1 AS execute FROM a",
+            Effect::Opaque,
+        ),
+        (
+            "CREATE TABLE t AS (SELECT 1 AS execute FROM a)",
+            Effect::Opaque,
+        ),
+        (
+            "CREATE VIEW v AS SELECT 1 AS execute FROM a",
+            Effect::Opaque,
+        ),
+        ("EXPLAIN SELECT 1 AS execute FROM a", Effect::Pure),
+        ("EXPLAIN SELECT (SELECT 1 AS execute)", Effect::Pure),
+        ("EXPLAIN DELETE FROM t AS execute WHERE a", Effect::Opaque),
+    ] {
+        assert_eq!(effects(sql), [expected], "{sql}");
+    }
+}

@@ -4,7 +4,7 @@
 //!   makes random ones from a seed.
 //! - [`connection`]: a blocking client that speaks the protocol's messages; [`replies`] knows which of them are still due and
 //!   writes a reply as a line, with what must differ masked.
-//! - [`player`]: plays a program on one side; [`bench`] is a pair of sides with their databases, and compares.
+//! - [`player`]: plays a program on one side; [`mod@bench`] is a pair of sides with their databases, and compares.
 //! - [`shrink`]: leaves out steps of a program that differs for as long as it still differs. [`known`] are the differences that
 //!   were looked at, with their reasons.
 //!

@@ -1,4 +1,4 @@
-"""What drivers send that no package registry of ours carries, message by message as their documentation and sources have it.
+"""What drivers send that no package registry of ours carries, message by message, as we know such clients to send them.
 
 Npgsql, pgx 5, SQLx, Postgrex, psqlODBC, newer Rails, Prisma's older engine. Each conversation is held twice with PostgreSQL itself and several times
 through Forebay, on backends that neighbours leave dirty; the streams have to be equal, and nothing pins (kit/stock.py).

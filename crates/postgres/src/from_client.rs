@@ -231,7 +231,7 @@ impl<'a> FromClient<'a> {
         self.requests += 1;
         let function = Fields(body).u32().unwrap_or_default();
         if LARGE_OBJECT_FUNCTIONS.binary_search(&function).is_err() {
-            self.note(&Effect::Pin(PinReason::ProcedureCall), None);
+            self.note(&[Effect::Pin(PinReason::ProcedureCall)], None);
         }
         self.backend.exchange.push(Expect::Function(self.now));
         Step::Took(self.pass(header.len, rest))
@@ -298,8 +298,29 @@ impl<'a> FromClient<'a> {
         Step::Took(self.pass(header.len, rest))
     }
 
-    /// What a statement does the moment it is sent, whatever becomes of it.
-    fn note(&mut self, effect: &Effect, said: Option<Said<'_>>) {
+    /// What statements that are sent together do the moment they are, whatever becomes of them. Their text is looked into again only once
+    /// for all of them.
+    fn note(&mut self, effects: &[Effect], said: Option<Said<'_>>) {
+        for effect in effects {
+            self.note_one(effect, said);
+        }
+        let is_unseen = |effect: &Effect| {
+            matches!(effect, Effect::Opaque | Effect::CopyIn | Effect::Execute(_))
+        };
+        let unseen = effects.iter().any(is_unseen);
+        if unseen || effects.iter().any(|effect| !effect.pins().is_empty()) {
+            self.note_taint(said);
+        }
+        if unseen {
+            self.learn(said);
+        }
+        let sets = |reason| matches!(reason, &PinReason::SetConfig | &PinReason::UntrackedSetting);
+        if effects.iter().any(|effect| effect.pins().iter().any(sets)) {
+            self.name_settings(said);
+        }
+    }
+
+    fn note_one(&mut self, effect: &Effect, said: Option<Said<'_>>) {
         if self.is_said_in_another_encoding(effect) {
             // Whatever is filtered: it is tracked, and with a value that may be another.
             pinning::keep(
@@ -322,17 +343,11 @@ impl<'a> FromClient<'a> {
         }
         match effect {
             Effect::Pure => return,
-            Effect::Opaque | Effect::CopyIn | Effect::Execute(_) => {
-                self.note_taint(said);
-                self.learn(said);
-            }
-            Effect::Pin(reason) => {
-                self.note_taint(said);
-                self.pin(*reason, said);
-            }
-            Effect::PinMany(reasons) => {
-                self.note_taint(said);
-                reasons.iter().for_each(|reason| self.pin(*reason, said));
+            Effect::Opaque | Effect::CopyIn | Effect::Execute(_) => {}
+            Effect::Pin(_) | Effect::PinMany(_) => {
+                for reason in effect.pins() {
+                    pinning::pin(self.session, self.backend, *reason, said);
+                }
             }
             _ => return,
         }
@@ -351,12 +366,8 @@ impl<'a> FromClient<'a> {
         }
     }
 
-    /// A statement is sent that may leave something on this backend which no other has.
-    fn pin(&mut self, reason: PinReason, said: Option<Said<'_>>) {
-        pinning::pin(self.session, self.backend, reason, said);
-        if !matches!(reason, PinReason::SetConfig | PinReason::UntrackedSetting) {
-            return;
-        }
+    /// A statement is sent that sets something which its text does not tell: which setting that may be.
+    fn name_settings(&mut self, said: Option<Said<'_>>) {
         match said.and_then(|said| sql::mentioned(said.text(), true)) {
             Some(names) => self.backend.exchange.asks().name(names),
             None => self.session.settings_unknown = true,

@@ -7,7 +7,7 @@
 
 use crate::backend::Backend;
 use crate::login_cache::Work;
-use crate::probe::Asks;
+use crate::probe::{Asks, of_settings};
 use crate::said::Said;
 use crate::session::Session;
 use forebay_core::PinReason;
@@ -85,16 +85,14 @@ pub fn on_probe(
             }
     });
     held.iter().for_each(|reason| session.pins.add(reason));
-    backend.pinned = !session.pins.is_empty();
-    end(session, orders);
+    end(session, backend, orders);
 }
 
 /// DISCARD ALL succeeded: what it discards no longer pins.
 pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     session.pins.retain(outlives_discard_all);
     session.settings_unknown = false;
-    backend.pinned = !session.pins.is_empty();
-    end(session, orders);
+    end(session, backend, orders);
 }
 
 /// DISCARD SEQUENCES succeeded: there are no values left that only this backend remembers.
@@ -106,12 +104,12 @@ pub fn on_discard_sequences(
     session
         .pins
         .retain(|reason| reason != PinReason::SequenceState);
-    backend.pinned = !session.pins.is_empty();
-    end(session, orders);
+    end(session, backend, orders);
 }
 
 /// The last reason may have gone.
-fn end(session: &mut Session, orders: &mut Orders<Work>) {
+fn end(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
+    backend.pinned = !session.pins.is_empty();
     if !session.pins.is_empty() {
         return;
     }
@@ -194,14 +192,7 @@ impl Pins {
 
     /// Whether it is not known which settings there are.
     pub fn hides_settings(self) -> bool {
-        [
-            PinReason::SetConfig,
-            PinReason::UntrackedSetting,
-            PinReason::UnexplainedReport,
-            PinReason::ProcedureCall,
-        ]
-        .into_iter()
-        .any(|reason| self.contains(reason))
+        self.iter().any(of_settings)
     }
 
     /// One more.

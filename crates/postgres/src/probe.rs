@@ -12,7 +12,7 @@
 mod asks;
 mod verdicts;
 
-pub use asks::{Asks, NAMES_ASKED_MAX};
+pub use asks::{Asks, NAMES_ASKED_MAX, of_settings};
 pub use verdicts::Verdicts;
 
 use crate::pinning::Pins;

@@ -146,6 +146,17 @@ fn a_pin_by_a_prepared_statement_names_it() {
 }
 
 #[test]
+fn statements_sent_together_are_looked_after_as_one() {
+    let mut world = world(1, 1, SessionRules::default());
+    let together = "select f();".repeat(9);
+    for _ in 0..3 {
+        query(&mut world, CLIENT, BACKEND, &together, "SELECT 1");
+    }
+    let asked = world.noted.iter().filter(|order| *order == "Probed");
+    assert_eq!(asked.count(), 3);
+}
+
+#[test]
 fn a_filtered_reason_does_not_pin_and_is_reset_for_the_next_one() {
     let rules = SessionRules {
         unpinned: vec![

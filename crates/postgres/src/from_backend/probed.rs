@@ -82,11 +82,8 @@ impl FromBackend<'_> {
                 Arc::clone(session.tracker.committed()),
             );
             parting::tell_limit(before.map(), session, self.orders);
-            let names: Vec<_> = customs::among(self.backend.label.map())
-                .map(str::to_owned)
-                .collect();
-            let names = || names.iter().map(String::as_str);
-            customs::add(&mut session.customs, names(), &mut self.shared.settings);
+            let names = customs::among(self.backend.label.map());
+            customs::add(&mut session.customs, names, &mut self.shared.settings);
         }
         let mut held = probe.held;
         let plain = &self.backend.plain;

@@ -345,7 +345,8 @@ impl FromClient<'_> {
             }
         }
         if let Some(statement) = &statement {
-            self.note(&statement.effect, Said::statement(statement));
+            let said = Said::statement(statement);
+            self.note(std::slice::from_ref(&statement.effect), said);
         }
         self.backend.exchange.push(Expect::Execute(statement));
         Step::Took(self.pass(header.len, rest))

@@ -55,7 +55,7 @@ impl FromClient<'_> {
         self.forget_unnamed();
         let uses = self.resolve(&mut effects);
         let said = Some(Said::new(text, conforming));
-        effects.iter().for_each(|effect| self.note(effect, said));
+        self.note(&effects, said);
         self.note_taint_of(&uses);
         let Some(makes) = self.makes(&effects, text) else {
             return self.violation("too many prepared statements");
@@ -97,7 +97,7 @@ impl FromClient<'_> {
         self.forget_unnamed();
         self.part_from_strange_names();
         // Whatever it did that its tags do not tell.
-        self.note(&Effect::Pin(PinReason::ProcedureCall), None);
+        self.note(&[Effect::Pin(PinReason::ProcedureCall)], None);
         self.backend
             .exchange
             .push(Expect::Query(Box::new(ExpectQuery {

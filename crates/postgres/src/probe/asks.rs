@@ -77,7 +77,7 @@ impl Asks {
 }
 
 /// Whether this pins because of settings that are not known.
-fn of_settings(reason: PinReason) -> bool {
+pub fn of_settings(reason: PinReason) -> bool {
     matches!(
         reason,
         PinReason::SetConfig

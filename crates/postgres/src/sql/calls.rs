@@ -5,36 +5,31 @@ use super::lexer::{Kind, Lexer, Token};
 /// Whether `sql` calls one of `functions`, which are in lower case and in order, in whatever schema; also in a dollar-quoted text,
 /// as a DO block has it.
 pub fn calls(sql: &[u8], standard_conforming_strings: bool, functions: &[Box<str>]) -> bool {
-    let mut lexer = Lexer::new(sql, standard_conforming_strings);
+    walk(
+        Lexer::new(sql, standard_conforming_strings),
+        functions,
+        true,
+    )
+}
+
+/// Whether a call comes; with `deeper`, in dollar-quoted texts, too.
+fn walk(mut lexer: Lexer<'_>, functions: &[Box<str>], deeper: bool) -> bool {
     let mut before = Token::NONE;
     loop {
         let token = lexer.next();
         match token.kind {
             Kind::End => return false,
             Kind::Open if is_one(&lexer, before, functions) => return true,
-            Kind::DollarText => {
-                let body = inside(lexer.bytes(token));
-                // No deeper: what is quoted in there is made into a statement only when it runs.
-                if calls_plainly(body, functions) {
+            // No deeper: what is quoted in there is made into a statement only when it runs.
+            Kind::DollarText if deeper => {
+                let body = Lexer::new(inside(lexer.bytes(token)), true);
+                if walk(body, functions, false) {
                     return true;
                 }
             }
             _ => {}
         }
         before = token;
-    }
-}
-
-fn calls_plainly(sql: &[u8], functions: &[Box<str>]) -> bool {
-    let mut lexer = Lexer::new(sql, true);
-    let mut before = Token::NONE;
-    loop {
-        let token = lexer.next();
-        match token.kind {
-            Kind::End => return false,
-            Kind::Open if is_one(&lexer, before, functions) => return true,
-            _ => before = token,
-        }
     }
 }
 

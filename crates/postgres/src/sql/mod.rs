@@ -143,6 +143,15 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Why it pins, where it does.
+    pub fn pins(&self) -> &[PinReason] {
+        match self {
+            Effect::Pin(reason) => std::slice::from_ref(reason),
+            Effect::PinMany(reasons) => reasons,
+            _ => &[],
+        }
+    }
+
     /// Whether it brings back what the database has as a default.
     pub fn resets(&self) -> bool {
         matches!(

@@ -283,10 +283,8 @@ fn as_json(statement: &Explained) -> Value {
 
 fn pins_of(effect: &Effect) -> &[PinReason] {
     match effect {
-        Effect::Pin(reason) => std::slice::from_ref(reason),
-        Effect::PinMany(reasons) => reasons,
-        Effect::Execute(executes) => pins_of(&executes.own),
-        _ => &[],
+        Effect::Execute(executes) => executes.own.pins(),
+        effect => effect.pins(),
     }
 }
 

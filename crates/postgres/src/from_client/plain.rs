@@ -50,11 +50,10 @@ fn wants(effects: &[Effect]) -> Vec<Want<'_>> {
 
 /// Whether code runs that may speak of any name.
 fn may_name_any(effects: &[Effect]) -> bool {
-    effects.iter().any(|effect| match effect {
-        Effect::Pin(reason) => *reason == PinReason::ProcedureCall,
-        Effect::PinMany(reasons) => reasons.contains(&PinReason::ProcedureCall),
-        _ => false,
-    })
+    let calls = |effect: &Effect| effect.pins().contains(&PinReason::ProcedureCall);
+    effects
+        .iter()
+        .any(|effect| *effect == Effect::Opaque || calls(effect))
 }
 
 impl FromClient<'_> {

@@ -324,6 +324,9 @@ const CLIENT: u64 = 1;
 const BACKEND: u64 = 2;
 const LISTENER: u64 = 3;
 
+/// The token of a connection that is only there to be closed.
+pub const NOBODYS: Token = 0;
+
 /// What a driver's token stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose {

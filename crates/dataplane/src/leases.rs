@@ -1,6 +1,6 @@
 //! Where sessions and backends meet and part, as the pools order.
 
-use crate::connection::{Phase, Role};
+use crate::connection::{NOBODYS, Phase, Role};
 use crate::driver::Driver;
 use crate::mailbox::{Letter, Parcel, Ticket};
 use crate::relay::{Side, Source};
@@ -425,9 +425,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let scope = self.pool_scopes.get(&parcel.pool).cloned();
         let pool = self.pools.pool(self.now, &parcel.pool);
         let (Some(scope), Some(id)) = (scope, pool) else {
-            // The target was removed meanwhile; dropping the socket closes it. Its place in the budget is gone with the target:
-            // should that come again, it comes with a new one (`Planner`).
-            return;
+            // The target was removed meanwhile. Its place in the budget is gone with the target: should that come again, it comes
+            // with a new one (`Planner`).
+            let handle = self.driver.attach(parcel.socket, NOBODYS);
+            return self.driver.close(handle, false);
         };
         self.rename_pool(&scope, id);
         let Parcel {

@@ -70,6 +70,23 @@ pub fn add<'n>(
     }
 }
 
+/// The custom settings that a session has made and that a backend does not know, those aside that the session has a value of. Names that
+/// are not ASCII are left out: they would need an encoding.
+pub fn lacking<'s>(session: &'s Session, known: &Customs) -> Vec<&'s str> {
+    let own = &session.customs;
+    if own.map().is_empty() || Arc::ptr_eq(own, known) {
+        return Vec::new();
+    }
+    let values = session.tracker.committed().map();
+    own.map()
+        .keys()
+        .map(|name| &**name)
+        .filter(|name| {
+            !known.map().contains_key(*name) && !values.contains_key(*name) && name.is_ascii()
+        })
+        .collect()
+}
+
 /// Whether a session that has asked for what `input` begins with may have a backend that knows these names.
 pub fn suit(session: &Session, known: &Customs, input: &[u8]) -> bool {
     let own = session.customs.map();

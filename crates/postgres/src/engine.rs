@@ -123,10 +123,16 @@ pub fn finish_admission(
 }
 
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
-fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) -> bool {
+fn replay(
+    shared: &mut Shared,
+    session: &Session,
+    backend: &mut Backend,
+    orders: &mut Orders<Work>,
+) -> bool {
     let wanted = session.tracker.committed();
     let in_doubt = backend.suspect.is_some_and(|mark| mark != session.mark());
-    if !in_doubt && Arc::ptr_eq(&backend.label, wanted) {
+    let lacks = customs::lacking(session, &backend.customs);
+    if !in_doubt && lacks.is_empty() && Arc::ptr_eq(&backend.label, wanted) {
         return false;
     }
     let there = There {
@@ -134,9 +140,12 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) -
         in_doubt,
         init_query: &backend.init_query,
         reads_utf8: reports::reads_utf8(&backend.reports),
+        lacks: &lacks,
     };
     let replay = tracking::replay(there, wanted);
     backend.label = Arc::clone(wanted);
+    let names = customs::among(wanted.map()).chain(lacks);
+    backend.note_customs(names, &mut shared.settings);
     if in_doubt {
         backend.suspect = None;
     }
@@ -311,9 +320,7 @@ impl Engine for Postgres {
             backend.stage = backend::Stage::Ready;
         }
         backend.exchange.go_on_from(session.segment);
-        let wanted = Arc::clone(session.tracker.committed());
-        backend.note_customs(customs::among(wanted.map()), &mut shared.settings);
-        if replay(session, backend, orders) {
+        if replay(shared, session, backend, orders) {
             return;
         }
         match session.stage {

@@ -11,7 +11,7 @@ use crate::statements::Statement;
 use crate::tracking::Tracker;
 use forebay_core::StatementShape;
 use forebay_core::snapshot::SessionRules;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// One client.
@@ -104,6 +104,8 @@ pub struct Prepared(Option<Box<Names>>);
 #[derive(Debug, Default)]
 struct Names {
     given: HashMap<Box<[u8]>, Given>,
+    /// Those that SQL gave.
+    by_sql: BTreeSet<Box<[u8]>>,
     /// Bytes of the names and of the texts and types of their statements.
     bytes: usize,
 }
@@ -154,6 +156,9 @@ impl Prepared {
         self.remove(&name);
         let names = self.0.get_or_insert_default();
         names.bytes += bytes_of(&name, &statement);
+        if statement.is_sql {
+            names.by_sql.insert(name.clone());
+        }
         names.given.insert(name, Given { statement, since });
     }
 
@@ -165,8 +170,16 @@ impl Prepared {
         let removed = names.given.remove(name);
         if let Some(given) = &removed {
             names.bytes -= bytes_of(name, &given.statement);
+            names.by_sql.remove(name);
         }
         removed.is_some()
+    }
+
+    /// Names that SQL gave, in their order.
+    pub fn by_sql(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        const NONE: &BTreeSet<Box<[u8]>> = &BTreeSet::new();
+        let names = self.0.as_ref().map_or(NONE, |names| &names.by_sql);
+        names.iter().map(|name| &**name)
     }
 
     /// A name that means this statement. Looks at all of them.

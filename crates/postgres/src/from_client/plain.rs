@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// What statements and portals of ours are called that prepare again what a client has prepared.
 const PREPARING: &[u8] = b"fb_prepare";
+/// Most statements that SQL has named and that are prepared again for code which may run them; of a session with more, none is.
+const NAMES_FOR_CODE_MAX: usize = 64;
 
 /// What is wanted of a name.
 pub(super) struct Want<'e> {
@@ -82,8 +84,11 @@ impl FromClient<'_> {
 
     /// Sees to it that a Query finds the names that it speaks of. Returns what becomes of it if it cannot be sent yet.
     pub(super) fn provide_for_query(&mut self, effects: &[Effect]) -> Option<Step> {
-        let wants = wants(effects);
+        let mut wants = wants(effects);
         let any = may_name_any(effects);
+        let own = self.names_for_code(any || effects.contains(&Effect::Begin), &wants);
+        let itself = true;
+        wants.extend(own.iter().map(|name| Want { name, itself }));
         if wants.is_empty() && !any {
             return None;
         }
@@ -102,7 +107,7 @@ impl FromClient<'_> {
         self.backend.give_error = None;
         self.provide(&wants, alone);
         if any {
-            self.part_from_strange_names();
+            self.part_from_strange_names(&wants);
         }
         (!alone && !self.backend.exchange.is_empty()).then(|| self.wait(Awaits::Answers))
     }
@@ -110,10 +115,28 @@ impl FromClient<'_> {
     /// The same for a message of the extended protocol.
     pub(super) fn provide_for(&mut self, effect: &Effect) {
         let effects = std::slice::from_ref(effect);
-        self.provide(&wants(effects), false);
+        let wants = wants(effects);
+        self.provide(&wants, false);
         if may_name_any(effects) {
-            self.part_from_strange_names();
+            self.part_from_strange_names(&wants);
         }
+    }
+
+    /// The session's statements that code may run by names which nobody here reads, as far as this backend has not got them. Only where
+    /// it harms nobody if one cannot be prepared again: outside a transaction, also for what a transaction will run.
+    fn names_for_code(&self, runs_code: bool, spoken_of: &[Want<'_>]) -> Vec<Box<[u8]>> {
+        let names = self.session.prepared.by_sql();
+        let exchange = &self.backend.exchange;
+        let harmless =
+            exchange.status == b'I' && exchange.segments() == 0 && !exchange.open_segment;
+        if !runs_code || names.len() == 0 || names.len() > NAMES_FOR_CODE_MAX || !harmless {
+            return Vec::new();
+        }
+        let lacks = |name: &&[u8]| {
+            let own = self.session.prepared.get(name).map(|own| own.name);
+            self.backend.plain.get(name) != own && spoken_of.iter().all(|want| want.name != *name)
+        };
+        names.filter(lacks).map(Box::from).collect()
     }
 
     /// Whether it depends on a segment under way what a statement runs by name.
@@ -300,12 +323,13 @@ impl FromClient<'_> {
             })));
     }
 
-    /// Takes away what is not this session's, ahead of what may speak of any name.
-    pub(super) fn part_from_strange_names(&mut self) {
+    /// Takes away what is not this session's, ahead of what may speak of any name; of the names in `wants` it is so already.
+    pub(super) fn part_from_strange_names(&mut self, wants: &[Want<'_>]) {
         let session = &self.session;
         let strange = |(name, of): (&Arc<[u8]>, _)| {
             let own = session.prepared.get(name).map(|own| own.name);
-            (own != Some(of)).then(|| Arc::clone(name))
+            let provided = wants.iter().any(|want| *want.name == **name);
+            (own != Some(of) && !provided).then(|| Arc::clone(name))
         };
         let strange: Vec<_> = self.backend.plain.iter().filter_map(strange).collect();
         for name in strange {

@@ -95,7 +95,7 @@ impl FromClient<'_> {
         }
         self.requests += 1;
         self.forget_unnamed();
-        self.part_from_strange_names();
+        self.part_from_strange_names(&[]);
         // Whatever it did that its tags do not tell.
         self.note(&[Effect::Pin(PinReason::ProcedureCall)], None);
         self.backend

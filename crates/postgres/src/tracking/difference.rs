@@ -177,6 +177,8 @@ pub struct There<'a> {
     pub init_query: &'a str,
     /// Whether it is known to read UTF-8.
     pub reads_utf8: bool,
+    /// Custom settings that it has never heard of and that the session has set and reset: to the session they are empty, not absent.
+    pub lacks: &'a [&'a str],
 }
 
 /// Queries to send, one by one.
@@ -204,7 +206,23 @@ pub fn replay(there: There<'_>, to: &Settings) -> Replay {
     } else {
         push_difference(&mut replay, from, to, reset, there.reads_utf8);
     }
+    if !there.lacks.is_empty() {
+        // Libraries that were loaded since may have reserved the prefix.
+        replay.wait = true;
+        replay.queries.push(mentions(there.lacks));
+    }
     replay
+}
+
+/// Has a server know custom settings without values. They are neither in the difference nor read before it.
+fn mentions(names: &[&str]) -> String {
+    let mut sql = String::new();
+    for name in names {
+        sql.push_str("RESET ");
+        push_name(&mut sql, name);
+        sql.push(';');
+    }
+    sql
 }
 
 /// Whether something would be set to the database's default, which an initialization query may have replaced by its own.

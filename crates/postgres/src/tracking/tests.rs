@@ -517,6 +517,7 @@ fn replay_of(from: &Settings, to: &Settings, there: impl Fn(&mut There<'_>)) -> 
         in_doubt: false,
         init_query: "",
         reads_utf8: true,
+        lacks: &[],
     };
     there(&mut known);
     let Replay { queries, wait } = replay(known, to);

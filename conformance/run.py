@@ -135,6 +135,7 @@ SUITES: dict[str, Callable] = {
     "round-trips": plain("round_trips.py"),
     "sql-prepare": plain("sql_prepare.py"),
     "hidden": plain("hidden.py"),
+    "listen": with_drivers("listen.py"),
     "tls": with_drivers("with_tls.py"),
     "certificates": with_drivers("certificates.py"),
     "versions": with_drivers("versions.py"),

@@ -18,7 +18,7 @@ OF_SYNTAX = {
     "position", "rtrim", "similar_to_escape", "substring", "system_user", "timezone", "xmlexists",
 }
 WRITES = {"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "IntoClause"}
-ALWAYS_PURE = {"VariableShowStmt", "FetchStmt", "ClosePortalStmt", "LockStmt", "NotifyStmt", "CheckPointStmt", "VacuumStmt"}
+ALWAYS_PURE = {"VariableShowStmt", "FetchStmt", "ClosePortalStmt", "LockStmt", "CheckPointStmt", "VacuumStmt"}
 TRANSACTIONS = {
     "TRANS_STMT_BEGIN": "Begin", "TRANS_STMT_START": "Begin", "TRANS_STMT_COMMIT": "Commit", "TRANS_STMT_ROLLBACK": "Rollback",
     "TRANS_STMT_SAVEPOINT": "Savepoint", "TRANS_STMT_RELEASE": "Release", "TRANS_STMT_ROLLBACK_TO": "RollbackTo",
@@ -132,5 +132,9 @@ def is_begun(kind, fields):
     if kind == "ClosePortalStmt":
         return {"effect": "Close"}
     if kind == "UnlistenStmt":
-        return {"effect": "Unlisten"}
+        return {"effect": "Unlisten", "name": fields["conditionname"]} if fields.get("conditionname") else {"effect": "UnlistenAll"}
+    if kind == "ListenStmt":
+        return {"effect": "Listen", "name": fields["conditionname"]}
+    if kind == "NotifyStmt":
+        return {"effect": "Notify"}
     return None

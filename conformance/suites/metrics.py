@@ -65,7 +65,7 @@ PINS = {
     "temporary_object": "create temporary table conformance_pin (v int)",
     "holdable_cursor": "begin; declare conformance_pin cursor with hold for select 1; commit",
     "advisory_lock": "select pg_advisory_lock(4711)",
-    "listen": "listen conformance_pin",
+    "listen": "listen U&\"conformance_pin\"",
     "set_config": "select set_config(n, '7MB', false) from (values ('work_mem')) v (n)",
     "sql_prepare": "prepare U&\"conformance_pin\" as select 1",
 }

@@ -258,7 +258,7 @@ class Soak:
     async def watcher(self):
         """Counts backends at the database while the crowd works."""
         while self.going_on():
-            self.peak = max(self.peak, await asyncio.to_thread(lambda: counted("true")))
+            self.peak = max(self.peak, await asyncio.to_thread(lambda: counted("application_name <> 'forebay listener'")))
             if TARGET.proxy_pid:
                 self.memory.append(memory_kb())
             await asyncio.sleep(0.3)

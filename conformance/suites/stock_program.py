@@ -17,7 +17,6 @@ TARGET = target.from_command_line(__doc__)
 SECONDS = 240
 # Reasons that still pin, by check.
 PENDING = {
-    "postgres_js_listens_on_a_connection_of_its_own": {"listen": "LISTEN pins as yet"},
 }
 # Reasons that pin by nature, for as long as their cause lasts.
 ALLOWED = {

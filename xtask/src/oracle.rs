@@ -130,22 +130,24 @@ fn one(args: &Args, version: u32, binary: &Path, oracle: &Path) -> Result<()> {
     outcome
 }
 
-/// As few backends as the bench says, all of them open from the start, each in its turn.
+/// As few backends as the bench says, all of them open from the start, each in its turn; and room for one that listens.
 fn options(backends: u32) -> ProxyOptions {
+    let size = backends.to_string();
     let words = [
         "--lease-order",
         "rotate",
         "--borrow-timeout",
         "8s",
         "--pool-size-min",
+        &size,
+        "--pool-size-max",
+        &size,
     ];
-    let mut more: Vec<String> = words.iter().map(ToString::to_string).collect();
-    more.push(backends.to_string());
     ProxyOptions {
         workers: Some(1),
         driver: None,
-        max_connections: Some(backends),
-        more,
+        max_connections: Some(backends + 1),
+        more: words.iter().map(ToString::to_string).collect(),
     }
 }
 

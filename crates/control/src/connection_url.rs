@@ -35,6 +35,8 @@ pub struct RunOptions {
     pub connections_max: Option<u32>,
     /// Backends a pool keeps ready.
     pub pool_size_min: u32,
+    /// Most backends of a pool; `None`: as many as there may be in all.
+    pub pool_size_max: Option<u32>,
     /// Which idle backend is lent first.
     pub lease_order: LeaseOrder,
     /// Refuse clients without TLS.
@@ -58,6 +60,7 @@ impl Default for RunOptions {
             metrics: ServerConfig::default().metrics,
             connections_max: None,
             pool_size_min: 0,
+            pool_size_max: None,
             lease_order: LeaseOrder::Recent,
             require_tls: false,
             tls_certificate: None,
@@ -292,6 +295,7 @@ fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Pr
             limits: PoolLimits {
                 connections_max: options.connections_max.unwrap_or(u32::MAX),
                 pool_size_min: options.pool_size_min,
+                pool_size_max: options.pool_size_max.unwrap_or(u32::MAX),
                 lease_order: options.lease_order,
                 borrow_timeout: options.borrow_timeout,
                 ..PoolLimits::default()
@@ -360,13 +364,16 @@ fn check_addresses(target: &Target, options: &RunOptions, report: &Report) {
 }
 
 fn check_sizes(options: &RunOptions, report: &Report) {
-    if let Some(max) = options
-        .connections_max
-        .filter(|max| *max < options.pool_size_min)
-    {
-        let fix = format!("must be 0 to --max-connections ({max})");
-        let min = options.pool_size_min.to_string();
-        report.error(&place("--pool-size-min"), Some(min), fix);
+    let table = [
+        ("--max-connections", options.connections_max),
+        ("--pool-size-max", options.pool_size_max),
+    ];
+    for (option, max) in table {
+        if let Some(max) = max.filter(|max| *max < options.pool_size_min) {
+            let fix = format!("must be 0 to {option} ({max})");
+            let min = options.pool_size_min.to_string();
+            report.error(&place("--pool-size-min"), Some(min), fix);
+        }
     }
 }
 

@@ -139,12 +139,14 @@ fn addresses_and_sizes_of_the_command_line_must_not_exclude_each_other() {
         listen: "0.0.0.0:9432".parse().expect("an address"),
         connections_max: Some(4),
         pool_size_min: 5,
+        pool_size_max: Some(3),
         ..RunOptions::default()
     };
     let errors = read("postgres://app:x@localhost:9432/x", &options, 1, &nothing);
     let expected = "command line: --listen = 0.0.0.0:9432: is the database of the URL: choose another port for clients\n\
         command line: --listen = 0.0.0.0:9432: is taken by --metrics 127.0.0.1:9432: choose another port for one of them\n\
-        command line: --pool-size-min = 5: must be 0 to --max-connections (4)";
+        command line: --pool-size-min = 5: must be 0 to --max-connections (4)\n\
+        command line: --pool-size-min = 5: must be 0 to --pool-size-max (3)";
     assert_eq!(errors.expect_err("three errors").to_string(), expected);
 }
 

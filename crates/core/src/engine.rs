@@ -5,6 +5,7 @@
 //! carries everything that belongs to the exchange under way (replies outstanding, half-forwarded messages), so that an idle client
 //! costs as little as possible. `Shared` is what one worker keeps for all of them (interned settings and statements, caches).
 
+use crate::notification::{Notification, Round};
 use crate::sessions::SessionFacts;
 use crate::snapshot::{Credential, Proxy, TlsMode};
 use crate::{Instant, Refusal, orders::Orders};
@@ -168,6 +169,35 @@ pub trait Engine: Sized + 'static {
     /// How to cancel what the backend does now; `None` while nothing is outstanding, or without a key.
     fn cancel(backend: &Self::Backend) -> Option<Purpose>;
 
+    /// What [`crate::orders::Order::Subscribe`] asked for is so: the session hears of those channels, and was handed what was told
+    /// before. Or why not. What was kept of the input of both is shown again afterwards.
+    fn on_subscribed(
+        session: &mut Self::Session,
+        number: u32,
+        result: Result<(), &Refusal>,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// Something was told on a channel that the session asked for. It is kept until [`Engine::deliver`] or a boundary; an error when there
+    /// is more of it than is kept for one client.
+    fn on_notification(
+        session: &mut Self::Session,
+        told: &Arc<Notification>,
+    ) -> Result<(), Refusal>;
+
+    /// The client takes more: what was told goes to it, unless it must wait for a boundary.
+    fn deliver(
+        session: &mut Self::Session,
+        backend: Option<&Self::Backend>,
+        orders: &mut Orders<Self::Work>,
+    );
+
+    /// Whether what is told on its channels matters to the session from now on: the connection that listens was lost.
+    fn is_listening(session: &Self::Session) -> bool;
+
+    /// What a listening connection is to do next; nothing is under way on it.
+    fn listen(backend: &mut Self::Backend, round: &Round, orders: &mut Orders<Self::Work>);
+
     /// A backend leaves for another worker: whatever refers to this worker's `Shared` is made whole again.
     fn on_backend_moved_in(shared: &mut Self::Shared, backend: &mut Self::Backend);
 }
@@ -264,6 +294,8 @@ pub enum Purpose {
     Pooled,
     /// For one session from start to end, with these startup parameters.
     Dedicated(StartupParameters),
+    /// To listen on channels for all sessions of its database.
+    Listener,
     /// To cancel what another connection does, with that connection's key, and end.
     Cancel {
         /// The database's process number.
@@ -278,6 +310,7 @@ impl fmt::Debug for Purpose {
         f.write_str(match self {
             Purpose::Pooled => "Pooled",
             Purpose::Dedicated(_) => "Dedicated",
+            Purpose::Listener => "Listener",
             Purpose::Cancel { .. } => "Cancel",
         })
     }

@@ -11,6 +11,7 @@
 //! | `statement_shape` | a statement as people may see it |
 //! | `sessions` | who is connected and what for, as operators ask for it |
 //! | `metrics` | counters and histograms that one worker writes and anyone may read |
+//! | `notification` | what a database tells apart from answers |
 //! | `settings` | the interned value of what a session has set |
 //!
 //! Invariants: no module here reads a clock, a socket, randomness or global state; secrets have no `Debug`.
@@ -20,6 +21,7 @@ mod close_reason;
 pub mod engine;
 pub mod event;
 pub mod metrics;
+pub mod notification;
 pub mod orders;
 mod pin_reason;
 mod refusal;

@@ -178,6 +178,10 @@ pub struct EndpointBlock {
     pub cancels_delivered: Counter,
     /// Cancel requests with a key of nobody's, or of a client that neither waited nor had a backend.
     pub cancels_unmatched: Counter,
+    /// Channels that clients listen on, each counted for each client (gauge).
+    pub subscriptions: Counter,
+    /// Notifications sent to clients that listen without a backend of their own.
+    pub notifications_delivered: Counter,
     /// Bytes received from clients; with TLS, what was inside.
     pub bytes_received: Counter,
     /// Bytes sent to clients; with TLS, what is inside.
@@ -222,6 +226,12 @@ pub struct TargetBlock {
     pub backends_not_clean: Counter,
     /// Backends closed because the session that was to have them could have noticed who had them before.
     pub backends_unsuitable: Counter,
+    /// Connections that listen for clients (gauge).
+    pub listeners: Counter,
+    /// Notifications that they were told.
+    pub notifications_heard: Counter,
+    /// Times such a connection was lost while clients listened.
+    pub listeners_lost: Counter,
     /// An [`Availability`] (gauge); every worker writes the same shared figure: take the maximum.
     pub availability: Counter,
 }

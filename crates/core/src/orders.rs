@@ -5,7 +5,9 @@
 //! that the engine makes itself live in one scratch buffer, so that an exchange allocates nothing.
 
 use crate::engine::StartupParameters;
+use crate::notification::{Channel, Notification};
 use crate::{CloseReason, Instant, PinReason, Refusal, StatementShape};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One instruction. `E` is the engine's own kind of slow work, see [`Order::Work`].
@@ -67,6 +69,22 @@ pub enum Order<E> {
     Probed,
     /// A statement was prepared again (metrics).
     Reprepared,
+    /// The session asks to hear what is told on these channels, besides those that it has asked for; with none it only asks to be handed
+    /// what was told so far. [`crate::engine::Engine::on_subscribed`] answers with the same number.
+    Subscribe {
+        /// Which question of this session's.
+        number: u32,
+        /// Which channels.
+        channels: Vec<Channel>,
+    },
+    /// The session needs to hear nothing more of these channels.
+    Unsubscribe(Vec<Channel>),
+    /// So many notifications are on their way to the client (metrics).
+    Notified(u32),
+    /// A listening connection was told this.
+    Heard(Arc<Notification>),
+    /// A listening connection has done its round, or the database did not want to listen.
+    RoundDone(Result<(), Box<Refusal>>),
     /// Tell the client no, then close it.
     Refuse(Box<Refusal>),
     /// Close the connection that was shown, after what is queued for it is sent.

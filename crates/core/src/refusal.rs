@@ -113,6 +113,15 @@ pub enum Refusal {
     },
     /// The backend was lost while it worked for this client.
     BackendLost,
+    /// The connection was lost that listened for this client.
+    ListenerLost,
+    /// More is told on the channels that the client listens on than it takes.
+    TooFarBehind {
+        /// The bound, in bytes.
+        max: u32,
+    },
+    /// What was told on a channel is written in an encoding that the client does not read, and is not converted here.
+    NotificationEncoding,
     /// The settings of the client's startup message were refused by the database.
     SettingRefused {
         /// The database's error code.
@@ -129,7 +138,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The names in logs and metric labels.
-    pub const NAMES: [&'static str; 29] = [
+    pub const NAMES: [&'static str; 32] = [
         "borrow_timeout",
         "queue_full",
         "too_many_clients",
@@ -159,6 +168,9 @@ impl Refusal {
         "setting_refused",
         "bug",
         "idle_session_timeout",
+        "listener_lost",
+        "too_far_behind",
+        "notification_encoding",
     ];
 
     /// Its place in [`Refusal::NAMES`].
@@ -193,6 +205,9 @@ impl Refusal {
             Refusal::SettingRefused { .. } => 26,
             Refusal::Bug { .. } => 27,
             Refusal::IdleSessionTimeout => 28,
+            Refusal::ListenerLost => 29,
+            Refusal::TooFarBehind { .. } => 30,
+            Refusal::NotificationEncoding => 31,
         }
     }
 
@@ -233,6 +248,9 @@ impl Refusal {
             | Refusal::Cancelled
             | Refusal::TargetUnreachable { .. }
             | Refusal::BackendLost
+            | Refusal::ListenerLost
+            | Refusal::TooFarBehind { .. }
+            | Refusal::NotificationEncoding
             | Refusal::SettingRefused { .. }
             | Refusal::Bug { .. } => false,
         }
@@ -264,11 +282,14 @@ impl Refusal {
             | Refusal::IdleSessionTimeout
             | Refusal::TlsKeysWorn
             | Refusal::Cancelled
+            | Refusal::TooFarBehind { .. }
+            | Refusal::NotificationEncoding
             | Refusal::SettingRefused { .. } => Blame::Client,
             Refusal::TargetUnreachable { .. }
             | Refusal::TargetAuthentication { .. }
             | Refusal::TargetRefused { .. }
-            | Refusal::BackendLost => Blame::Backend,
+            | Refusal::BackendLost
+            | Refusal::ListenerLost => Blame::Backend,
             Refusal::Bug { .. } => Blame::Proxy,
         }
     }

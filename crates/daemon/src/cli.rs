@@ -71,6 +71,9 @@ pub struct RunArgs {
     /// Database connections kept open for each user and database even when nobody asks
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub pool_size_min: u32,
+    /// Most database connections of each user in each database; by default as many as there may be in all
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub pool_size_max: Option<u32>,
     /// Which idle database connection is lent first; rotate is an aid for tests
     #[arg(long, value_enum, default_value_t = LeaseOrder::Recent)]
     pub lease_order: LeaseOrder,

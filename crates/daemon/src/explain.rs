@@ -121,7 +121,14 @@ fn treatment_of(effect: &Effect) -> Treatment {
             treatment("prepared statements", "drops all that are the client's own")
         }
         Effect::Close => treatment("harmless", "a cursor that pins may be gone"),
-        Effect::Unlisten => treatment("notifications", "the client listens no more"),
+        Effect::Listen(_) => treatment(
+            "notifications",
+            "heard by one connection for all clients of the database",
+        ),
+        Effect::Unlisten(_) | Effect::UnlistenAll => {
+            treatment("notifications", "the client listens no more")
+        }
+        Effect::Notify => treatment("harmless", "notifies others once it is committed"),
         Effect::Pin(reason) => treatment("pins", pin(*reason)),
         Effect::PinMany(reasons) => {
             let pins: Vec<String> = reasons.iter().map(|reason| pin(*reason)).collect();
@@ -317,7 +324,7 @@ mod tests {
             ),
             ("UPDATE t SET a = 1", &["opaque", "update writes"]),
             (
-                "LISTEN a",
+                "LISTEN U&\"a\"",
                 &[
                     "pins",
                     "LISTEN, by its kind",

@@ -39,6 +39,7 @@ pub fn from_url(args: &RunArgs) -> Result<Plan> {
         metrics: server.metrics,
         connections_max: args.max_connections,
         pool_size_min: args.pool_size_min,
+        pool_size_max: args.pool_size_max,
         lease_order: match args.lease_order {
             cli::LeaseOrder::Recent => LeaseOrder::Recent,
             cli::LeaseOrder::Rotate => LeaseOrder::Rotate,

@@ -108,12 +108,12 @@ fn explain_says_what_the_documentation_shows() {
 
 #[test]
 fn explain_writes_json_for_programs() {
-    let output = forebay(&["explain", "--json", "SET a.b TO 'it''s'; LISTEN c"]);
+    let output = forebay(&["explain", "--json", "SET a.b TO 'it''s'; LOAD 'c'"]);
     let statements: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(statements[0]["class"], "follows the client");
     assert_eq!(statements[0]["settings"][0]["name"], "a.b");
     assert_eq!(statements[0]["settings"][0]["value"], "'it''s'");
-    assert_eq!(statements[1]["pins"][0]["reason"], "listen");
+    assert_eq!(statements[1]["pins"][0]["reason"], "load_library");
     assert_eq!(statements.as_array().map(Vec::len), Some(2));
 }
 

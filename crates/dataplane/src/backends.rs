@@ -75,7 +75,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let role = self.backends.get(ticket).map(|backend| backend.role);
         let why = error.to_string();
         match role {
-            Some(Role::Pooled | Role::Dedicated) => {
+            Some(Role::Pooled | Role::Dedicated | Role::Listener) => {
                 self.close_backend(ticket, CloseReason::Tls, &why);
             }
             Some(_) => {
@@ -139,7 +139,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.pools.on_limits(self.now, scope.key.target, usable);
                 self.on_replacement_ready(client, ticket, since);
             }
-            Role::Pooled | Role::Dedicated | Role::Cancel { .. } => {}
+            Role::DialingListener => {
+                backend.role = Role::Listener;
+                self.on_listener_up(ticket);
+            }
+            Role::Pooled | Role::Dedicated | Role::Listener | Role::Cancel { .. } => {}
         }
         target.show();
         let name = &target.plan.name;
@@ -147,7 +151,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             let kind = EventKind::LimitsRead {
                 target: Arc::clone(name),
                 max_connections: max,
-                usable: target.plan.budget.max(),
+                usable: target.plan.budget.bound(),
             };
             self.report_backend(ticket, kind);
         }
@@ -170,7 +174,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let scope = Rc::clone(&backend.pool);
         let role = backend.role;
-        if matches!(role, Role::Pooled | Role::Dedicated) {
+        if matches!(role, Role::Pooled | Role::Dedicated | Role::Listener) {
             // It may serve a client, who must be told.
             return self.close_backend(ticket, CloseReason::SetupFailed, refusal.as_str());
         }
@@ -201,7 +205,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Role::Replacing { client, since } => {
                 self.on_replacement_failed(client, ticket, since);
             }
-            Role::DialingFor(_) | Role::Pooled | Role::Dedicated => {}
+            Role::DialingListener => self.on_listener_gone(ticket, refusal, false),
+            Role::DialingFor(_) | Role::Pooled | Role::Dedicated | Role::Listener => {}
         }
     }
 
@@ -211,7 +216,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         match backend.role {
-            Role::Dialing(_) | Role::DialingFor(_) | Role::Replacing { .. } => {
+            Role::Dialing(_)
+            | Role::DialingFor(_)
+            | Role::Replacing { .. }
+            | Role::DialingListener => {
                 let why = error.map_or_else(
                     || "the database closed the connection during login".to_owned(),
                     ToString::to_string,
@@ -222,7 +230,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.drop_backend(ticket);
                 self.on_cancel_done(victim, asker);
             }
-            Role::Pooled | Role::Dedicated => {
+            Role::Pooled | Role::Dedicated | Role::Listener => {
                 let why = error.map(ToString::to_string).unwrap_or_default();
                 self.close_backend(ticket, CloseReason::BackendGone, &why);
             }
@@ -253,7 +261,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let role = backend.role;
         if matches!(
             role,
-            Role::Dialing(_) | Role::DialingFor(_) | Role::Replacing { .. }
+            Role::Dialing(_) | Role::DialingFor(_) | Role::Replacing { .. } | Role::DialingListener
         ) {
             let block = &backend.pool.target().block;
             block.database_connections_setup_failed.add(1);
@@ -274,6 +282,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Role::Replacing { client, since } => {
                 self.on_replacement_failed(client, ticket, since);
             }
+            Role::DialingListener => self.on_listener_gone(ticket, &Refusal::ListenerLost, false),
+            Role::Listener => self.on_listener_gone(ticket, &Refusal::ListenerLost, true),
             Role::Dedicated => {}
         }
         if let Some(client) = client {
@@ -281,11 +291,26 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
+    /// Closes the connections that listen by way of these pools: their clients are told.
+    pub(crate) fn close_listeners(&mut self, mut concerned: impl FnMut(&PoolScope) -> bool) {
+        for ticket in self.backends.tickets() {
+            if let Some(backend) = self.backends.get(ticket)
+                && matches!(backend.role, Role::Listener | Role::DialingListener)
+                && concerned(&backend.pool)
+            {
+                self.close_backend(ticket, CloseReason::Reconfigured, "");
+            }
+        }
+    }
+
     /// Closes the pooled backends of these pools as soon as nobody uses them.
     pub(crate) fn renew_backends(&mut self, mut concerned: impl FnMut(&PoolScope) -> bool) {
         for ticket in self.backends.tickets() {
             if let Some(backend) = self.backends.get_mut(ticket)
-                && !matches!(backend.role, Role::Cancel { .. } | Role::Dedicated)
+                && !matches!(
+                    backend.role,
+                    Role::Cancel { .. } | Role::Dedicated | Role::Listener | Role::DialingListener
+                )
                 && concerned(&backend.pool)
             {
                 backend.unfit = Some(CloseReason::Reconfigured);
@@ -304,7 +329,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             self.dial_postponed();
         }
         let block = &backend.pool.block;
-        if matches!(backend.role, Role::Pooled | Role::Dedicated) {
+        if matches!(
+            backend.role,
+            Role::Pooled | Role::Dedicated | Role::Listener
+        ) {
             block.database_connections.sub(1);
         }
         if backend.transaction_since.take().is_some() {
@@ -334,6 +362,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Role::Dialing(_)
             | Role::DialingFor(_)
             | Role::Replacing { .. }
+            | Role::DialingListener
             | Role::Cancel { .. } => {
                 if self.now > backend.dial_deadline {
                     self.on_dial_timeout(ticket);
@@ -351,7 +380,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     self.close_backend(ticket, reason, why);
                 }
             }
-            Role::Dedicated => {}
+            Role::Dedicated | Role::Listener => {}
         }
     }
 }

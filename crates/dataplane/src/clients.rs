@@ -11,6 +11,7 @@ use forebay_core::engine::{ClientFacts, Engine, Farewell};
 use forebay_core::event::EventKind;
 use forebay_core::orders::{Admission, CancelKey};
 use forebay_core::{CloseReason, Refusal};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,6 +63,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 pin: None,
                 idle_limit: None,
                 dedicated: None,
+                hub: None,
+                channels: BTreeSet::new(),
             }
         });
         self.crew.clients.fetch_add(1, Ordering::Relaxed);
@@ -275,6 +278,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         client.count_out();
         self.forget_silence(ticket, &client);
+        self.forget_subscriptions(&client);
         if client.phase.is_waiting() {
             self.pools.withdraw(self.now, ticket.client_key());
         }

@@ -4,6 +4,7 @@
 //! instead of somebody else.
 
 use crate::driver::{Handle, Token};
+use crate::hub::HubKey;
 use crate::mailbox::{Asker, Ticket};
 use crate::pins::Pin;
 use crate::scope::{EndpointScope, PoolScope};
@@ -13,7 +14,9 @@ use forebay_core::CloseReason;
 use forebay_core::Instant;
 use forebay_core::engine::{Engine, StartupParameters};
 use forebay_core::metrics::Counter;
+use forebay_core::notification::Channel;
 use forebay_pool::{History, PoolId};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -65,6 +68,10 @@ pub struct Client<E: Engine> {
     pub idle_limit: Option<Box<IdleLimit>>,
     /// Startup parameters of the backend that is to be its own.
     pub dedicated: Option<StartupParameters>,
+    /// The database whose notifications it hears, once it has asked.
+    pub hub: Option<HubKey>,
+    /// The channels that it hears.
+    pub channels: BTreeSet<Channel>,
 }
 
 /// How far a client has come.
@@ -208,6 +215,10 @@ pub enum Role {
     },
     /// It belongs to one client.
     Dedicated,
+    /// It is being opened to listen for all clients of its database.
+    DialingListener,
+    /// It listens for all clients of its database.
+    Listener,
     /// It carries a cancel request.
     Cancel {
         /// The backend whose query is to be cancelled, if it is not to be closed anyway.

@@ -127,7 +127,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             credential: Arc::clone(&pool.credential.borrow()),
             database: Arc::clone(&pool.key.database),
             tls: pool.target().plan.target.tls.mode,
-            init_query: Arc::clone(&pool.init_query.borrow()),
+            init_query: match purpose {
+                // It runs nothing of its clients'.
+                Some(Purpose::Listener) => "".into(),
+                _ => Arc::clone(&pool.init_query.borrow()),
+            },
             purpose: purpose.unwrap_or(Purpose::Pooled),
             oldest_version,
             entropy,

@@ -3,6 +3,7 @@
 use crate::connection::{NOBODYS, Phase, Role};
 use crate::driver::Driver;
 use crate::mailbox::{Letter, Parcel, Ticket};
+use crate::plan::ProxyPlan;
 use crate::relay::{Side, Source};
 use crate::reporting::Subject;
 use crate::scope::PoolScope;
@@ -30,7 +31,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 if self.clients.holds(ticket) {
                     self.feed_client_inbox(ticket);
                 }
-            } else {
+            } else if !self.read_own_letter() {
                 return;
             }
             self.finish_releases();
@@ -72,6 +73,19 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let client = self.clients.get(client).ok_or_else(gone)?;
         let proxy = Arc::clone(&client.endpoint.proxy.borrow());
+        self.pool_scope_of(&proxy, user, database)
+    }
+
+    /// The scope of a pool of this proxy's, made at first use.
+    pub(crate) fn pool_scope_of(
+        &mut self,
+        proxy: &ProxyPlan,
+        user: &str,
+        database: &str,
+    ) -> Result<Rc<PoolScope>, Refusal> {
+        let gone = || Refusal::TargetUnreachable {
+            detail: "its proxy is no longer configured".into(),
+        };
         let target = self.targets.get(&proxy.target.id).ok_or_else(gone)?;
         let target = Rc::clone(target);
         let key = PoolKey {

@@ -7,6 +7,7 @@ use crate::driver::{Socket, Wake};
 use crate::plan::Plan;
 use crate::plane::NewEndpoint;
 use crate::sessions::PageAsked;
+use crate::subscriptions::HubLetter;
 use crate::tls::Filter;
 use forebay_core::engine::Engine;
 use forebay_core::orders::CancelKey;
@@ -35,6 +36,8 @@ pub enum Letter<E: Engine> {
         /// Who asked.
         asker: Asker,
     },
+    /// About the connection that listens for a database's clients.
+    Hub(Box<HubLetter>),
     /// What a client asked to be cancelled is done with.
     Cancelled(Ticket),
     /// New configuration.

@@ -24,6 +24,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         self.drop_backend(ticket);
         let before = ticket;
         let ticket = self.add_backend(&pool, role);
+        self.on_listener_moved(before, ticket);
         if let Role::Replacing { .. } = role {
             let (jitter, keys) = (self.jitter(), (before.backend_key(), ticket.backend_key()));
             self.pools.on_replaced(self.now, keys.0, keys.1, jitter);

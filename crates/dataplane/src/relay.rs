@@ -172,6 +172,23 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                     backend.pool.block.statements_reprepared.add(1);
                 }
             }
+            (Order::Subscribe { number, channels }, Some(client), _) => {
+                self.subscribe(client, number, channels);
+            }
+            (Order::Unsubscribe(channels), Some(client), _) => self.unsubscribe(client, &channels),
+            (Order::Notified(count), Some(client), _) => {
+                if let Some(client) = self.clients.get(client) {
+                    let delivered = &client.endpoint.block.notifications_delivered;
+                    delivered.add(count.into());
+                }
+            }
+            (Order::Heard(told), _, Some(backend)) => self.on_heard(backend, &told),
+            (Order::RoundDone(result), _, Some(backend)) => {
+                self.on_round_done(
+                    backend,
+                    result.as_ref().copied().map_err(|refusal| &**refusal),
+                );
+            }
             (Order::Refuse(refusal), Some(client), _) => self.refuse_client(client, &refusal),
             (Order::Close(reason), ..) => match side {
                 Side::Client(client) => self.close_client(client, reason),

@@ -111,7 +111,7 @@ impl TargetScope {
     /// Shows what all workers know of the target.
     pub fn show(&self) {
         let budget = &self.plan.budget;
-        let max = if budget.is_known() { budget.max() } else { 0 };
+        let max = if budget.is_known() { budget.bound() } else { 0 };
         let block = &self.block;
         block.max_database_connections_allowed.set(u64::from(max));
         block.availability.set(self.plan.health.availability());

@@ -114,6 +114,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Self::receive_again(&mut self.driver, backend);
         }
         self.on_client_relaxed_maybe(ticket);
+        self.deliver(ticket);
     }
 
     /// Receives from a throttled backend again.

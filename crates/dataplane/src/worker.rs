@@ -17,6 +17,7 @@ use crate::plane::NewEndpoint;
 use crate::reporting::Subject;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
 use crate::silence::Silences;
+use crate::subscriptions::Hearing;
 use crate::workshop::{Job, Workshop};
 use forebay_core::engine::{Engine, Household, Purpose};
 use forebay_core::event::{EventKind, EventSink};
@@ -87,6 +88,8 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) postponed: Vec<Postponed>,
     /// Clients that kept input while they held a backend and have none now.
     pub(crate) refeed: Vec<Ticket>,
+    /// Clients that listen.
+    pub(crate) hearing: Hearing,
     /// What connections that are being opened are for, where that is no pool.
     pub(crate) purposes: HashMap<Ticket, Purpose>,
     /// Clients that bound their own idleness.
@@ -125,6 +128,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             releasing: Vec::new(),
             postponed: Vec::new(),
             refeed: Vec::new(),
+            hearing: Hearing::default(),
             purposes: HashMap::new(),
             silences: Silences::default(),
             plain: Vec::new(),
@@ -288,6 +292,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Letter::ClientWork(..) | Letter::BackendWork(..) | Letter::Resolved(..) => {}
             Letter::Cancel { key, asker } => self.on_cancel(&key, asker),
             Letter::Cancelled(ticket) => self.on_cancelled(ticket),
+            Letter::Hub(letter) => self.on_hub_letter(*letter),
             Letter::Load {
                 plan,
                 listeners,
@@ -353,6 +358,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         if target_before.is_some_and(|before| !target.serves_as(&before)) {
             self.renew_backends(|pool| pool.key.target == id);
+            self.close_listeners(|pool| pool.key.target == id);
         }
     }
 
@@ -361,6 +367,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let refusal = Refusal::NoCredentials {
             user: key.user.to_string(),
         };
+        self.close_listeners(|pool| pool.key == *key);
         self.pools
             .remove_pool(self.now, key, &refusal, CloseReason::Reconfigured);
         if let Some(scope) = self.pool_scopes.remove(key) {
@@ -374,6 +381,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let refusal = Refusal::TargetUnreachable {
             detail: "the target was removed".into(),
         };
+        self.close_listeners(|pool| pool.key.target == id);
         self.pools
             .remove_target(self.now, id, &refusal, CloseReason::Reconfigured);
         self.pools_by_id.retain(|_, scope| scope.key.target != id);
@@ -439,6 +447,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         for ticket in self.backends.tickets() {
             self.sweep_backend(ticket);
         }
+        self.sweep_hubs();
         self.settle();
         let counters = self.driver.counters();
         self.block.system_calls.set(counters.system_calls);

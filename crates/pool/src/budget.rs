@@ -32,6 +32,8 @@ pub struct Budget {
     closing: AtomicU32,
     /// Backends unused for longer than the idle timeout.
     aged: AtomicU32,
+    /// Backends that belong to no pool and still count: the pools may have that many fewer.
+    apart: AtomicU32,
     /// Sum of the wants in `board.dials`, readable without the lock.
     wanting: AtomicU32,
     /// Grows when `max` changes or a worker gets a pool: then a worker may find help where it had no reason to ask before.
@@ -48,6 +50,7 @@ impl Default for Budget {
             dialing: AtomicU32::new(0),
             closing: AtomicU32::new(0),
             aged: AtomicU32::new(0),
+            apart: AtomicU32::new(0),
             wanting: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
             board: Mutex::default(),
@@ -62,8 +65,21 @@ impl Budget {
     }
 
     /// Most backends, open and being opened, in all workers.
-    pub fn max(&self) -> u32 {
+    pub fn bound(&self) -> u32 {
         self.max.load(Ordering::SeqCst)
+    }
+
+    /// Most backends that pools may have, open and being opened, in all workers: one in any case.
+    pub fn max(&self) -> u32 {
+        let apart = self.apart.load(Ordering::SeqCst);
+        self.bound().saturating_sub(apart).max(1)
+    }
+
+    /// A backend that belongs to no pool is opened: until the answer is dropped, the pools may have one less.
+    pub fn open_apart(self: &Arc<Budget>) -> Apart {
+        self.apart.fetch_add(1, Ordering::SeqCst);
+        self.next_epoch();
+        Apart(Arc::clone(self))
     }
 
     /// Whether the database has told how many connections it takes.
@@ -127,9 +143,8 @@ impl Budget {
     /// Whether more backends are open (and staying) than the bound allows, as after a reload.
     pub(crate) fn is_over(&self) -> bool {
         let used = self.used.load(Ordering::Relaxed);
-        used > self.max.load(Ordering::Relaxed)
-            && used.saturating_sub(self.closing.load(Ordering::Relaxed))
-                > self.max.load(Ordering::Relaxed)
+        let max = self.max();
+        used > max && used.saturating_sub(self.closing.load(Ordering::Relaxed)) > max
     }
 
     /// Places free now.
@@ -231,6 +246,17 @@ impl Budget {
     }
 }
 
+/// The place of a backend that belongs to no pool.
+#[derive(Debug)]
+pub struct Apart(Arc<Budget>);
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        sub(&self.0.apart, 1);
+        self.0.next_epoch();
+    }
+}
+
 /// `percent` of `whole`, rounded down.
 fn percent_of(whole: u32, percent: u8) -> u32 {
     let share = u64::from(whole) * u64::from(percent) / 100;
@@ -297,5 +323,21 @@ mod tests {
         budget.recompute(&limits(100, 50, 1));
         assert_eq!(budget.max(), 1);
         assert!(budget.is_over());
+    }
+
+    #[test]
+    fn backends_of_no_pool_take_from_the_bound_and_leave_one() {
+        let budget = Budget::new();
+        budget.set_usable(3, &limits(100, 50, u32::MAX));
+        assert!(budget.take() && budget.take());
+        let mut apart = vec![budget.open_apart()];
+        assert_eq!((budget.bound(), budget.max()), (3, 2));
+        assert!(!budget.take() && !budget.is_over());
+        apart.push(budget.open_apart());
+        assert!(budget.is_over());
+        apart.extend([budget.open_apart(), budget.open_apart()]);
+        assert_eq!(budget.max(), 1);
+        drop(apart);
+        assert_eq!(budget.max(), 3);
     }
 }

@@ -52,7 +52,7 @@ mod pool;
 mod pools;
 mod queue;
 
-pub use budget::{Budget, UNKNOWN_LIMIT_MAX};
+pub use budget::{Apart, Budget, UNKNOWN_LIMIT_MAX};
 pub use key::{BackendKey, ClientKey, Label, PoolGone, PoolId, PoolKey, TargetId, UNLABELLED};
 pub use order::{History, Order};
 pub use pool::{

@@ -3,6 +3,7 @@
 use crate::backend_login::BackendLogin;
 use crate::customs::{self, Customs};
 use crate::exchange::{Exchange, Segment};
+use crate::listener::Listener;
 use crate::plain_names::PlainNames;
 use crate::reports::Reports;
 use crate::statements::{Name, Statement};
@@ -14,8 +15,8 @@ use std::sync::Arc;
 pub struct Backend {
     /// How far it has come.
     pub stage: Stage,
-    /// It will belong to one client from start to end.
-    pub dedicated: bool,
+    /// What it does behind its login.
+    pub calling: Calling,
     /// What is under way.
     pub exchange: Exchange,
     /// Process number and secret with which its query can be cancelled.
@@ -42,6 +43,8 @@ pub struct Backend {
     pub pinned: bool,
     /// The answer to a replay is awaited before the client's bytes are sent.
     pub holding: bool,
+    /// Its last sessions may have notified others, who need not have been told yet.
+    pub stirred: bool,
     /// What a replay was answered, if by an error: code and message.
     pub replay_error: Option<(Arc<str>, Arc<str>)>,
     /// The error, as a message, that a statement could not be prepared again with; it is what the client's own message runs into.
@@ -77,6 +80,17 @@ impl Mark {
     };
 }
 
+/// What a database connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calling {
+    /// To serve one session after the other.
+    Pooled,
+    /// It will belong to one client from start to end.
+    Dedicated,
+    /// To listen for all sessions of its database.
+    Listener,
+}
+
 /// How far a database connection has come.
 pub enum Stage {
     /// It logs in, or carries a cancel request.
@@ -85,6 +99,8 @@ pub enum Stage {
     Ready,
     /// It belongs to one client and every byte passes.
     Relay,
+    /// It listens for all sessions of its database.
+    Listener(Box<Listener>),
 }
 
 /// Most statements kept prepared on one backend; the least recently prepared one is closed for a new one.

@@ -17,6 +17,7 @@ mod reports;
 mod setup;
 mod version;
 
+use crate::listener;
 use crate::login_cache::{Done, LoginCache, Work};
 use crate::reports::Reports;
 use crate::scram::{ClientFirst, ExpectServerFinal, NeedKeys};
@@ -267,7 +268,7 @@ impl BackendLogin {
                 return State::Cancelling;
             }
             Purpose::Dedicated(parameters) => parameters,
-            Purpose::Pooled => &[],
+            Purpose::Pooled | Purpose::Listener => &[],
         };
         let own = [
             (&b"user"[..], self.facts.credential.username.as_bytes()),
@@ -276,6 +277,8 @@ impl BackendLogin {
         let given = given
             .iter()
             .map(|(name, value)| (name.as_slice(), value.as_slice()));
+        let listener = matches!(self.facts.purpose, Purpose::Listener);
+        let given = given.chain(listener::PARAMETERS.into_iter().filter(|_| listener));
         orders.to_backend(|out| {
             write::startup(out, self.version.asked(), own.into_iter().chain(given))
         });
@@ -377,7 +380,7 @@ impl BackendLogin {
             Purpose::Dedicated(parameters) => {
                 parameters.iter().any(|(name, _)| name == b"replication")
             }
-            Purpose::Pooled | Purpose::Cancel { .. } => false,
+            Purpose::Pooled | Purpose::Listener | Purpose::Cancel { .. } => false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! PostgreSQL's side of the engine contract: which machine a fact concerns, and what happens where two of them meet (admission,
 //! lease, farewell).
 
-use crate::backend::{self, Backend, PreparedOn};
+use crate::backend::{self, Backend, Calling, PreparedOn};
 use crate::backend_login::BackendLogin;
 use crate::client_login::ClientLogin;
 use crate::customs;
@@ -9,6 +9,7 @@ use crate::errors;
 use crate::exchange::{Awaits, Exchange, Expect, Segment};
 use crate::from_backend::{FromBackend, tell_reports};
 use crate::from_client::FromClient;
+use crate::listening::{self, Listening};
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::parting;
 use crate::pinning;
@@ -25,6 +26,7 @@ use crate::wire::{self, write};
 use forebay_core::engine::{
     BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
 };
+use forebay_core::notification::{Notification, Round};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::sessions::{SessionFacts, SessionState};
 use forebay_core::settings::{Interner, Map, Value};
@@ -85,6 +87,7 @@ fn welcome(session: &mut Session, reports: &Arc<Reports>, orders: &mut Orders<Wo
     let admitted = admitting.admitted;
     session.reports = Arc::clone(reports);
     session.welcome = Arc::clone(reports);
+    session.process = admitted.process;
     session.secret = admitted.secret;
     orders.to_client(|out| {
         out.extend_from_slice(write::AUTHENTICATION_OK);
@@ -212,6 +215,7 @@ impl Engine for Postgres {
             id: facts.session,
             scope: shared.statements.scope(home(&facts)),
             stage: Stage::Login(Box::new(ClientLogin::new(facts))),
+            process: 0,
             secret: Box::default(),
             tracker: Tracker::new(shared.settings.empty()),
             reports: shared.reports.intern(Vec::new()),
@@ -229,6 +233,7 @@ impl Engine for Postgres {
             marks: 0,
             rules,
             customs: shared.settings.empty(),
+            listening: Listening::default(),
         }
     }
 
@@ -348,12 +353,15 @@ impl Engine for Postgres {
                 FromBackend::new(shared, backend, session, now, orders).run(input)
             }
             backend::Stage::Relay => orders.forward(input.len()),
+            backend::Stage::Listener(listener) => listener.on_bytes(input, orders),
         }
     }
 
     fn on_client_gone(backend: &mut Backend, orders: &mut Orders<Work>) -> Farewell {
         backend.holding = false;
         let exchange = &mut backend.exchange;
+        // What it has committed may not have been told yet.
+        backend.stirred |= std::mem::take(&mut exchange.notifies);
         if !matches!(backend.stage, backend::Stage::Ready) || backend.pinned {
             return if exchange.is_empty() {
                 Farewell::Close
@@ -421,11 +429,15 @@ impl Engine for Postgres {
     }
 
     fn backend(shared: &mut Shared, facts: BackendFacts, orders: &mut Orders<Work>) -> Backend {
-        let dedicated = matches!(facts.purpose, Purpose::Dedicated(_));
+        let calling = match facts.purpose {
+            Purpose::Dedicated(_) => Calling::Dedicated,
+            Purpose::Listener => Calling::Listener,
+            Purpose::Pooled | Purpose::Cancel { .. } => Calling::Pooled,
+        };
         let init_query = Arc::clone(&facts.init_query);
         Backend {
             stage: backend::Stage::Login(Box::new(BackendLogin::new(facts, orders))),
-            dedicated,
+            calling,
             exchange: Exchange::new(),
             process: 0,
             secret: Box::default(),
@@ -439,6 +451,7 @@ impl Engine for Postgres {
             unnamed: None,
             pinned: false,
             holding: false,
+            stirred: false,
             replay_error: None,
             give_error: None,
         }
@@ -453,12 +466,13 @@ impl Engine for Postgres {
     fn is_version_in_doubt(backend: &Backend) -> bool {
         match &backend.stage {
             backend::Stage::Login(login) => login.is_version_in_doubt(),
-            backend::Stage::Ready | backend::Stage::Relay => false,
+            backend::Stage::Ready | backend::Stage::Relay | backend::Stage::Listener(_) => false,
         }
     }
 
     fn on_backend_closing(backend: &mut Backend, orders: &mut Orders<Work>) {
-        if matches!(backend.stage, backend::Stage::Ready) && backend.exchange.is_empty() {
+        let serves = matches!(backend.stage, backend::Stage::Ready) && backend.exchange.is_empty();
+        if serves || matches!(backend.stage, backend::Stage::Listener(_)) {
             orders.to_backend(|out| out.extend_from_slice(write::TERMINATE));
         }
     }
@@ -558,6 +572,43 @@ impl Engine for Postgres {
         })
     }
 
+    fn on_subscribed(
+        session: &mut Session,
+        number: u32,
+        result: Result<(), &Refusal>,
+        orders: &mut Orders<Work>,
+    ) {
+        let active = session.tracker.channels();
+        if session.listening.on_answer(number, result, active) {
+            orders.push(Order::Resume);
+        }
+    }
+
+    fn on_notification(session: &mut Session, told: &Arc<Notification>) -> Result<(), Refusal> {
+        if session.listening.keep(told, session.tracker.channels()) {
+            return Ok(());
+        }
+        let max = listening::KEPT_BYTES_MAX;
+        Err(Refusal::TooFarBehind { max })
+    }
+
+    fn deliver(session: &mut Session, backend: Option<&Backend>, orders: &mut Orders<Work>) {
+        if backend.is_none_or(|backend| backend.exchange.is_clean()) && !session.midway {
+            listening::deliver(session, backend, orders);
+        }
+    }
+
+    fn is_listening(session: &Session) -> bool {
+        session.is_heard()
+    }
+
+    fn listen(backend: &mut Backend, round: &Round, orders: &mut Orders<Work>) {
+        match &mut backend.stage {
+            backend::Stage::Listener(listener) => listener.listen(round, orders),
+            _ => orders.push(Order::Bug("a connection was to listen that does not")),
+        }
+    }
+
     fn on_backend_moved_in(shared: &mut Shared, backend: &mut Backend) {
         backend.label = shared.settings.intern(backend.label.map().clone());
         backend.customs = shared.settings.intern(backend.customs.map().clone());
@@ -589,10 +640,10 @@ fn on_login_orders(shared: &mut Shared, backend: &mut Backend, orders: &mut Orde
     {
         return;
     }
-    let next = if backend.dedicated {
-        backend::Stage::Relay
-    } else {
-        backend::Stage::Ready
+    let next = match backend.calling {
+        Calling::Dedicated => backend::Stage::Relay,
+        Calling::Pooled => backend::Stage::Ready,
+        Calling::Listener => backend::Stage::Listener(Box::default()),
     };
     let backend::Stage::Login(login) = std::mem::replace(&mut backend.stage, next) else {
         return;

@@ -121,6 +121,18 @@ pub fn words(refusal: &Refusal) -> Words {
         Refusal::TargetRefused { code, message } | Refusal::SettingRefused { code, message } => {
             fatal(sqlstate(code), &**message)
         }
+        Refusal::ListenerLost => fatal(
+            "08006",
+            "The connection to the database that listens for this client was lost. Notifications may have been missed: connect and LISTEN again.",
+        ),
+        Refusal::TooFarBehind { max } => fatal(
+            "54000",
+            format!("More than {max} bytes of notifications wait for this client."),
+        ),
+        Refusal::NotificationEncoding => fatal(
+            "0A000",
+            "A notification is not ASCII, and this client's client_encoding is not the database's: the proxy does not convert it.",
+        ),
         Refusal::BackendLost => fatal("08006", "The connection to the database was lost."),
         Refusal::Bug { incident } => fatal(
             "XX000",
@@ -314,6 +326,21 @@ mod tests {
                 Refusal::BackendLost,
                 "08006",
                 "The connection to the database was lost.",
+            ),
+            (
+                Refusal::ListenerLost,
+                "08006",
+                "The connection to the database that listens for this client was lost. Notifications may have been missed: connect and LISTEN again.",
+            ),
+            (
+                Refusal::TooFarBehind { max: 7 },
+                "54000",
+                "More than 7 bytes of notifications wait for this client.",
+            ),
+            (
+                Refusal::NotificationEncoding,
+                "0A000",
+                "A notification is not ASCII, and this client's client_encoding is not the database's: the proxy does not convert it.",
             ),
             (setting, "22023", "no"),
             (

@@ -93,6 +93,10 @@ pub struct Exchange {
     pub opaque: bool,
     /// The open transaction changed a schema.
     pub schema_changed: bool,
+    /// The open transaction may notify others.
+    pub notifies: bool,
+    /// The backend itself may listen on channels of a session that hears of them elsewhere.
+    pub listens: bool,
     /// A statement was sent that changes what the messages behind it mean: what comes behind its segment waits until it is done and
     /// the values are set again.
     pub settling: bool,
@@ -144,6 +148,8 @@ impl Exchange {
             tracked: false,
             opaque: false,
             schema_changed: false,
+            notifies: false,
+            listens: false,
             settling: false,
             awaits: Awaits::Nothing,
             unsettled: Unsettled::No,

@@ -192,17 +192,7 @@ impl FromBackend<'_> {
                 Err(step) => step,
             },
             b'N' => self.pass(header, rest),
-            b'A' => {
-                let listens = self
-                    .session
-                    .as_ref()
-                    .is_some_and(|session| !session.pins.is_empty());
-                if listens {
-                    self.pass(header, rest)
-                } else {
-                    self.hide(header, rest)
-                }
-            }
+            b'A' => self.notified(header, rest),
             _ if self.session.is_none() => self.broken("an idle backend sent something"),
             kind => self.reply(kind, header, rest),
         }
@@ -254,6 +244,43 @@ impl FromBackend<'_> {
             self.answer_locals();
         }
         step
+    }
+
+    /// It may come behind an answer to anything, also to a query of ours.
+    fn notified(&mut self, header: Header, rest: &[u8]) -> Step {
+        match self.body(header, rest) {
+            Ok(body) => self.notification(body, header, rest),
+            Err(Step::Stop) => self.broken("a NotificationResponse is impossibly long"),
+            Err(step) => step,
+        }
+    }
+
+    /// A backend that listens itself: meant for its session if that has LISTENs which nobody else hears.
+    fn notification(&mut self, body: &[u8], header: Header, rest: &[u8]) -> Step {
+        let process = Fields(body).u32().unwrap_or_default();
+        let channel = body.get(4..).unwrap_or_default();
+        let channel = Fields(channel).string().unwrap_or_default();
+        let meant = |session: &&mut Session| {
+            !session.pins.is_empty()
+                && !session.tracker.channels().contains(channel)
+                && !session.listening.covers(channel)
+        };
+        let Some(session) = self.session.as_deref_mut().filter(meant) else {
+            return self.hide(header, rest);
+        };
+        if process != self.backend.process {
+            return self.pass(header, rest);
+        }
+        // The session's own: it knows itself by another number.
+        let process = session.process.to_be_bytes();
+        self.orders.to_client(|out| {
+            write::message(out, b'A', |out| {
+                out.extend_from_slice(&process);
+                out.extend_from_slice(body.get(4..).unwrap_or_default());
+            });
+        });
+        self.orders.swallow(header.len);
+        Step::Took(header.len)
     }
 
     fn answer_locals(&mut self) {

@@ -6,10 +6,12 @@
 //! | --- | --- |
 //! | `from_client/query.rs` | what a Query does |
 //! | `from_client/parse.rs` | what a statement is known by, here and on its backend |
+//! | `from_client/listen.rs` | what must be heard before a message is sent |
 //! | `from_client/bind.rs` | which statement and portal a message is about |
 //! | `from_client/plain.rs` | which names of statements SQL must find |
 
 mod bind;
+mod listen;
 mod meaning;
 mod parse;
 mod plain;
@@ -19,6 +21,7 @@ use crate::backend::{Backend, Mark};
 use crate::customs;
 use crate::engine::Shared;
 use crate::exchange::{Awaits, CopyIn, Expect};
+use crate::listening;
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::said::Said;
@@ -28,6 +31,7 @@ use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, PinReason, Refusal};
+use listen::Heard;
 
 /// Longest query text that is looked into; anything longer streams through, and its backend counts as changed in unknown ways.
 pub const QUERY_INSPECTED_BYTES_MAX: usize = 64 * 1024;
@@ -39,6 +43,8 @@ const LARGE_OBJECT_FUNCTIONS: &[u32] = &[
     715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458,
     3459, 3460,
 ];
+/// What a client reads that commits a LISTEN in ways that are not looked into, where the database cannot be listened to.
+const CANNOT_LISTEN: &str = "the database cannot be listened to";
 /// Most replies that are due at a time: the client's next message waits until half of them have come.
 pub const EXPECTS_MAX: usize = 4096;
 
@@ -96,6 +102,7 @@ impl<'a> FromClient<'a> {
                 Step::Took(len) => {
                     rest = &rest[len..];
                     if self.was_ignored() {
+                        listening::deliver(self.session, Some(self.backend), self.orders);
                         self.orders.push(Order::Release);
                         break;
                     }
@@ -118,7 +125,7 @@ impl<'a> FromClient<'a> {
         if left > 0 {
             return Step::Took(self.pass(left, rest));
         }
-        if self.backend.holding {
+        if self.backend.holding || self.session.listening.is_asking() {
             self.orders.push(Order::Pause);
             return Step::Stop;
         }
@@ -228,6 +235,11 @@ impl<'a> FromClient<'a> {
         let Some(body) = rest.get(HEADER_BYTES..header.len.min(HEADER_BYTES + 4)) else {
             return Step::Need(header.len.min(HEADER_BYTES + 4));
         };
+        match self.hear_for_end(&[Effect::Pin(PinReason::ProcedureCall)]) {
+            Heard::Yes => {}
+            Heard::NotYet(step) => return step,
+            Heard::Never(_) => return self.violation(CANNOT_LISTEN),
+        }
         self.requests += 1;
         let function = Fields(body).u32().unwrap_or_default();
         if LARGE_OBJECT_FUNCTIONS.binary_search(&function).is_err() {
@@ -294,6 +306,11 @@ impl<'a> FromClient<'a> {
         if header.len != HEADER_BYTES {
             return self.violation("invalid message length");
         }
+        match self.hear_for_end(&[]) {
+            Heard::Yes => {}
+            Heard::NotYet(step) => return step,
+            Heard::Never(words) => self.send_denied(words),
+        }
         self.backend.exchange.push(Expect::Sync(self.now));
         Step::Took(self.pass(header.len, rest))
     }
@@ -337,6 +354,7 @@ impl<'a> FromClient<'a> {
         let settings = &mut self.shared.settings;
         self.backend
             .note_customs(customs::named_by(effect), settings);
+        self.pin_unheard(effect, said);
         self.unsettle(effect);
         if effect.changes_names() || self.session.tracker.loses_baseline(effect) {
             self.backend.exchange.settling = true;

@@ -12,6 +12,7 @@
 //! | `tracking.rs`, `reports.rs` | which settings a session and a backend have |
 //! | `statements.rs` | which prepared statements they have, and under what names |
 //! | `plain_names.rs` | which of them a backend has under names that clients gave |
+//! | `listening.rs`, `listener.rs` | what a session listens on, and the connection that listens for all of them |
 //! | `pinning.rs` | why a session keeps its backend |
 //! | `sql/` | what a statement does to its session |
 //! | `errors.rs` | how a refusal reads on the wire |
@@ -31,6 +32,8 @@ pub mod errors;
 pub mod exchange;
 pub mod from_backend;
 pub mod from_client;
+pub mod listener;
+pub mod listening;
 pub mod login_cache;
 pub mod md5_password;
 pub mod parting;

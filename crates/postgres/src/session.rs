@@ -5,6 +5,7 @@ use crate::backend::{Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin};
 use crate::customs::Customs;
 use crate::exchange::Segment;
+use crate::listening::Listening;
 use crate::pinning::Pins;
 use crate::reports::Reports;
 use crate::statements::Statement;
@@ -22,6 +23,8 @@ pub struct Session {
     pub id: u64,
     /// Whatever decides which tables and functions its texts can speak of, as a number.
     pub scope: u64,
+    /// The process number that its BackendKeyData showed; 0 before.
+    pub process: u32,
     /// The secret that its BackendKeyData showed; empty before.
     pub secret: Box<[u8]>,
     /// Its settings.
@@ -56,9 +59,21 @@ pub struct Session {
     pub rules: Arc<SessionRules>,
     /// Custom settings that it has ever set.
     pub customs: Customs,
+    /// What it waits for and was told while it listens.
+    pub listening: Listening,
 }
 
 impl Session {
+    /// Whether notifications may be meant for it, now or with the commit that is under way.
+    pub fn hears(&self) -> bool {
+        !self.tracker.channels().is_empty() || self.listening.has_noted()
+    }
+
+    /// Whether it would be deaf if nobody listened for it.
+    pub fn is_heard(&self) -> bool {
+        !self.tracker.channels().is_empty() || self.listening.is_granted()
+    }
+
     /// The mark of the backend that it last changed in ways that only the server knows.
     pub fn mark(&self) -> Mark {
         Mark {

@@ -7,17 +7,19 @@
 
 mod adopt;
 mod bounds;
+mod channels;
 mod difference;
 mod meaning;
 
 pub use adopt::{Adopted, Server};
-pub use bounds::{COPIES_MAX, SAVEPOINTS_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX};
+pub use bounds::{CHANNELS_MAX, COPIES_MAX, SAVEPOINTS_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX};
 pub use difference::{READ_UTF8, There, replay};
 pub use meaning::{Meaning, is_meaningful};
 
 use crate::reports::Reports;
 use crate::sql::{Effect, SetValue};
 use difference::push_set;
+use forebay_core::notification::Channel;
 use forebay_core::settings::{Interner, Map, Settings, Value};
 use meaning::Local;
 use std::cell::Cell;
@@ -40,6 +42,8 @@ const DATESTYLE: &str = "datestyle";
 pub struct Tracker {
     committed: Arc<Settings>,
     baseline: Arc<Settings>,
+    /// What it listens on between transactions.
+    channels: BTreeSet<Channel>,
     /// Only while the open transaction has set something or has savepoints.
     pending: Option<Box<Pending>>,
     /// What a committed RESET took away on the backend and must be set again there.
@@ -80,6 +84,8 @@ struct Frame {
     map: Option<Map>,
     /// What SET LOCAL set; `None`: as the frame below.
     local: Option<Local>,
+    /// What it will listen on if this is committed; `None`: as the frame below.
+    channels: Option<BTreeSet<Channel>>,
 }
 
 impl Tracker {
@@ -88,6 +94,7 @@ impl Tracker {
         Tracker {
             committed: Arc::clone(&baseline),
             baseline,
+            channels: BTreeSet::new(),
             pending: None,
             restore: BTreeSet::new(),
             meaning: Cell::new(None),
@@ -173,10 +180,14 @@ impl Tracker {
             Effect::ResetAll => self.reset_all(is_identity),
             Effect::DiscardAll => {
                 self.reset_all(|_| false);
+                self.unlisten_all();
                 // It commits at once: an error behind it in its segment does not bring anything back (`PreventInTransactionBlock`).
                 self.end(true, interner);
                 self.lost = false;
             }
+            Effect::Listen(channel) => self.listen(channel),
+            Effect::Unlisten(channel) => self.unlisten(channel),
+            Effect::UnlistenAll => self.unlisten_all(),
             Effect::Pure
             | Effect::Opaque
             | Effect::CopyIn
@@ -190,7 +201,7 @@ impl Tracker {
             | Effect::Deallocate(_)
             | Effect::DeallocateAll
             | Effect::Close
-            | Effect::Unlisten
+            | Effect::Notify
             | Effect::Pin(_)
             | Effect::PinMany(_) => {}
         }
@@ -210,6 +221,10 @@ impl Tracker {
             return;
         };
         let mut frames = pending.frames.iter_mut().rev();
+        if let Some(channels) = frames.find_map(|frame| frame.channels.take()) {
+            self.channels = channels;
+        }
+        let mut frames = pending.frames.iter_mut().rev();
         let map = frames.find_map(|frame| frame.map.take());
         if let Some(map) = map.filter(|map| map != self.committed.map()) {
             self.committed = interner.intern(map);
@@ -226,6 +241,7 @@ impl Tracker {
             // The savepoint itself stays.
             frames.truncate(at + 1);
             (frames[at].map, frames[at].local) = (None, None);
+            frames[at].channels = None;
             self.pending().restore_locally.clear();
         }
         self.meaning.set(None);
@@ -237,18 +253,20 @@ impl Tracker {
             .iter()
             .rposition(|frame| frame.savepoint.as_deref() == Some(name))
         {
-            let (mut map, mut local) = (None, None);
+            let (mut map, mut local, mut channels) = (None, None, None);
             let again = frames[at].again;
             frames[at].again = again.saturating_sub(1);
             for frame in frames.drain(at + usize::from(again > 0)..).rev() {
                 map = map.or(frame.map);
                 local = local.or(frame.local);
+                channels = channels.or(frame.channels);
             }
             let below = frames
                 .last_mut()
                 .expect("the transaction's own frame has no savepoint");
             below.map = map.or(below.map.take());
             below.local = local.or(below.local.take());
+            below.channels = channels.or(below.channels.take());
         }
     }
 

@@ -195,7 +195,7 @@ fn a_filtered_reason_does_not_pin_and_is_reset_for_the_next_one() {
         &mut world,
         CLIENT,
         BACKEND,
-        "listen jobs",
+        "listen U&\\\"jobs\\\"",
         "LISTEN",
         &["listen"],
     );

@@ -167,6 +167,16 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
         "Cancel requests that found nothing to cancel.",
         |b| b.cancels_unmatched.get(),
     ),
+    gauge(
+        "subscriptions",
+        "Channels that clients listen on without a database connection of their own, each counted once for each client.",
+        |b| b.subscriptions.get(),
+    ),
+    counter(
+        "notifications_delivered",
+        "Notifications sent to such clients.",
+        |b| b.notifications_delivered.get(),
+    ),
     counter(
         "client_bytes_received",
         "Bytes received from clients, inside TLS where there is TLS.",
@@ -329,6 +339,21 @@ pub(super) const TARGET: &[Family<TargetBlock>] = &[
         "backends_unsuitable",
         "Database connections replaced because they knew custom settings that the session which was to have them never set.",
         |b| b.backends_unsuitable.get(),
+    ),
+    gauge(
+        "listeners",
+        "Database connections that listen for clients; they are not in the pools.",
+        |b| b.listeners.get(),
+    ),
+    counter(
+        "notifications_heard",
+        "Notifications that those were told.",
+        |b| b.notifications_heard.get(),
+    ),
+    counter(
+        "listeners_lost",
+        "Losses of such a connection while clients listened, who were told and closed.",
+        |b| b.listeners_lost.get(),
     ),
 ];
 

@@ -4,6 +4,7 @@
 //! sent.
 
 use super::portals::Rebound;
+use crate::errors::Words;
 use crate::probe::Probe;
 use crate::sql::Effect;
 use crate::statements::{Name, Named, Statement};
@@ -76,6 +77,8 @@ pub enum Expect {
     Parting,
     /// A question of ours about what the session holds, up to ReadyForQuery: not shown.
     Probe(Box<Probe>),
+    /// An error to a statement of ours that stands where a LISTEN, or its commit, cannot be: the client reads this instead.
+    Denied(Box<Words>),
     /// Our ROLLBACK after a client vanished, up to ReadyForQuery: not shown.
     Cleaning,
 }

@@ -5,6 +5,7 @@
 use super::{FromBackend, Step};
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::from_client::EXPECTS_MAX;
+use crate::listening;
 use crate::parting;
 use crate::pinning;
 use crate::reports;
@@ -24,6 +25,9 @@ impl FromBackend<'_> {
             Ok(_) | Err(Step::Stop) => return self.broken("a ReadyForQuery has no status"),
             Err(step) => return step,
         };
+        if !self.is_told_all(status) {
+            return Step::Stop;
+        }
         let since = match self.backend.exchange.pop() {
             Some(Expect::PlainQuery(since) | Expect::Sync(since) | Expect::Function(since)) => {
                 since
@@ -68,6 +72,18 @@ impl FromBackend<'_> {
             );
             parting::tell_limit(before.map(), session, self.orders);
         }
+        let unheard =
+            session
+                .listening
+                .on_ready(status, &self.backend.exchange, session.tracker.channels());
+        if !unheard.is_empty() {
+            self.orders.push(Order::Unsubscribe(unheard));
+        }
+        if status == b'I' {
+            listening::deliver(session, Some(self.backend), self.orders);
+            let notified = std::mem::take(&mut self.backend.exchange.notifies);
+            self.backend.stirred |= notified && !session.hears();
+        }
         let restore = self.take_restore();
         let step = self.pass(header, rest);
         self.orders.push(Order::Answered { since });
@@ -94,12 +110,20 @@ impl FromBackend<'_> {
     }
 
     fn restore(&mut self, restore: Option<Restore>) {
-        let Some(restore) = restore.filter(|restore| !restore.statements.is_empty()) else {
+        if let Some(restore) = restore {
+            self.run_hidden(restore.statements.iter().map(String::as_str));
+        }
+    }
+
+    /// Sends statements of ours, if there are any.
+    fn run_hidden<'s>(&mut self, statements: impl Iterator<Item = &'s str>) {
+        let mut statements = statements.peekable();
+        if statements.peek().is_none() {
             return;
-        };
+        }
         // Not a Query: the client may have an unnamed statement there, and in its transaction an unnamed portal.
         self.orders.to_backend(|out| {
-            for sql in &restore.statements {
+            for sql in statements {
                 write::run(out, RESTORING, sql.as_bytes());
             }
             out.extend_from_slice(write::SYNC);
@@ -111,6 +135,24 @@ impl FromBackend<'_> {
     pub(super) fn send_restore(&mut self) {
         let restore = self.take_restore();
         self.restore(restore);
+    }
+
+    /// Whether the ReadyForQuery at hand may be shown: what the session's own transaction has told comes before it.
+    fn is_told_all(&mut self, status: u8) -> bool {
+        let notifies = status == b'I' && self.backend.exchange.notifies;
+        let Some(session) = self.session.as_deref_mut().filter(|_| notifies) else {
+            return true;
+        };
+        if !session.hears() || session.listening.take_boundary() {
+            return true;
+        }
+        if let Some(number) = session.listening.ask_at_boundary() {
+            self.orders.push(Order::Subscribe {
+                number,
+                channels: Vec::new(),
+            });
+        }
+        false
     }
 
     /// What was reset has the client's values again, or will have them before anything else is done.
@@ -157,7 +199,8 @@ impl FromBackend<'_> {
         over
     }
 
-    /// Where nothing is under way any more: asks what there is to ask, and then parts, unless something pins.
+    /// Where nothing is under way any more: asks what there is to ask, and then parts, unless something pins. What a backend must not go
+    /// on listening to is taken off it behind the answer, so that what code listens on is found.
     pub(super) fn release_if_clean(&mut self) {
         if self.ask() || !self.backend.exchange.is_clean() {
             return;
@@ -166,10 +209,16 @@ impl FromBackend<'_> {
             return;
         };
         pinning::tell(session, self.orders);
-        if session.pins.is_empty() {
-            self.backend.pinned = false;
-            let settings = &mut self.shared.settings;
-            self.released = parting::part(self.backend, settings, self.orders);
+        listening::deliver(session, Some(self.backend), self.orders);
+        if !session.pins.is_empty() {
+            return;
         }
+        self.backend.pinned = false;
+        if std::mem::take(&mut self.backend.exchange.listens) {
+            // It listened on what is heard elsewhere, and is to listen no more.
+            return self.run_hidden(std::iter::once("UNLISTEN *"));
+        }
+        let settings = &mut self.shared.settings;
+        self.released = parting::part(self.backend, settings, self.orders);
     }
 }

@@ -125,8 +125,11 @@ impl FromBackend<'_> {
             return;
         };
         let exchange = &mut self.backend.exchange;
+        exchange.notifies |= effect.may_notify();
         match effect {
-            Effect::Pure => return,
+            Effect::Pure | Effect::Notify => return,
+            Effect::Listen(_) => exchange.listens = true,
+            Effect::Unlisten(_) | Effect::UnlistenAll => {}
             Effect::Opaque
             | Effect::CopyIn
             | Effect::Execute(_)

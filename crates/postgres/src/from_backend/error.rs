@@ -3,8 +3,10 @@
 //! What it says of names of ours is said of the client's. What the server skips to the next Sync is undone here, too.
 
 use super::{FromBackend, Step};
+use crate::errors::Words;
 use crate::exchange::{About, Expect, LocalClose, Segment};
 use crate::session::Session;
+use crate::sql::Effect;
 use crate::statements::{Draft, Statement};
 use crate::wire::read::ErrorFields;
 use crate::wire::{Header, write};
@@ -39,10 +41,25 @@ impl FromBackend<'_> {
             return self.broken("an idle backend reported an error");
         }
         self.backend.exchange.failed = true;
+        if let Some(Expect::Denied(words)) = self.backend.exchange.front() {
+            let words = Words::clone(words);
+            self.orders
+                .to_client(|out| write::error(out, "ERROR", &words.code, &words.text));
+            self.orders.swallow(header.len);
+            self.skip_to_sync();
+            self.end_waiting();
+            return Step::Took(header.len);
+        }
         if header.len <= rest.len() && self.note_failed_use(body) {
             self.orders.swallow(header.len);
             return Step::Took(header.len);
         }
+        // What failed may have committed in parts.
+        self.backend.exchange.notifies |= match self.backend.exchange.front() {
+            Some(Expect::Query(query)) => query.effects.iter().any(Effect::may_notify),
+            Some(Expect::Execute(Some(statement))) => statement.effect.may_notify(),
+            _ => false,
+        };
         let (replaced, extended) = match self.backend.exchange.front() {
             Some(Expect::PlainQuery(_) | Expect::Query(_) | Expect::Function(_)) => (None, false),
             Some(Expect::DuplicateName(name)) if ErrorFields::read(body).code == b"42P05" => {

@@ -6,6 +6,7 @@ use super::{FromBackend, Step, tell_reports};
 use crate::backend::Mark;
 use crate::exchange::Expect;
 use crate::from_client::answer_locals;
+use crate::listening;
 use crate::probe::Probe;
 use crate::session::Stage;
 use crate::wire::Header;
@@ -66,9 +67,8 @@ impl FromBackend<'_> {
                 }
                 step
             }
-            // Of what the session listens for, it hears at any time.
-            b'A' if self.backend.pinned && self.session.is_some() => self.pass(header, rest),
-            b'N' | b'A' => self.hide(header, rest),
+            b'A' => self.notified(header, rest),
+            b'N' => self.hide(header, rest),
             _ if self.is_at_guard() => {
                 self.broken("a backend answered a guard of ours with something else")
             }
@@ -185,6 +185,9 @@ impl FromBackend<'_> {
     fn end_parting(&mut self, failed: bool) {
         if failed {
             self.backend.suspect = Some(Mark::NOBODY);
+        }
+        if let Some(session) = self.session.as_deref_mut() {
+            listening::deliver(session, Some(self.backend), self.orders);
         }
         // What the client has sent meanwhile asks for a backend anew.
         self.orders.push(Order::Resume);

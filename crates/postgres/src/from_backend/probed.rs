@@ -92,6 +92,14 @@ impl FromBackend<'_> {
             // Code has prepared it.
             held.add(PinReason::SqlPrepare);
         }
+        if held.contains(PinReason::Listen)
+            && !session.pins.contains(PinReason::Listen)
+            && (self.backend.exchange.listens || session.hears())
+        {
+            // It is heard elsewhere: the backend is to listen no more.
+            held.retain(|reason| reason != PinReason::Listen);
+            self.backend.exchange.listens = true;
+        }
         let left_something = adopted != Adopted::Nothing || !held.is_empty();
         if adopted == Adopted::Unsaid && !session.pins.hides_settings() {
             session.pins.add(PinReason::UntrackedSetting);

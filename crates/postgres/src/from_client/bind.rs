@@ -2,6 +2,7 @@
 //!
 //! What the backend lacks is prepared again before; what it has of others is taken away before. Neither shows.
 
+use super::listen::Heard;
 use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{About, Awaits, Expect, LocalClose};
@@ -333,6 +334,18 @@ impl FromClient<'_> {
         let named = statement.as_ref().filter(|known| known.tag.is_none());
         if named.is_some_and(|known| self.is_effect_in_doubt(&known.effect)) {
             return self.wait(Awaits::Segments);
+        }
+        if let Some(statement) = &statement {
+            match self.hear_for_execute(&statement.effect) {
+                Heard::Yes => {}
+                Heard::NotYet(step) => return step,
+                // The server skips what is behind it.
+                Heard::Never(words) => {
+                    self.send_denied(words);
+                    self.orders.swallow(header.len);
+                    return Step::Took(header.len);
+                }
+            }
         }
         self.requests += 1;
         self.part_from_strangers();

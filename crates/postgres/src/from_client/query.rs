@@ -3,7 +3,8 @@
 //! Short texts are read; of long ones the tags of their answers must tell. A DEALLOCATE of names that only the proxy knows is
 //! replaced by a statement that does nothing.
 
-use super::{FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
+use super::listen::Heard;
+use super::{CANNOT_LISTEN, FromClient, QUERY_INSPECTED_BYTES_MAX, Step};
 use crate::exchange::{Awaits, Expect, ExpectQuery};
 use crate::said::Said;
 use crate::sql::{Class, Effect};
@@ -30,6 +31,19 @@ impl FromClient<'_> {
             && effects.iter().any(|effect| self.is_drop_in_doubt(effect))
         {
             return self.wait(Awaits::Segments);
+        }
+        let effects = match &class {
+            Class::Pure => &[][..],
+            Class::Statements(effects) => effects,
+        };
+        match self.hear_for_query(effects) {
+            Heard::Yes => {}
+            Heard::NotYet(step) => return step,
+            Heard::Never(words) => {
+                self.send_denied_query(words);
+                self.orders.swallow(header.len);
+                return Step::Took(header.len);
+            }
         }
         let mut effects = match class {
             Class::Pure => {
@@ -92,6 +106,12 @@ impl FromClient<'_> {
             .is_any(|since| exchange.is_running(since))
         {
             return self.wait(Awaits::Segments);
+        }
+        // Whatever it does, it may end a transaction.
+        match self.hear_for_end(&[Effect::Pin(PinReason::ProcedureCall)]) {
+            Heard::Yes => {}
+            Heard::NotYet(step) => return step,
+            Heard::Never(_) => return self.violation(CANNOT_LISTEN),
         }
         self.requests += 1;
         self.forget_unnamed();

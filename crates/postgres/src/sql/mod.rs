@@ -134,8 +134,14 @@ pub enum Effect {
     DeallocateAll,
     /// `CLOSE`: a cursor that outlived its transaction may be gone.
     Close,
-    /// `UNLISTEN name`, `UNLISTEN *`.
-    Unlisten,
+    /// `LISTEN channel`, the name as the server folds it.
+    Listen(String),
+    /// `UNLISTEN channel`, the name as the server folds it.
+    Unlisten(String),
+    /// `UNLISTEN *`.
+    UnlistenAll,
+    /// `NOTIFY`, or a query that calls `pg_notify`; `Pure` else.
+    Notify,
     /// Leaves something on its backend that no other has; may have done all that `Opaque` may, besides.
     Pin(PinReason),
     /// As `Pin`, for several different reasons.
@@ -157,6 +163,35 @@ impl Effect {
         matches!(
             self,
             Effect::Reset(_) | Effect::ResetAll | Effect::DiscardAll
+        )
+    }
+
+    /// Whether others may be notified once its transaction is committed.
+    pub fn may_notify(&self) -> bool {
+        matches!(
+            self,
+            Effect::Notify
+                | Effect::Opaque
+                | Effect::CopyIn
+                | Effect::Execute(_)
+                | Effect::Pin(_)
+                | Effect::PinMany(_)
+        )
+    }
+
+    /// Whether it ends a transaction, or may do so unseen.
+    pub fn may_end_transaction(&self) -> bool {
+        self.may_commit() || matches!(self, Effect::Rollback { .. })
+    }
+
+    /// Whether it commits a transaction that was begun before, or may do so unseen.
+    pub fn may_commit(&self) -> bool {
+        matches!(
+            self,
+            Effect::Commit { .. }
+                | Effect::PrepareTransaction
+                | Effect::Pin(_)
+                | Effect::PinMany(_)
         )
     }
 

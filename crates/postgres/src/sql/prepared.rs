@@ -10,7 +10,7 @@ use super::constant;
 use super::lexer::{Kind, Lexer, Token};
 use super::reader::Reader;
 use super::scan::Scan;
-use super::statement::{effect_of, query, select, simple, written};
+use super::statement::{effect_of, notifying, query, select, simple, written};
 use super::words::keys;
 
 /// A statement that gives a name.
@@ -45,6 +45,7 @@ impl Executes {
                 &Effect::Pin(PinReason::SqlPrepare)
             }
             Effect::Pure => &Effect::Pure,
+            Effect::Notify if !self.runs => &Effect::Pure,
             body if self.runs => body,
             _ => &Effect::Opaque,
         };
@@ -71,7 +72,7 @@ fn both(one: &Effect, other: &Effect) -> Effect {
 /// Why a session keeps its backend after this, if something else happened in the same statement.
 fn reasons(effect: &Effect) -> Vec<PinReason> {
     match effect {
-        Effect::Pure | Effect::Opaque => Vec::new(),
+        Effect::Pure | Effect::Opaque | Effect::Notify => Vec::new(),
         Effect::Pin(reason) => vec![*reason],
         Effect::PinMany(reasons) => reasons.clone(),
         _ => vec![PinReason::UntrackedSetting],
@@ -139,7 +140,10 @@ pub(super) fn execute(lexer: &mut Lexer<'_>, runs: bool) -> Effect {
     if !arguments.ends_statement() {
         scan.statement(lexer, arguments);
     }
-    let own = effect_of(scan.pins, scan.unknown_call || scan.writes);
+    let own = notifying(
+        effect_of(scan.pins, scan.unknown_call || scan.writes),
+        &scan,
+    );
     executed(lexer, Some(name), own, runs)
 }
 

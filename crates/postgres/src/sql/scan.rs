@@ -33,6 +33,8 @@ pub(super) struct Scan<W = Unwatched> {
     pub(super) unknown_call: bool,
     /// INSERT, UPDATE, DELETE, MERGE or INTO was seen.
     pub(super) writes: bool,
+    /// `pg_notify` was called.
+    pub(super) notifies: bool,
     pub(super) pins: Pins,
     /// SELECT was seen: from there on `AS execute` gives a name to something.
     selected: bool,
@@ -66,6 +68,7 @@ impl<W: Watch> Scan<W> {
             definition,
             unknown_call: false,
             writes: false,
+            notifies: false,
             pins: Pins::default(),
             selected: false,
             executed: None,
@@ -299,7 +302,7 @@ impl<W: Watch> Scan<W> {
         let before = self.before(2);
         let facts = lexer.facts(name);
         // Whether a harmless name is called makes no difference outside the list.
-        let indifferent = facts.harmless && !self.with_list;
+        let indifferent = facts.harmless && !facts.notifies && !self.with_list;
         if facts.never_function || indifferent || self.is_operand(lexer, 2) {
             return false;
         }
@@ -361,6 +364,7 @@ impl<W: Watch> Scan<W> {
 
     /// A call of what is known so well; `first` is its schema, or else its name.
     fn call(&mut self, facts: words::WordFacts, first: Token) {
+        self.notifies |= facts.notifies;
         match facts.pins {
             Some(reason) => self.pin(reason, first, self.before(1)),
             None if facts.harmless => {}

@@ -44,7 +44,6 @@ fn by_keyword(lexer: &mut Lexer<'_>, first: Token) -> Effect {
         | keys::FETCH
         | keys::MOVE
         | keys::LOCK
-        | keys::NOTIFY
         | keys::CHECKPOINT
         | keys::VACUUM
         | keys::ANALYZE
@@ -58,8 +57,9 @@ fn by_keyword(lexer: &mut Lexer<'_>, first: Token) -> Effect {
         keys::DEALLOCATE => deallocate(lexer),
         keys::PREPARE => prepared::prepare(lexer, first),
         keys::EXECUTE => prepared::execute(lexer, true),
-        keys::LISTEN => simple(lexer, Effect::Pin(PinReason::Listen)),
-        keys::UNLISTEN => simple(lexer, Effect::Unlisten),
+        keys::LISTEN => channel(Reader::new(lexer), Effect::Listen),
+        keys::UNLISTEN => unlisten(lexer),
+        keys::NOTIFY => simple(lexer, Effect::Notify),
         keys::LOAD => simple(lexer, Effect::Pin(PinReason::LoadLibrary)),
         keys::DO | keys::CALL => defined(lexer, first, Scan::new()),
         keys::CLOSE => simple(lexer, Effect::Close),
@@ -102,14 +102,28 @@ pub(super) fn select(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     {
         return effect;
     }
-    effect_of(scan.pins, scan.unknown_call || scan.writes)
+    notifying(
+        effect_of(scan.pins, scan.unknown_call || scan.writes),
+        &scan,
+    )
+}
+
+/// The effect of a query that else does nothing and may call `pg_notify`.
+pub(super) fn notifying<W>(effect: Effect, scan: &Scan<W>) -> Effect {
+    match effect {
+        Effect::Pure if scan.notifies => Effect::Notify,
+        effect => effect,
+    }
 }
 
 pub(super) fn query(lexer: &mut Lexer<'_>, first: Token) -> Effect {
     let is_query = first.kind == Kind::Open || first.kind == Kind::Word;
     let mut scan = Scan::new();
     scan.statement(lexer, first);
-    effect_of(scan.pins, scan.unknown_call || scan.writes || !is_query)
+    notifying(
+        effect_of(scan.pins, scan.unknown_call || scan.writes || !is_query),
+        &scan,
+    )
 }
 
 /// A statement that writes data.
@@ -206,6 +220,25 @@ fn named(mut reader: Reader<'_, '_>, effect: fn(String) -> Effect) -> Effect {
     at_end_of(reader, effect)
 }
 
+/// The name of a channel and nothing more. One that cannot be read here is listened to on its own backend.
+fn channel(mut reader: Reader<'_, '_>, effect: fn(String) -> Effect) -> Effect {
+    if reader.token.kind == Kind::UnicodeQuoted {
+        reader.skip_statement();
+        return Effect::Pin(PinReason::Listen);
+    }
+    let name = reader.name().filter(|name| !name.is_empty());
+    at_end_of(reader, name.map(effect))
+}
+
+fn unlisten(lexer: &mut Lexer<'_>) -> Effect {
+    let mut reader = Reader::new(lexer);
+    if reader.bytes() != b"*" {
+        return channel(reader, Effect::Unlisten);
+    }
+    reader.advance();
+    at_end_of(reader, Some(Effect::UnlistenAll))
+}
+
 fn discard(lexer: &mut Lexer<'_>) -> Effect {
     let mut reader = Reader::new(lexer);
     let effect = if reader.takes(keys::ALL) {
@@ -252,7 +285,10 @@ fn declare(lexer: &mut Lexer<'_>) -> Effect {
         return effect_of(scan.pins, true);
     }
     scan.statement(lexer, first);
-    effect_of(scan.pins, scan.unknown_call || scan.writes)
+    notifying(
+        effect_of(scan.pins, scan.unknown_call || scan.writes),
+        &scan,
+    )
 }
 
 /// With ANALYZE the statement runs; without, it is only planned, which evaluates functions that are declared immutable.
@@ -349,7 +385,10 @@ fn copy(lexer: &mut Lexer<'_>) -> Effect {
     if from_client {
         return Effect::CopyIn;
     }
-    effect_of(scan.pins, scan.unknown_call || scan.writes || !reads)
+    notifying(
+        effect_of(scan.pins, scan.unknown_call || scan.writes || !reads),
+        &scan,
+    )
 }
 
 /// `CREATE`: temporary objects pin; functions and procedures may have statements inside.

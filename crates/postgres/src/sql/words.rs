@@ -157,6 +157,8 @@ pub(super) struct WordFacts {
     pub(super) never_function: bool,
     /// Names a function of the server that leaves the session alone.
     pub(super) harmless: bool,
+    /// Names the function of the server that does what NOTIFY does.
+    pub(super) notifies: bool,
     /// Names a function of the server that pins.
     pub(super) pins: Option<PinReason>,
 }
@@ -165,6 +167,7 @@ const UNKNOWN: WordFacts = WordFacts {
     keyword: false,
     never_function: false,
     harmless: false,
+    notifies: false,
     pins: None,
 };
 
@@ -283,6 +286,14 @@ static TABLE: [Entry; SLOTS] = {
             ..UNKNOWN
         },
     );
+    table = with_words(
+        table,
+        "pg_notify",
+        WordFacts {
+            notifies: true,
+            ..UNKNOWN
+        },
+    );
     let mut index = 0;
     while index < PINNING_FUNCTIONS.len() {
         let (reason, words) = PINNING_FUNCTIONS[index];
@@ -337,6 +348,7 @@ const fn add(table: &mut [Entry; SLOTS], name: &'static [u8], facts: WordFacts) 
         keyword: known.keyword || facts.keyword,
         never_function: known.never_function || facts.never_function,
         harmless: known.harmless || facts.harmless,
+        notifies: known.notifies || facts.notifies,
         pins: if facts.pins.is_some() {
             facts.pins
         } else {

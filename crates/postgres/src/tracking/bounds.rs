@@ -19,6 +19,9 @@ pub const SAVEPOINTS_MAX: usize = 1000;
 /// Most savepoints of one transaction below which something was set, each with a copy of the settings.
 pub const COPIES_MAX: usize = 32;
 
+/// Most channels that one session listens on without a backend of its own. Names have at most 63 bytes.
+pub const CHANNELS_MAX: usize = 4096;
+
 /// Bytes of a setting.
 pub(super) fn bytes_of(name: &str, value: Option<&Value>) -> usize {
     let Some(Value::Sql(text) | Value::Literal(text)) = value else {
@@ -35,7 +38,7 @@ fn bytes_of_all(map: &Map) -> usize {
 impl Frame {
     /// Whether something was set since its savepoint.
     fn has_own(&self) -> bool {
-        self.map.is_some() || self.local.is_some()
+        self.map.is_some() || self.local.is_some() || self.channels.is_some()
     }
 }
 
@@ -108,6 +111,10 @@ impl Tracker {
         let top = Frame {
             map: frames.iter_mut().rev().find_map(|frame| frame.map.take()),
             local: frames.iter_mut().rev().find_map(|frame| frame.local.take()),
+            channels: frames
+                .iter_mut()
+                .rev()
+                .find_map(|frame| frame.channels.take()),
             ..Frame::default()
         };
         *frames = vec![top];

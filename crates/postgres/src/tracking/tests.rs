@@ -592,3 +592,68 @@ fn with_the_session_user_the_role_is_reset_too() {
     let restored = world.tracker.take_restore(true).expect("it was taken away");
     assert_eq!(restored.statements, ["SET role TO 'r1'"]);
 }
+
+fn listen(channel: &str) -> Effect {
+    Effect::Listen(channel.to_owned())
+}
+
+fn channels(world: &World) -> Vec<String> {
+    let channels = world.tracker.channels().iter();
+    let text = |channel: &Channel| String::from_utf8(channel.to_vec()).expect("UTF-8");
+    channels.map(text).collect()
+}
+
+#[test]
+fn channels_are_listened_on_from_the_commit_and_not_after_a_rollback() {
+    let mut world = World::new(&[]);
+    world.complete(listen("a"), "LISTEN");
+    assert!(channels(&world).is_empty());
+    world.ready(b'I', false);
+    assert_eq!(channels(&world), ["a"]);
+    world.complete(listen("b"), "LISTEN").ready(b'I', true);
+    world.complete(listen("c"), "LISTEN").ready(b'T', false);
+    world
+        .complete(Effect::Commit { chain: false }, "ROLLBACK")
+        .ready(b'I', false);
+    assert_eq!(channels(&world), ["a"]);
+    world
+        .complete(Effect::UnlistenAll, "UNLISTEN")
+        .complete(listen("d"), "LISTEN")
+        .complete(Effect::Unlisten("x".into()), "UNLISTEN")
+        .ready(b'I', false);
+    assert_eq!(channels(&world), ["d"]);
+    world
+        .complete(Effect::Unlisten("d".into()), "UNLISTEN")
+        .ready(b'I', false);
+    assert!(channels(&world).is_empty());
+}
+
+#[test]
+fn a_savepoint_undoes_the_listening_behind_it() {
+    let mut world = World::new(&[]);
+    world
+        .complete(listen("a"), "LISTEN")
+        .complete(Effect::Savepoint("s".into()), "SAVEPOINT")
+        .complete(listen("b"), "LISTEN")
+        .complete(Effect::RollbackTo("s".into()), "ROLLBACK")
+        .complete(listen("c"), "LISTEN")
+        .complete(Effect::Release("s".into()), "RELEASE")
+        .complete(Effect::Commit { chain: false }, "COMMIT")
+        .ready(b'I', false);
+    assert_eq!(channels(&world), ["a", "c"]);
+    world
+        .complete(Effect::DiscardAll, "DISCARD ALL")
+        .ready(b'I', false);
+    assert!(channels(&world).is_empty());
+}
+
+#[test]
+fn channels_are_bounded_in_number() {
+    let mut world = World::new(&[]);
+    for number in 0..=CHANNELS_MAX {
+        world.complete(listen(&number.to_string()), "LISTEN");
+    }
+    world.ready(b'I', false);
+    assert_eq!(world.tracker.channels().len(), CHANNELS_MAX);
+    assert!(!world.tracker.has_room_for_channels(1));
+}

@@ -21,6 +21,10 @@ pub enum Step {
     RefuseLease { client: usize, refusal: String },
     /// The backend is asked what the session holds, and tells: `name=value` is a setting, anything else a kind of object.
     Probe { backend: usize, held: Vec<String> },
+    /// What the client's session asked for is heard from now on, or cannot be.
+    Answer { client: usize, heard: bool },
+    /// The client's session is told something.
+    Tell { client: usize, line: Line },
     /// What follows arrives in a piece of its own.
     Part,
     /// The client's connection ends.
@@ -100,6 +104,17 @@ impl Script {
                 Step::Probe {
                     backend: index(words.next().unwrap(), "backend"),
                     held: words.map(str::to_owned).collect(),
+                }
+            }
+            "subscribed" | "denied" => Step::Answer {
+                client: index(rest, "client"),
+                heard: word == "subscribed",
+            },
+            "tell" => {
+                let (client, line) = rest.split_once(' ').unwrap();
+                Step::Tell {
+                    client: index(client, "client"),
+                    line: Line::parse(line),
                 }
             }
             "..." => Step::Part,

@@ -6,6 +6,7 @@ use crate::support::messages::{Field, From, Line};
 use crate::support::world::World;
 use forebay_core::Refusal;
 use forebay_core::engine::Engine;
+use forebay_core::notification::Notification;
 use forebay_postgres::Postgres;
 use std::collections::{HashMap, VecDeque};
 
@@ -45,6 +46,17 @@ type From2 = bool;
 
 fn key(who: From, index: usize) -> (From2, usize) {
     (who == From::Client, index)
+}
+
+/// A NotificationResponse as the data plane hands it on.
+fn notification(bytes: &[u8]) -> Notification {
+    let (process, texts) = bytes[5..].split_first_chunk().unwrap();
+    let mut texts = texts.split(|byte| *byte == 0);
+    Notification {
+        channel: texts.next().unwrap().into(),
+        process: u32::from_be_bytes(*process),
+        payload: texts.next().unwrap().into(),
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -162,6 +174,20 @@ impl<'a> Stage<'a> {
                 self.world.refuse_lease(*client, &refusal);
             }
             Step::Probe { backend, held } => return self.probe(*backend, held),
+            Step::Answer { client, heard } => {
+                self.settled();
+                let refusal = Refusal::TargetRefused {
+                    code: "25006".into(),
+                    message: "cannot execute LISTEN during recovery".into(),
+                };
+                let result = if *heard { Ok(()) } else { Err(&refusal) };
+                self.world.answer(*client, result);
+            }
+            Step::Tell { client, line } => {
+                self.settled();
+                let bytes = line.encode(From::Backend);
+                self.world.tell(*client, notification(&bytes));
+            }
             Step::Part => self.settled(),
             Step::Vanish(client) => {
                 self.settled();
@@ -186,6 +212,11 @@ impl<'a> Stage<'a> {
         let asked = asked.expect("the backend is not asked what the session holds");
         let asked: Vec<Line> = seen.drain(..=asked).collect();
         self.settled();
+        let (told, held): (Vec<_>, Vec<_>) = held.iter().partition(|held| *held == "notified");
+        let told = told
+            .iter()
+            .map(|_| "NotificationResponse 7 \"c\" \"meanwhile\"".into());
+        let mut told = told.chain(["ReadyForQuery I".into()]);
         let mut rows = held.iter().map(|held| match held.split_once('=') {
             Some((name, value)) => format!("DataRow \"s\" \"{name}\" \"{value}\" \"{value}\""),
             None => format!("DataRow \"o\" \"{held}\" NULL NULL"),
@@ -200,7 +231,7 @@ impl<'a> Stage<'a> {
                     .chain(["CommandComplete \"SELECT 0\"".into()])
                     .collect(),
                 "Close" => vec!["CloseComplete".into()],
-                "Sync" => vec!["ReadyForQuery I".into()],
+                "Sync" => told.by_ref().collect(),
                 other => panic!("a question of ours has no {other}"),
             };
             let replies = replies

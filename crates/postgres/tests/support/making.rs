@@ -24,9 +24,10 @@ use std::time::Duration;
 const POOL: u64 = 1;
 
 /// What servers here report at login.
-pub const REPORTS: [(&str, &str); 4] = [
+pub const REPORTS: [(&str, &str); 5] = [
     ("application_name", ""),
     ("client_encoding", "UTF8"),
+    ("server_encoding", "UTF8"),
     ("server_version", "18.6"),
     ("TimeZone", "UTC"),
 ];

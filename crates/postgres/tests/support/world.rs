@@ -7,6 +7,7 @@
 use super::making;
 use super::messages::{From, Line};
 use forebay_core::engine::{Engine, Farewell};
+use forebay_core::notification::{Channel, Notification};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, Refusal, StatementShape};
 use forebay_postgres::Postgres;
@@ -14,6 +15,7 @@ use forebay_postgres::backend::Backend as State;
 use forebay_postgres::engine::Shared;
 use forebay_postgres::login_cache::Work;
 use forebay_postgres::session::Session;
+use std::sync::Arc;
 
 /// Bytes that an engine may make of its own in one call, beyond a multiple of what it was shown.
 const MADE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -32,6 +34,8 @@ pub struct Client {
     pub sent: Vec<u8>,
     pub ready: bool,
     pub gone: bool,
+    /// Questions of its session that are not answered, and who is to hear of what.
+    pub questions: Vec<u32>,
 }
 
 /// One database connection and what its worker knows of it.
@@ -122,6 +126,7 @@ impl World {
             sent: Vec::new(),
             ready: false,
             gone: false,
+            questions: Vec::new(),
         });
         self.clients.len() - 1
     }
@@ -215,6 +220,35 @@ impl World {
         true
     }
 
+    /// The oldest question of this client's session is answered.
+    pub fn answer(&mut self, client: usize, result: Result<(), &Refusal>) {
+        let its = &mut self.clients[client];
+        if its.gone {
+            return;
+        }
+        let number = its.questions.remove(0);
+        Postgres::on_subscribed(&mut its.session, number, result, &mut self.orders);
+        self.obey(Side::Client(client), &[]);
+        if let Some(backend) = self.clients[client].lease {
+            self.show_backend(backend);
+            self.finish_releases();
+        }
+        self.show_client(client);
+        self.settle();
+    }
+
+    /// Something is told to this client's session.
+    pub fn tell(&mut self, client: usize, told: Notification) {
+        let its = &mut self.clients[client];
+        if its.gone {
+            return;
+        }
+        Postgres::on_notification(&mut its.session, &Arc::new(told)).expect("little is told here");
+        let backend = its.lease.map(|backend| &self.backends[backend].state);
+        Postgres::deliver(&mut its.session, backend, &mut self.orders);
+        self.obey(Side::Client(client), &[]);
+    }
+
     /// The client's connection ends without a word.
     pub fn vanish(&mut self, client: usize) {
         let its = &mut self.clients[client];
@@ -243,7 +277,7 @@ impl World {
                 let exchange = &self.backends[backend].state.exchange;
                 !exchange.is_empty()
             });
-            shown && !client.gone && !client.waiting && !awaited
+            shown && !client.gone && !client.waiting && !awaited && client.questions.is_empty()
         })
     }
 
@@ -323,7 +357,9 @@ impl World {
                 outcome.need
             );
             if outcome.need > 0 || outcome.consumed == 0 {
-                let said = outcome.need > 0 || backend.gone || left == 0;
+                let asks = |client: usize| !self.clients[client].questions.is_empty();
+                let asked = backend.client.is_some_and(asks);
+                let said = outcome.need > 0 || backend.gone || left == 0 || asked;
                 assert!(
                     said,
                     "a backend's bytes were neither consumed nor asked to wait"
@@ -433,6 +469,14 @@ impl World {
                 let client = &mut self.clients[client];
                 (client.ready, client.paused) = (true, false);
             }
+            (Order::Subscribe { number, channels }, Some(client), _) => {
+                self.note(format!("Subscribe {}", names(&channels)).trim_end());
+                self.clients[client].questions.push(number);
+            }
+            (Order::Unsubscribe(channels), Some(_), _) => {
+                self.note(format!("Unsubscribe {}", names(&channels)));
+            }
+            (Order::Notified(_), Some(_), _) => {}
             (Order::Replayed, _, Some(_)) => self.note("Replayed"),
             (Order::Probed, _, Some(_)) => self.note("Probed"),
             (Order::Reprepared, _, Some(_)) => self.note("Reprepared"),
@@ -550,6 +594,13 @@ impl World {
             }
         }
     }
+}
+
+fn names(channels: &[Channel]) -> String {
+    let names = channels
+        .iter()
+        .map(|channel| String::from_utf8_lossy(channel).into_owned());
+    names.collect::<Vec<_>>().join(",")
 }
 
 /// Messages, a line each, as bytes.

@@ -183,7 +183,7 @@ impl Run {
             superuser: place.user.ends_with("super"),
             backends: place.backends,
             hidden: true,
-            listen: false,
+            listen: true,
             sql_prepare: true,
         };
         let mut bench = self.bench(number)?;

@@ -42,6 +42,8 @@ fn as_json(effect: &Effect) -> Value {
         Effect::RollbackTo(name) => json!({"effect": "RollbackTo", "name": name}),
         Effect::Release(name) => json!({"effect": "Release", "name": name}),
         Effect::Deallocate(name) => json!({"effect": "Deallocate", "name": name}),
+        Effect::Listen(name) => json!({"effect": "Listen", "name": name}),
+        Effect::Unlisten(name) => json!({"effect": "Unlisten", "name": name}),
         Effect::Reset(name) => json!({"effect": "Reset", "name": name}),
         Effect::Set { name, value } => {
             json!({"effect": "Set", "session": [setting(name, Some(value))]})

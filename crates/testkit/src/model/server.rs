@@ -477,9 +477,11 @@ impl Server {
         &self.shared.mixed
     }
 
-    /// What `SELECT whoami()` would say on this connection; `None` before it has logged in.
+    /// What `SELECT whoami()` would say on this connection, and what it listens on; `None` before it has logged in.
     pub fn whoami(&self, id: ConnectionId) -> Option<String> {
-        Some(self.connections.get(&id)?.session()?.whoami(&self.shared))
+        let session = self.connections.get(&id)?.session()?;
+        let (line, listens) = (session.whoami(&self.shared), session.listens());
+        Some(format!("{line} listens=[{listens}]"))
     }
 
     /// The transaction status byte of a connection; `None` before it has logged in.

@@ -359,15 +359,19 @@ impl Session {
             .map(String::as_str)
             .collect();
         let locks: Vec<String> = self.locks.keys().map(i64::to_string).collect();
-        let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
         format!(
-            "user={} role={} set=[{}] temp=[{}] locks=[{}] listens=[{}]",
+            "user={} role={} set=[{}] temp=[{}] locks=[{}]",
             self.session_user(),
             self.role(),
             settings.join(";"),
             temp.join(","),
             locks.join(","),
-            channels.join(","),
         )
+    }
+
+    /// The channels that it listens on.
+    pub(crate) fn listens(&self) -> String {
+        let channels: Vec<&str> = self.channels.iter().map(String::as_str).collect();
+        channels.join(",")
     }
 }

@@ -37,7 +37,11 @@ impl World {
         // Sessions whose farewell is still under way have given up their place already.
         let sessions = self.server.connections();
         // What a target that was replaced has lent comes back in its own time.
-        let allowed = self.limit_max << u32::from(self.scenario.faults.replaces);
+        let targets = 1 + u32::from(self.scenario.faults.replaces);
+        // One more of each database listens for all clients.
+        let listeners = targets * self.scenario.databases as u32;
+        let pooled = self.limit_max << u32::from(self.scenario.faults.replaces);
+        let allowed = pooled.saturating_add(listeners);
         if sessions > allowed as usize {
             let kept = self.kept_sessions();
             if kept > allowed as usize {

@@ -106,7 +106,7 @@ impl Scenario {
             // Each target has a budget of its own.
             usable + 3 + rng.below(10) as u32 + u32::from(faults.replaces) * TARGET_PLACES_MAX
         };
-        Scenario {
+        let mut scenario = Scenario {
             seed,
             workers: rng.between(1, 4) as usize,
             clients: rng.between(1, 12) as u32,
@@ -122,7 +122,10 @@ impl Scenario {
             slow_percent: if rng.chance(30) { 50 } else { 0 },
             faults,
             habits: random_habits(rng),
-        }
+        };
+        // One more of each database listens for all clients, and its successor.
+        scenario.max_connections += 2 * scenario.databases as u32;
+        scenario
     }
 
     /// One backend and nothing that disturbs: so many workers, so many clients of one pool.
@@ -173,7 +176,8 @@ impl Scenario {
             (outages, &["08001", "08000", "57P03", "08006"]),
             (crowding, &["08000", "53300"]),
             (reloads, &["08000"]),
-            (replaces, &["08001"]),
+            // Who listens is told when the connection ends that listens for all.
+            (replaces, &["08001", "08006"]),
             (drain, &["57P01"]),
         ];
         let always = [(true, self.expected)];

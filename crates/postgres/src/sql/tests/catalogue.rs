@@ -163,7 +163,6 @@ fn statements_that_leave_the_session_alone_are_pure() {
         "FETCH 10 FROM c",
         "MOVE ALL IN c",
         "LOCK TABLE t IN SHARE MODE",
-        "NOTIFY a, 'b'",
         "CHECKPOINT",
         "VACUUM (ANALYZE) t (a, b)",
         "ANALYZE t (a)",
@@ -312,7 +311,7 @@ fn state_that_only_one_backend_has_pins() {
             "CREATE TABLE t AS SELECT pg_advisory_lock(1)",
         ],
     );
-    assert_pins(PinReason::Listen, &["LISTEN a", "listen \"A\""]);
+    assert_pins(PinReason::Listen, &["LISTEN U&\"a\""]);
     assert_pins(
         PinReason::SqlPrepare,
         &[
@@ -364,7 +363,34 @@ fn state_that_only_one_backend_has_pins() {
             "SELECT pg_start_backup('b')",
         ],
     );
-    assert_each(&Effect::Unlisten, &["UNLISTEN a", "UNLISTEN *"]);
+    let name = |name: &str| name.to_owned();
+    assert_each(&Effect::Listen(name("a")), &["LISTEN a", "listen \"a\";"]);
+    assert_each(&Effect::Listen(name("A b")), &["LISTEN \"A b\""]);
+    assert_each(
+        &Effect::Listen("é".repeat(31)),
+        &[&format!("LISTEN \"{}\"", "é".repeat(40))],
+    );
+    assert_each(&Effect::Unlisten(name("a")), &["UNLISTEN A"]);
+    assert_each(&Effect::UnlistenAll, &["UNLISTEN *", "unlisten*"]);
+    assert_each(
+        &Effect::Notify,
+        &[
+            "NOTIFY a",
+            "NOTIFY a, 'x'",
+            "SELECT pg_notify('a', 'x')",
+            "SELECT pg_catalog.\"pg_notify\"('a', 'x') FROM t",
+            "WITH pg_notify AS (SELECT pg_notify('a', 'x')) SELECT 1",
+            "DECLARE c CURSOR FOR SELECT pg_notify(a, b) FROM t",
+            "COPY (SELECT pg_notify('a', 'x')) TO STDOUT",
+        ],
+    );
+    assert_opaque(&[
+        "LISTEN \"\"",
+        "LISTEN a b",
+        "LISTEN 'a'",
+        "UNLISTEN * a",
+        "INSERT INTO t SELECT pg_notify('a', 'x')",
+    ]);
     assert_opaque(&[
         "SELECT nextval('s')",
         "SELECT setval('s', 1)",

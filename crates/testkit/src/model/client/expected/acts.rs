@@ -131,18 +131,8 @@ impl Expected {
                 self.locks.clear();
                 text("")
             }
-            Act::Listen(channel) => {
-                self.now.channels.insert(channel);
-                Answer::Tag("LISTEN")
-            }
-            Act::Unlisten(None) => {
-                self.now.channels.clear();
-                Answer::Tag("UNLISTEN")
-            }
-            Act::Unlisten(Some(channel)) => {
-                self.now.channels.remove(channel);
-                Answer::Tag("UNLISTEN")
-            }
+            Act::Listen(_) => Answer::Tag("LISTEN"),
+            Act::Unlisten(_) => Answer::Tag("UNLISTEN"),
             Act::Prepare { name, tag } => {
                 self.keep(name, Some(Act::Tag(tag.clone())))?;
                 Answer::Tag("PREPARE")
@@ -225,7 +215,6 @@ impl Expected {
                 self.portals.clear();
                 self.reset_all(true);
                 self.statements.retain(|name, _| name.is_empty());
-                self.now.channels.clear();
                 self.now.temp.clear();
                 self.locks.clear();
                 Ok("DISCARD ALL")
@@ -294,13 +283,12 @@ impl Expected {
             |words: &BTreeSet<&'static str>| words.iter().copied().collect::<Vec<_>>().join(",");
         let locks: Vec<String> = self.locks.keys().map(i64::to_string).collect();
         format!(
-            "user={} role={} set=[{}] temp=[{}] locks=[{}] listens=[{}]",
+            "user={} role={} set=[{}] temp=[{}] locks=[{}]",
             self.user,
             self.setting("role").unwrap_or("none"),
             settings.join(";"),
             join(&self.now.temp),
             locks.join(","),
-            join(&self.channels),
         )
     }
 }

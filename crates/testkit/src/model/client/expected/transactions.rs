@@ -34,7 +34,6 @@ impl Expected {
     pub(super) fn commit(&mut self) {
         self.now.locals.clear();
         self.committed_change = self.changed();
-        self.channels = self.now.channels.clone();
         let rows = std::mem::take(&mut self.now.rows);
         self.committed += rows.len() as i64;
         self.confirm.extend(rows);

@@ -391,4 +391,31 @@ def sequences_serve_each_client():
     equal(len(set(got)), 80, "different ids")
 
 
+@SUITE.check
+def values_of_sequences_are_found_in_later_transactions():
+    """lastval behind an INSERT of a transaction of its own: at first there may be none, and never another client's."""
+    with connect() as c:
+        c.execute("drop table if exists conformance_lastval; create table conformance_lastval (id serial primary key, own int)")
+
+    def client(i):
+        missing = 0
+        with connect() as c:
+            for _ in range(20):
+                c.execute("insert into conformance_lastval (own) values (%s)", (i,))
+                try:
+                    last = c.execute("select lastval()").fetchone()[0]
+                except psycopg.errors.ObjectNotInPrerequisiteState:
+                    missing += 1
+                    continue
+                own = c.execute("select own, max(id) over () = id from conformance_lastval where own = %s and id >= %s", (i, last)).fetchall()
+                equal(own, [(i, True)], "whose value it is, and whether it is the last")
+        return missing
+
+    with ThreadPoolExecutor(8) as pool:
+        missing = list(pool.map(client, range(8)))
+    true(max(missing) <= 1, f"a client misses a value once at the most: {missing}")
+    with connect() as c:
+        c.execute("drop table conformance_lastval")
+
+
 SUITE.run()

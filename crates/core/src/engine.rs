@@ -62,6 +62,11 @@ pub trait Engine: Sized + 'static {
     /// it shows the session that others had it before. If not, another is found or made.
     fn suits(session: &Self::Session, backend: &Self::Backend, input: &[u8]) -> bool;
 
+    /// Whether of all idle backends that suit it, the session had better have this one: it remembers what the session asks for.
+    fn prefers(session: &Self::Session, backend: &Self::Backend, input: &[u8]) -> bool {
+        Self::suits(session, backend, input)
+    }
+
     /// The session has a backend; its settings are replayed here.
     fn on_leased(
         shared: &mut Self::Shared,

@@ -167,7 +167,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let suits = |backend: BackendKey| {
             let state = backends.get(backend.into());
             let state = state.and_then(|backend| backend.state.as_ref());
-            state.is_none_or(|state| E::suits(session, state, input))
+            state.is_none_or(|state| E::prefers(session, state, input))
         };
         if self
             .pools

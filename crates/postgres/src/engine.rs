@@ -18,6 +18,7 @@ use crate::plain_names::PlainNames;
 use crate::probe::Verdicts;
 use crate::relay;
 use crate::reports::{self, ReportInterner, Reports};
+use crate::sequences::{self, Sequences};
 use crate::session::{Admitting, Prepared, Session, Stage};
 use crate::statements::Statements;
 use crate::tracking::{self, There, Tracker};
@@ -233,6 +234,7 @@ impl Engine for Postgres {
             marks: 0,
             rules,
             customs: shared.settings.empty(),
+            sequences: Sequences::default(),
             listening: Listening::default(),
         }
     }
@@ -300,6 +302,11 @@ impl Engine for Postgres {
 
     fn suits(session: &Session, backend: &Backend, input: &[u8]) -> bool {
         customs::suit(session, &backend.customs, input)
+    }
+
+    fn prefers(session: &Session, backend: &Backend, input: &[u8]) -> bool {
+        let is_home = || backend.suspect == Some(session.mark());
+        Self::suits(session, backend, input) && (!sequences::asks(session, input) || is_home())
     }
 
     fn on_leased(

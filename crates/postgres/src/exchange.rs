@@ -97,6 +97,8 @@ pub struct Exchange {
     pub notifies: bool,
     /// The backend itself may listen on channels of a session that hears of them elsewhere.
     pub listens: bool,
+    /// A statement was sent that asks for values of sequences, or that makes values which are asked for.
+    pub keeps_sequences: bool,
     /// A statement was sent that changes what the messages behind it mean: what comes behind its segment waits until it is done and
     /// the values are set again.
     pub settling: bool,
@@ -150,6 +152,7 @@ impl Exchange {
             schema_changed: false,
             notifies: false,
             listens: false,
+            keeps_sequences: false,
             settling: false,
             awaits: Awaits::Nothing,
             unsettled: Unsettled::No,

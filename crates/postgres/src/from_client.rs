@@ -25,6 +25,7 @@ use crate::listening;
 use crate::login_cache::Work;
 use crate::pinning;
 use crate::said::Said;
+use crate::sequences;
 use crate::session::Session;
 use crate::sql::{self, Effect};
 use crate::wire::read::Fields;
@@ -318,6 +319,9 @@ impl<'a> FromClient<'a> {
     /// What statements that are sent together do the moment they are, whatever becomes of them. Their text is looked into again only once
     /// for all of them.
     fn note(&mut self, effects: &[Effect], said: Option<Said<'_>>) {
+        if effects.iter().any(sequences::is_question) {
+            self.note_question();
+        }
         for effect in effects {
             self.note_one(effect, said);
         }
@@ -380,7 +384,32 @@ impl<'a> FromClient<'a> {
         if self.shared.verdicts.asks(scope, fingerprint) {
             let asks = self.backend.exchange.asks();
             asks.learn(fingerprint);
+            asks.said.get_or_insert_with(|| Box::new(said.shape()));
             asks.name(sql::mentioned(said.text(), true).unwrap_or_default());
+        }
+        self.session.sequences.made_by(fingerprint);
+        if self.shared.verdicts.is_asked_about(scope, fingerprint) {
+            self.backend.exchange.keeps_sequences = true;
+            pinning::pin(
+                self.session,
+                self.backend,
+                PinReason::SequenceState,
+                Some(said),
+            );
+        }
+    }
+
+    /// A statement is sent that asks for values which the session made. On a backend that does not remember them it fails; the next
+    /// ones are kept.
+    fn note_question(&mut self) {
+        let session = &mut *self.session;
+        session.sequences.asked = true;
+        self.backend.exchange.keeps_sequences = true;
+        if self.backend.suspect != Some(session.mark()) {
+            let scope = self.shared.statements.code_scope(session.scope);
+            for maker in session.sequences.makers() {
+                self.shared.verdicts.was_asked_about(scope, maker);
+            }
         }
     }
 

@@ -44,6 +44,7 @@ pub mod relay;
 pub mod reports;
 pub mod said;
 pub mod scram;
+pub mod sequences;
 pub mod session;
 pub mod sql;
 pub mod statements;

@@ -9,6 +9,7 @@ use crate::backend::Backend;
 use crate::login_cache::Work;
 use crate::probe::{Asks, of_settings};
 use crate::said::Said;
+use crate::sequences::Sequences;
 use crate::session::Session;
 use forebay_core::PinReason;
 use forebay_core::orders::{Order, Orders};
@@ -85,6 +86,9 @@ pub fn on_probe(
             }
     });
     held.iter().for_each(|reason| session.pins.add(reason));
+    if session.pin_said.is_none() && !session.pin_told {
+        session.pin_said = asks.said.clone();
+    }
     end(session, backend, orders);
 }
 
@@ -92,6 +96,7 @@ pub fn on_probe(
 pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     session.pins.retain(outlives_discard_all);
     session.settings_unknown = false;
+    session.sequences = Sequences::default();
     end(session, backend, orders);
 }
 
@@ -101,10 +106,25 @@ pub fn on_discard_sequences(
     backend: &mut Backend,
     orders: &mut Orders<Work>,
 ) {
+    session.sequences = Sequences::default();
     session
         .pins
         .retain(|reason| reason != PinReason::SequenceState);
     end(session, backend, orders);
+}
+
+/// A transaction is over in which nothing was asked about the values of sequences that an earlier one made, nor were others made.
+pub fn on_sequences_unasked(
+    session: &mut Session,
+    backend: &mut Backend,
+    orders: &mut Orders<Work>,
+) {
+    if !session.sequences.asked && session.pins.contains(PinReason::SequenceState) {
+        session
+            .pins
+            .retain(|reason| reason != PinReason::SequenceState);
+        end(session, backend, orders);
+    }
 }
 
 /// The last reason may have gone.

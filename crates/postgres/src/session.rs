@@ -8,6 +8,7 @@ use crate::exchange::Segment;
 use crate::listening::Listening;
 use crate::pinning::Pins;
 use crate::reports::Reports;
+use crate::sequences::Sequences;
 use crate::statements::Statement;
 use crate::tracking::Tracker;
 use forebay_core::StatementShape;
@@ -59,6 +60,8 @@ pub struct Session {
     pub rules: Arc<SessionRules>,
     /// Custom settings that it has ever set.
     pub customs: Customs,
+    /// Values of sequences that it has made.
+    pub sequences: Sequences,
     /// What it waits for and was told while it listens.
     pub listening: Listening,
 }

@@ -125,6 +125,38 @@ fn a_pin_names_the_statement_without_its_constants() {
 }
 
 #[test]
+fn a_pin_that_only_the_server_knew_of_names_the_statement_that_hid_it() {
+    let mut world = world(1, 1, SessionRules::default());
+    query_that_holds(
+        &mut world,
+        0,
+        0,
+        "select f(7)",
+        "SELECT 1",
+        &["advisory_lock"],
+    );
+    let statement = world.pinned_by.take().expect("it is known");
+    assert_eq!(&*statement.text, "select f(?)");
+}
+
+#[test]
+fn the_backend_that_remembers_a_value_is_preferred_by_who_asks_for_it() {
+    let mut world = world(2, 2, SessionRules::default());
+    let prefers = |world: &World, backend: usize, sql: &str| {
+        let input = encoded(&[format!("Query {sql:?}")], From::Client);
+        let (client, backend) = (&world.clients[0], &world.backends[backend]);
+        Postgres::prefers(&client.session, &backend.state, &input)
+    };
+    assert!(prefers(&world, 1, "select lastval()"), "nobody remembers");
+    query(&mut world, 0, 0, "insert into t values (1)", "INSERT 0 1");
+    assert!(prefers(&world, 0, "select lastval()"));
+    assert!(!prefers(&world, 1, "select lastval()"));
+    assert!(prefers(&world, 1, "select 1"), "it does not ask");
+    query(&mut world, 1, 0, "insert into t values (1)", "INSERT 0 1");
+    assert!(!prefers(&world, 0, "select lastval()"), "another had it");
+}
+
+#[test]
 fn a_pin_by_a_prepared_statement_names_it() {
     let mut world = world(1, 1, SessionRules::default());
     let sql = "select pg_advisory_lock($1)";

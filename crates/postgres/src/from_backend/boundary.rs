@@ -208,6 +208,9 @@ impl FromBackend<'_> {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };
+        if !std::mem::take(&mut self.backend.exchange.keeps_sequences) {
+            pinning::on_sequences_unasked(session, self.backend, self.orders);
+        }
         pinning::tell(session, self.orders);
         listening::deliver(session, Some(self.backend), self.orders);
         if !session.pins.is_empty() {

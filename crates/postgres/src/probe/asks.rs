@@ -3,7 +3,7 @@
 use super::OBJECT_REASONS;
 use crate::pinning::Pins;
 use crate::sql::Fingerprint;
-use forebay_core::PinReason;
+use forebay_core::{PinReason, StatementShape};
 use std::collections::BTreeSet;
 
 /// Most names of settings that are asked for one by one.
@@ -27,6 +27,8 @@ pub struct Asks {
     pub learned: Vec<Fingerprint>,
     /// There were more.
     pub learned_more: bool,
+    /// The first of them.
+    pub said: Option<Box<StatementShape>>,
 }
 
 impl Asks {

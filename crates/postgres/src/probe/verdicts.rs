@@ -20,12 +20,16 @@ const SCOPES_MAX: usize = 1024;
 pub struct Verdicts {
     known: HashMap<(u64, Fingerprint), Verdict>,
     mentioned: HashMap<u64, Box<[Box<str>]>>,
+    /// Most programs never ask.
+    any_asked_about: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Verdict {
     runs: u32,
     leaves: bool,
+    /// A later transaction asked for values of sequences that it had made.
+    asked_about: bool,
 }
 
 impl Verdicts {
@@ -37,6 +41,23 @@ impl Verdicts {
         let verdict = self.known.entry((scope, fingerprint)).or_default();
         verdict.runs = verdict.runs.saturating_add(1);
         verdict.leaves || verdict.runs <= TRIALS || verdict.runs.is_power_of_two()
+    }
+
+    /// Values of sequences that it made were asked for in vain, because its backend was not kept.
+    pub fn was_asked_about(&mut self, scope: u64, fingerprint: Fingerprint) {
+        if let Some(verdict) = self.known.get_mut(&(scope, fingerprint)) {
+            verdict.asked_about = true;
+            self.any_asked_about = true;
+        }
+    }
+
+    /// Whether that has happened behind a statement like this.
+    pub fn is_asked_about(&self, scope: u64, fingerprint: Fingerprint) -> bool {
+        self.any_asked_about
+            && self
+                .known
+                .get(&(scope, fingerprint))
+                .is_some_and(|verdict| verdict.asked_about)
     }
 
     /// It was looked.
@@ -87,6 +108,17 @@ mod tests {
         assert!((0..100).all(|_| verdicts.asks(7, ONE)));
         let elsewhere = (0..100).filter(|_| verdicts.asks(8, ONE)).count();
         assert!(elsewhere < 20, "{elsewhere}");
+    }
+
+    #[test]
+    fn what_was_asked_about_is_remembered_in_its_own_scope() {
+        let mut verdicts = Verdicts::default();
+        verdicts.was_asked_about(7, ONE);
+        assert!(!verdicts.is_asked_about(7, ONE), "it never ran");
+        verdicts.asks(7, ONE);
+        verdicts.asks(8, ONE);
+        verdicts.was_asked_about(7, ONE);
+        assert!(verdicts.is_asked_about(7, ONE) && !verdicts.is_asked_about(8, ONE));
     }
 
     #[test]

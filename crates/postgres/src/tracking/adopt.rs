@@ -37,8 +37,10 @@ impl Tracker {
             .filter(|reading| !is_unset(reading, server))
             .map(|reading| (&*reading.name, reading))
             .collect();
-        let sayable = |reading: &&Reading| server.reads_utf8 || reading.shown.is_ascii();
-        if read.len() > SETTINGS_MAX || !read.values().all(sayable) {
+        let sayable = |reading: &Reading| {
+            (server.reads_utf8 || reading.shown.is_ascii()) && is_taken_again(reading)
+        };
+        if read.len() > SETTINGS_MAX || !read.values().all(|reading| sayable(reading)) {
             return Adopted::Unsaid;
         }
         let committed = std::sync::Arc::clone(&self.committed);
@@ -87,6 +89,14 @@ impl Probe {
             || self.asks.names.contains(name)
             || self.mentioned.iter().any(|known| **known == *name)
     }
+}
+
+/// Whether SET takes the value as the server tells it. A time zone that was set as an interval with seconds is shown as one that is
+/// refused for having leap seconds (`check_timezone`, `pg_tz_acceptable`).
+fn is_taken_again(reading: &Reading) -> bool {
+    let is_interval = &*reading.name == "timezone" && reading.shown.starts_with('<');
+    let offset = reading.shown.rsplit('>').next().unwrap_or_default();
+    !is_interval || offset.matches(':').count() < 2
 }
 
 /// Whether a session has set this to nothing by itself.
@@ -219,6 +229,19 @@ mod tests {
             .map(|&(name, value)| (name.into(), Value::Literal(value.into())))
             .collect();
         Tracker::new(interner.intern(map))
+    }
+
+    #[test]
+    fn a_zone_that_the_server_shows_but_does_not_take_is_not_taken_over() {
+        let mut interner = Interner::new(RandomState::new());
+        for (shown, expected) in [
+            ("<+00:00:03>-00:00:03", Adopted::Unsaid),
+            ("<+05:30>-05:30", Adopted::Changed),
+        ] {
+            let mut tracker = tracker(&mut interner, &[]);
+            let probe = probe(&[("timezone", shown, shown)]);
+            assert_eq!(tracker.adopt(&probe, SERVER, &mut interner), expected);
+        }
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl FromBackend<'_> {
                 self.backend.plain.has_gone(&taken.name);
                 (true, !taken.swallow)
             }
-            (b't', Some(Expect::Describe(_))) => (false, true),
+            (b't', Some(Expect::Describe(_))) => return self.parameters(header, rest),
             (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
             (b'I', Some(Expect::Execute(_))) => (true, true),
             (b'V', Some(Expect::Function(_))) => (false, true),
@@ -244,6 +244,22 @@ impl FromBackend<'_> {
             self.answer_locals();
         }
         step
+    }
+
+    /// A ParameterDescription: which types the client takes its values to have from now on.
+    fn parameters(&mut self, header: Header, rest: &[u8]) -> Step {
+        match self.body(header, rest) {
+            Ok(body) => {
+                if let Some(Expect::Describe(about)) = self.backend.exchange.front()
+                    && let Some(statement) = &about.described
+                {
+                    statement.tell_types(body);
+                }
+                self.pass(header, rest)
+            }
+            Err(Step::Stop) => self.pass(header, rest),
+            Err(step) => step,
+        }
     }
 
     /// It may come behind an answer to anything, also to a query of ours.

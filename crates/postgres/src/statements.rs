@@ -13,7 +13,7 @@ use memchr::memchr;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Longest statement text that is kept for being prepared again; longer ones pin.
 pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -67,6 +67,8 @@ pub struct Statement {
     pub text: Box<[u8]>,
     /// Number and list of declared parameter types, as they came.
     pub types: Box<[u8]>,
+    /// The same with those that the server has found, once it told its client.
+    told_types: OnceLock<Box<[u8]>>,
     /// What executing it does.
     pub effect: Effect,
     /// What others like it have in common, where its text does not tell what it does.
@@ -320,6 +322,7 @@ impl Statement {
             name,
             text: draft.text.into(),
             types: draft.types.into(),
+            told_types: OnceLock::new(),
             fingerprint: fingerprint(draft.text, std::slice::from_ref(&effect)),
             effect,
             meaning,
@@ -349,6 +352,7 @@ impl Statement {
             name: Name::NONE,
             text: Box::default(),
             types: Box::default(),
+            told_types: OnceLock::new(),
             effect: Effect::Opaque,
             fingerprint: None,
             meaning: None,
@@ -368,6 +372,23 @@ impl Statement {
         } else {
             &self.text
         }
+    }
+
+    /// A client was told the types of its parameters (ParameterDescription): it will send values of these, wherever it goes on.
+    pub fn tell_types(&self, types: &[u8]) {
+        if *self.types != *types {
+            self.told_types.get_or_init(|| types.into());
+        }
+    }
+
+    /// Whether types were told that its client did not declare.
+    pub fn has_told_types(&self) -> bool {
+        self.told_types.get().is_some()
+    }
+
+    /// The parameter types to prepare it with, elsewhere or in another meaning: what was told once holds.
+    pub fn types_to_keep(&self) -> &[u8] {
+        self.told_types.get().unwrap_or(&self.types)
     }
 
     /// Whether its name stands for what its text means now.
@@ -410,6 +431,7 @@ impl Statement {
             name,
             text: self.text.clone(),
             types: self.types.clone(),
+            told_types: self.told_types.clone(),
             effect: self.effect.clone(),
             fingerprint: self.fingerprint,
             meaning: self.meaning,

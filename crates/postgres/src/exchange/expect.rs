@@ -90,6 +90,8 @@ pub struct About {
     pub statement: Option<Arc<Statement>>,
     /// The client's name for it, when a segment under way may yet fail its Parse: the server would then speak of our name.
     pub client_name: Option<Box<[u8]>>,
+    /// What a Describe is about, whatever its name.
+    pub described: Option<Arc<Statement>>,
     /// What a Bind has changed in the table of portals.
     pub rebound: Option<Box<Rebound>>,
 }

@@ -75,6 +75,13 @@ impl FromBackend<'_> {
                 let name = (code == b"26000").then(|| self.name_of_lost());
                 (name.flatten().map(|name| (name, "does not exist")), true)
             }
+            Some(Expect::Parse(parse)) => {
+                if parse.statement.has_told_types() {
+                    // Types that tables have no more, perhaps.
+                    self.shared.statements.renew(&parse.statement);
+                }
+                (None, true)
+            }
             Some(Expect::Sync(_)) | None => (None, false),
             Some(_) => (None, true),
         };

@@ -139,11 +139,13 @@ impl FromClient<'_> {
                 let mut wanted = Arc::clone(wanted);
                 if memchr::memchr(b'\\', &wanted.text).is_some() && wanted.tag.is_none() {
                     // What it does depends on how this server reads it now.
-                    wanted = Statement::unnamed(&self.draft(&wanted.text, &wanted.types));
+                    let types = wanted.types_to_keep();
+                    wanted = Statement::unnamed(&self.draft(&wanted.text, types));
                     self.session.unnamed = Some(Arc::clone(&wanted));
                 }
-                self.orders
-                    .to_backend(|out| write::parse(out, b"", wanted.sent_text(), &wanted.types));
+                self.orders.to_backend(|out| {
+                    write::parse(out, b"", wanted.sent_text(), wanted.types_to_keep())
+                });
                 let there = self.backend.unnamed.replace(wanted);
                 self.backend.exchange.push(Expect::ReparseUnnamed { there });
                 self.orders.push(Order::Reprepared);
@@ -164,7 +166,7 @@ impl FromClient<'_> {
         About {
             statement: Some(Arc::clone(statement)),
             client_name: (self.backend.exchange.segments() > 0).then(|| name.into()),
-            rebound: None,
+            ..About::default()
         }
     }
 
@@ -274,15 +276,18 @@ impl FromClient<'_> {
             self.part_from_strangers();
         }
         self.backend.exchange.open_segment = true;
+        let mut about = About::default();
         match body {
             [b'S', 0] => {
                 self.provide_for_unnamed();
                 self.ensure_unnamed();
+                about.described = self.session.unnamed.clone();
             }
             [b'S', name @ .., 0] => {
                 if let Some(statement) = self.named(name) {
                     let statement = self.ready_for_use(name, statement);
-                    let about = self.about(name, &statement);
+                    let mut about = self.about(name, &statement);
+                    about.described = Some(Arc::clone(&statement));
                     self.backend.exchange.push(Expect::Describe(about));
                     if statement.is_sql {
                         return Step::Took(self.pass(header.len, rest));
@@ -313,9 +318,7 @@ impl FromClient<'_> {
             [b'P', .., 0] => {}
             _ => return self.violation("invalid message format"),
         }
-        self.backend
-            .exchange
-            .push(Expect::Describe(About::default()));
+        self.backend.exchange.push(Expect::Describe(about));
         Step::Took(self.pass(header.len, rest))
     }
 

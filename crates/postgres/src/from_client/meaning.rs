@@ -106,7 +106,7 @@ impl FromClient<'_> {
         let Some(now) = self.meaning().filter(|_| !self.is_usable(statement)) else {
             return false;
         };
-        let draft = self.draft(&statement.text, &statement.types);
+        let draft = self.draft(&statement.text, statement.types_to_keep());
         self.is_presence_in_doubt(&self.shared.statements.name(&draft, now))
     }
 
@@ -115,7 +115,7 @@ impl FromClient<'_> {
         if self.is_usable(&statement) {
             return statement;
         }
-        let draft = self.draft(&statement.text, &statement.types);
+        let draft = self.draft(&statement.text, statement.types_to_keep());
         let other = self.prepared(&draft);
         self.drop_private(&statement);
         if let Some(given) = self.session.prepared.given_mut(name) {

@@ -118,9 +118,12 @@ impl FromClient<'_> {
         types: &[u8],
     ) -> Step {
         let draft = self.draft(text, types);
-        // Without backslashes its effect is the same whenever it is judged.
+        // Without backslashes its effect is the same whenever it is judged; the types that the server finds may be others.
         let same = |known: &&Arc<Statement>| {
-            *known.text == *text && *known.types == *types && memchr::memchr(b'\\', text).is_none()
+            *known.text == *text
+                && *known.types == *types
+                && !known.has_told_types()
+                && memchr::memchr(b'\\', text).is_none()
         };
         let statement = match self.session.unnamed.as_ref().filter(same) {
             Some(known) => Arc::clone(known),
@@ -246,7 +249,7 @@ impl FromClient<'_> {
                 out,
                 statement.name.as_bytes(),
                 statement.sent_text(),
-                &statement.types,
+                statement.types_to_keep(),
             );
         });
         if client_name.is_none() {

@@ -282,7 +282,7 @@ impl FromClient<'_> {
             (Some(sql), false) => write::run(out, PREPARING, &sql.text),
             (None, _) => {
                 let text = own.map_or(&b""[..], |own| &own.text);
-                let types = own.map_or(&[0; 2][..], |own| &own.types);
+                let types = own.map_or(&[0; 2][..], |own| own.types_to_keep());
                 write::parse(out, name, text, types);
                 if alone {
                     out.extend_from_slice(write::SYNC);

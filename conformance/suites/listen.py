@@ -167,6 +167,19 @@ def payloads_arrive_byte_for_byte():
 
 
 @SUITE.check
+def a_client_of_another_encoding_hears_on_a_backend_of_its_own():
+    """Own notifications and others', idle and in an answer."""
+    with Connection(TARGET.login) as a, Connection(TARGET.login) as b:
+        a.query("set client_encoding = 'latin1'")
+        a.query("listen l_latin")
+        equal(payloads(a.answers(wire.query("notify l_latin, 'own'"))), ["own"], "one's own")
+        b.query("notify l_latin, 'other'")
+        equal(hears(a, 1), ["other"], "another's")
+        b.query("notify l_latin, 'é'")
+        equal(told(a.message())[2], b"\xe9", "in the client's encoding")
+
+
+@SUITE.check
 def notifications_wait_for_the_end_of_a_transaction():
     """Not within one, and at its ReadyForQuery."""
     with Connection(TARGET.login) as a, Connection(TARGET.login) as b:

@@ -93,10 +93,15 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let Some(pool) = &client.pool else { return };
         let user = Arc::clone(&pool.key.user);
-        let key = client.hub.get_or_insert_with(|| HubKey {
+        let now = HubKey {
             target: pool.key.target,
             database: Arc::clone(&pool.key.database),
-        });
+        };
+        // What it hears from another target it hears until that is lost.
+        let key = client.hub.take_if(|_| client.channels.is_empty());
+        let key = client
+            .hub
+            .get_or_insert(key.filter(|key| *key == now).unwrap_or(now));
         let key = key.clone();
         let interests = self.hearing.interests.entry(key.clone()).or_default();
         for channel in &channels {

@@ -52,7 +52,8 @@ pub fn named_by(effect: &Effect) -> impl Iterator<Item = &str> {
         .filter(|name| is_custom(name))
 }
 
-/// Adds names to those that are known.
+/// Adds names to those that are known, up to one more than [`CUSTOMS_MAX`]: of a session with so many, nothing depends on the others, as it
+/// keeps its backend.
 pub fn add<'n>(
     customs: &mut Customs,
     names: impl Iterator<Item = &'n str>,
@@ -60,9 +61,11 @@ pub fn add<'n>(
 ) {
     let mut more: Option<Map> = None;
     for name in names {
-        if !customs.map().contains_key(name) {
+        if customs.map().len() <= CUSTOMS_MAX && !customs.map().contains_key(name) {
             let more = more.get_or_insert_with(|| customs.map().clone());
-            more.insert(name.into(), Value::Literal("".into()));
+            if more.len() <= CUSTOMS_MAX {
+                more.insert(name.into(), Value::Literal("".into()));
+            }
         }
     }
     if let Some(more) = more {
@@ -210,6 +213,21 @@ mod tests {
             assert!(begun_with(&input[..len]).is_empty());
         }
         assert!(!begun_with(&input).is_empty());
+    }
+
+    #[test]
+    fn no_more_names_are_added_than_a_session_may_have_before_it_keeps_its_backend() {
+        let mut interner = Interner::new(std::hash::RandomState::new());
+        let mut customs = interner.empty();
+        for turn in 0..3 {
+            let names: Vec<_> = (0..CUSTOMS_MAX).map(|n| format!("a.b{turn}_{n}")).collect();
+            add(
+                &mut customs,
+                names.iter().map(String::as_str),
+                &mut interner,
+            );
+        }
+        assert_eq!(customs.map().len(), CUSTOMS_MAX + 1);
     }
 
     #[test]

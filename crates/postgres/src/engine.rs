@@ -376,7 +376,7 @@ impl Engine for Postgres {
                 Farewell::CancelAndClose
             };
         }
-        if exchange.is_clean() {
+        if exchange.is_clean() && !exchange.listens {
             return Farewell::Clean;
         }
         if exchange.is_parting() {
@@ -394,7 +394,12 @@ impl Engine for Postgres {
         exchange.push(Expect::Cleaning);
         exchange.portals.clear();
         backend.unnamed = None;
-        orders.to_backend(|out| write::query(out, b"ROLLBACK"));
+        // What was committed before that transaction may have begun to listen.
+        let cleaning: &[u8] = match std::mem::take(&mut exchange.listens) {
+            true => b"ROLLBACK;UNLISTEN *",
+            false => b"ROLLBACK",
+        };
+        orders.to_backend(|out| write::query(out, cleaning));
         Farewell::Cleaning
     }
 

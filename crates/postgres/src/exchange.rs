@@ -18,6 +18,7 @@ use crate::statements::Statement;
 pub use copy_in::CopyIn;
 pub use expect::{About, Expect, ExpectParse, ExpectQuery, Given, LocalClose, LocalParse, Taken};
 pub use portals::{Portals, Rebound};
+use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -97,6 +98,8 @@ pub struct Exchange {
     pub notifies: bool,
     /// The backend itself may listen on channels of a session that hears of them elsewhere.
     pub listens: bool,
+    /// Custom settings that were named by what was completed in this segment.
+    pub customs: BTreeSet<Box<str>>,
     /// A statement was sent that asks for values of sequences, or that makes values which are asked for.
     pub keeps_sequences: bool,
     /// A statement was sent that changes what the messages behind it mean: what comes behind its segment waits until it is done and
@@ -153,6 +156,7 @@ impl Exchange {
             notifies: false,
             listens: false,
             keeps_sequences: false,
+            customs: BTreeSet::new(),
             settling: false,
             awaits: Awaits::Nothing,
             unsettled: Unsettled::No,

@@ -276,11 +276,8 @@ impl FromBackend<'_> {
         let process = Fields(body).u32().unwrap_or_default();
         let channel = body.get(4..).unwrap_or_default();
         let channel = Fields(channel).string().unwrap_or_default();
-        let meant = |session: &&mut Session| {
-            !session.pins.is_empty()
-                && !session.tracker.channels().contains(channel)
-                && !session.listening.covers(channel)
-        };
+        let meant =
+            |session: &&mut Session| !session.pins.is_empty() && !session.listening.hears(channel);
         let Some(session) = self.session.as_deref_mut().filter(meant) else {
             return self.hide(header, rest);
         };

@@ -322,6 +322,9 @@ impl<'a> FromClient<'a> {
         if effects.iter().any(sequences::is_question) {
             self.note_question();
         }
+        let customs = effects.iter().flat_map(customs::named_by);
+        self.backend
+            .note_customs(customs, &mut self.shared.settings);
         for effect in effects {
             self.note_one(effect, said);
         }
@@ -355,9 +358,6 @@ impl<'a> FromClient<'a> {
             // It also takes away what the initialization query had set.
             self.backend.suspect = Some(Mark::NOBODY);
         }
-        let settings = &mut self.shared.settings;
-        self.backend
-            .note_customs(customs::named_by(effect), settings);
         self.pin_unheard(effect, said);
         self.unsettle(effect);
         if effect.changes_names() || self.session.tracker.loses_baseline(effect) {
@@ -382,7 +382,9 @@ impl<'a> FromClient<'a> {
         let fingerprint = said.fingerprint();
         let scope = self.shared.statements.code_scope(self.session.scope);
         if self.shared.verdicts.asks(scope, fingerprint) {
+            let looks_up = self.shared.verdicts.looks_up(scope, fingerprint);
             let asks = self.backend.exchange.asks();
+            asks.mentioned |= looks_up;
             asks.learn(fingerprint);
             asks.said.get_or_insert_with(|| Box::new(said.shape()));
             asks.name(sql::mentioned(said.text(), true).unwrap_or_default());

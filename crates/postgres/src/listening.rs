@@ -48,8 +48,17 @@ struct State {
     boundary: Question,
     /// Questions asked so far.
     numbers: u32,
-    kept: VecDeque<Arc<Notification>>,
+    kept: VecDeque<Kept>,
     kept_bytes: usize,
+}
+
+/// A notification that the client has not read yet.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// What was told.
+    pub told: Arc<Notification>,
+    /// Not by the session, whatever process told it.
+    pub by_another: bool,
 }
 
 /// A LISTEN that was sent.
@@ -107,11 +116,11 @@ impl Listening {
         self.0.as_deref().is_some_and(covered)
     }
 
-    /// Whether this channel is heard for the session although it is not known to be committed.
-    pub fn covers(&self, channel: &[u8]) -> bool {
+    /// Whether this channel is heard for the session, or will be; not one on which its own backend alone listens.
+    pub fn hears(&self, channel: &[u8]) -> bool {
         self.0
             .as_deref()
-            .is_some_and(|state| state.is_candidate(channel))
+            .is_some_and(|state| state.asked.contains(channel))
     }
 
     /// Whether a message that may commit one of them is under way, or may be sent.
@@ -298,8 +307,19 @@ impl Listening {
             return true;
         }
         state.kept_bytes += told.payload.len() + NOTIFICATION_BYTES;
-        state.kept.push_back(Arc::clone(told));
+        state.kept.push_back(Kept {
+            told: Arc::clone(told),
+            by_another: false,
+        });
         state.kept_bytes <= KEPT_BYTES_MAX as usize
+    }
+
+    /// What is kept was told by others: the session has told nothing yet on its backend, which another may have used.
+    pub fn part_from_kept(&mut self) {
+        let state = self.0.iter_mut();
+        for kept in state.flat_map(|state| &mut state.kept) {
+            kept.by_another = true;
+        }
     }
 
     /// Whether something is kept.
@@ -308,7 +328,7 @@ impl Listening {
     }
 
     /// What was told and is kept, between two transactions; of what is no longer listened on nothing is left.
-    pub fn take_kept(&mut self, active: &BTreeSet<Channel>) -> VecDeque<Arc<Notification>> {
+    pub fn take_kept(&mut self, active: &BTreeSet<Channel>) -> VecDeque<Kept> {
         let Some(state) = &mut self.0 else {
             return VecDeque::new();
         };
@@ -316,17 +336,14 @@ impl Listening {
         state.kept_bytes = 0;
         // Behind a segment that was answered there may be one that commits.
         if state.has_candidates() {
-            let later = kept.iter().filter(|told| {
-                !active.contains(&told.channel) && state.is_candidate(&told.channel)
+            let later = kept.iter().filter(|kept| {
+                let channel = &kept.told.channel;
+                !active.contains(channel) && state.is_candidate(channel)
             });
-            let later: VecDeque<_> = later.cloned().collect();
-            let bytes = later
-                .iter()
-                .map(|told| told.payload.len() + NOTIFICATION_BYTES);
-            state.kept_bytes = bytes.sum();
-            state.kept = later;
+            state.kept = later.cloned().collect();
+            state.count_kept();
         }
-        kept.retain(|told| active.contains(&told.channel));
+        kept.retain(|kept| active.contains(&kept.told.channel));
         kept
     }
 }
@@ -344,9 +361,13 @@ impl State {
     }
 
     fn forget_kept(&mut self, mut forgotten: impl FnMut(&Channel) -> bool) {
-        self.kept.retain(|told| !forgotten(&told.channel));
+        self.kept.retain(|kept| !forgotten(&kept.told.channel));
+        self.count_kept();
+    }
+
+    fn count_kept(&mut self) {
         let bytes = self.kept.iter();
-        let bytes = bytes.map(|told| told.payload.len() + NOTIFICATION_BYTES);
+        let bytes = bytes.map(|kept| kept.told.payload.len() + NOTIFICATION_BYTES);
         self.kept_bytes = bytes.sum();
     }
 
@@ -387,11 +408,11 @@ pub fn deliver(session: &mut Session, backend: Option<&Backend>, orders: &mut Or
     let own = backend.filter(|backend| !backend.stirred);
     let own = own.map(|backend| backend.process);
     let mut count = 0;
-    for told in &kept {
+    for Kept { told, by_another } in &kept {
         if !readable && !told.payload.is_ascii() {
             return orders.refuse(Refusal::NotificationEncoding);
         }
-        let process = if own == Some(told.process) {
+        let process = if own == Some(told.process) && !by_another {
             session.process
         } else {
             told.process
@@ -431,8 +452,8 @@ mod tests {
         })
     }
 
-    fn payloads(kept: VecDeque<Arc<Notification>>) -> Vec<String> {
-        let text = |told: &Arc<Notification>| String::from_utf8_lossy(&told.payload).into_owned();
+    fn payloads(kept: VecDeque<Kept>) -> Vec<String> {
+        let text = |kept: &Kept| String::from_utf8_lossy(&kept.told.payload).into_owned();
         kept.iter().map(text).collect()
     }
 

@@ -74,6 +74,8 @@ pub struct Probe {
     pub prepared: Vec<Box<str>>,
     /// What else was found left behind.
     pub held: Pins,
+    /// A setting has a value that is not UTF-8.
+    pub unsaid: bool,
     /// It cannot be answered.
     pub failed: bool,
     bytes: usize,
@@ -147,8 +149,12 @@ impl Probe {
         let Some(setting) = setting else {
             return Some(());
         };
-        let setting = std::str::from_utf8(setting).ok()?;
-        let shown = std::str::from_utf8(shown.unwrap_or(setting.as_bytes())).ok()?;
+        let shown = shown.unwrap_or(setting);
+        let (Ok(setting), Ok(shown)) = (std::str::from_utf8(setting), std::str::from_utf8(shown))
+        else {
+            self.unsaid = true;
+            return Some(());
+        };
         let (setting, shown) = (setting.into(), shown.into());
         if self.readings.iter().all(|known| known.name != name) {
             self.readings.push(Reading {

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_core::PinReason;
 use forebay_core::engine::SchemaVersions;
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -379,6 +379,18 @@ impl Statement {
         if *self.types != *types {
             self.told_types.get_or_init(|| types.into());
         }
+    }
+
+    /// Whether its client leaves it to the server to find types of parameters.
+    pub fn leaves_types(&self) -> bool {
+        let declared = self.types.get(2..).unwrap_or_default();
+        let declared = declared
+            .chunks_exact(4)
+            .filter(|oid| **oid != [0; 4])
+            .count();
+        let all =
+            |number: usize| memmem::find(&self.text, format!("${number}").as_bytes()).is_some();
+        all(declared + 1)
     }
 
     /// Whether types were told that its client did not declare.

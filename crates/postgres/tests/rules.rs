@@ -140,6 +140,19 @@ fn a_pin_that_only_the_server_knew_of_names_the_statement_that_hid_it() {
 }
 
 #[test]
+fn where_the_server_cannot_be_asked_what_a_session_holds_it_keeps_its_backend() {
+    let mut world = world(1, 1, SessionRules::default());
+    world.client_says(0, &["Query \"select f(7)\"".to_owned()]);
+    world.lease(0, 0);
+    answer(&mut world, 0, "SELECT 1");
+    let refused = "ErrorResponse ERROR 42501 \"permission denied for view pg_cursors\"";
+    world.backend_says(0, &[refused.to_owned(), "ReadyForQuery I".to_owned()]);
+    assert!(is_pinned(&world));
+    let statement = world.pinned_by.take().expect("it is known");
+    assert_eq!(&*statement.text, "select f(?)");
+}
+
+#[test]
 fn the_backend_that_remembers_a_value_is_preferred_by_who_asks_for_it() {
     let mut world = world(2, 2, SessionRules::default());
     let prefers = |world: &World, backend: usize, sql: &str| {

@@ -3,6 +3,7 @@
 //! What was reset is set again to what the client began with; what waited for this moment goes on.
 
 use super::{FromBackend, Step};
+use crate::customs;
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::from_client::EXPECTS_MAX;
 use crate::listening;
@@ -55,6 +56,9 @@ impl FromBackend<'_> {
                 self.shared.statements.on_schema_changed(session.scope);
             }
         }
+        let customs = std::mem::take(&mut exchange.customs);
+        let names = customs.iter().map(|name| &**name);
+        customs::add(&mut session.customs, names, &mut self.shared.settings);
         if session.tracker.is_pending() {
             session
                 .tracker

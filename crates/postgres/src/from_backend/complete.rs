@@ -141,10 +141,12 @@ impl FromBackend<'_> {
         session
             .tracker
             .on_complete(effect, tag, &mut self.shared.settings);
-        let settings = &mut self.shared.settings;
-        customs::add(&mut session.customs, customs::named_by(effect), settings);
+        let named = &mut exchange.customs;
+        if named.len() <= CUSTOMS_MAX {
+            named.extend(customs::named_by(effect).map(Box::from));
+        }
         let untracked = PinReason::UntrackedSetting;
-        let too_many = session.customs.map().len() > CUSTOMS_MAX;
+        let too_many = session.customs.map().len() + named.len() > CUSTOMS_MAX;
         if (session.tracker.has_lost() || too_many) && !session.pins.contains(untracked) {
             session.settings_unknown = true;
             let executed = executed(&self.backend.exchange);
@@ -191,6 +193,9 @@ impl FromBackend<'_> {
                 let executed = executed(&self.backend.exchange);
                 let said = executed.as_deref().and_then(Said::statement);
                 pinning::pin(session, self.backend, *reason, said);
+                if *reason == PinReason::LongStatement {
+                    pinning::keep(session, self.backend, *reason, said);
+                }
             }
             Effect::DiscardSequences => {
                 pinning::on_discard_sequences(session, self.backend, self.orders);
@@ -234,6 +239,8 @@ fn effect_of_tag(tag: &[u8]) -> Effect {
         b"DISCARD TEMP" | b"CREATE TABLE" | b"CREATE VIEW" | b"CREATE SEQUENCE" => {
             Effect::Pin(PinReason::TemporaryObject)
         }
+        // Which name is free again, nobody here knows.
+        b"DEALLOCATE" => Effect::Pin(PinReason::LongStatement),
         b"LISTEN" => Effect::Pin(PinReason::Listen),
         b"PREPARE" => Effect::Pin(PinReason::SqlPrepare),
         b"LOAD" => Effect::Pin(PinReason::LoadLibrary),

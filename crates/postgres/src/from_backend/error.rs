@@ -17,6 +17,13 @@ use memchr::memmem;
 /// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
 const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
 
+/// Whether a value may have been refused because a parameter has a type that its column has no more: the server found it when it prepared
+/// the statement, and a table may have been changed since where nobody here sees it.
+fn is_of_types(code: &[u8], statement: &Statement) -> bool {
+    let refused = code.starts_with(b"22") || code.starts_with(b"42");
+    refused && !statement.is_sql && statement.leaves_types()
+}
+
 impl FromBackend<'_> {
     pub(super) fn error(&mut self, header: Header, rest: &[u8]) -> Step {
         let body = match self.body(header, rest) {
@@ -67,8 +74,8 @@ impl FromBackend<'_> {
             }
             Some(Expect::Bind(about) | Expect::Describe(about)) => {
                 let code = ErrorFields::read(body).code;
-                if code == CACHED_PLAN_CHANGED
-                    && let Some(statement) = &about.statement
+                if let Some(statement) = &about.statement
+                    && (code == CACHED_PLAN_CHANGED || is_of_types(code, statement))
                 {
                     self.shared.statements.renew(statement);
                 }

@@ -50,7 +50,9 @@ impl FromBackend<'_> {
             self.released = true;
             return self.orders.push(Order::Close(CloseReason::NotClean));
         }
-        if !probe.failed {
+        if probe.failed {
+            self.doubt(probe);
+        } else {
             self.take_over(probe);
         }
         self.send_restore();
@@ -58,6 +60,18 @@ impl FromBackend<'_> {
         // What the client asked meanwhile it asks with a lease of its own, unless something pins: nobody else waits for both.
         self.end_waiting();
         self.release_if_clean();
+    }
+
+    /// It cannot be told what the session holds: it keeps this backend, until that can be asked.
+    fn doubt(&mut self, probe: &Probe) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        if session.pins.is_empty() {
+            session.pin_said = probe.asks.said.clone();
+            session.pins.add(PinReason::ProcedureCall);
+            self.backend.pinned = true;
+        }
     }
 
     fn take_over(&mut self, probe: &Probe) {
@@ -137,5 +151,5 @@ fn add_names(asks: &mut Asks, session: &Session, mentioned: Option<&[Box<str>]>)
     let dotted = own.chain(others).filter(|name| name.contains('.'));
     let room = NAMES_ASKED_MAX.saturating_sub(asks.names.len());
     asks.names.extend(dotted.take(room));
-    asks.mentioned = mentioned.is_none();
+    asks.mentioned |= mentioned.is_none();
 }

@@ -123,7 +123,9 @@ impl FromClient<'_> {
         let granted = match self.session.listening.take_answer(segment) {
             Answer::Granted => {
                 // What others have done here was told before that answer.
-                self.backend.stirred = false;
+                if std::mem::take(&mut self.backend.stirred) {
+                    self.session.listening.part_from_kept();
+                }
                 true
             }
             // The message that asked may have been skipped since.

@@ -51,6 +51,18 @@ fn an_answer_that_is_not_understood_tells_nothing() {
 }
 
 #[test]
+fn a_value_that_is_not_utf_8_is_not_taken_over_and_hides_nothing_else() {
+    let mut probe = Probe::new(Asks::default());
+    let mut latin1 = row(&[Some("n"), Some("a.b"), Some("caf?"), None]);
+    let at = latin1.iter().position(|byte| *byte == b'?');
+    latin1[at.expect("it is there")] = 0xe9;
+    probe.on_row(&latin1);
+    probe.on_row(&row(&[Some("o"), Some("advisory_lock"), None, None]));
+    assert!(probe.unsaid && !probe.failed);
+    assert!(probe.held.contains(PinReason::AdvisoryLock));
+}
+
+#[test]
 fn an_answer_has_a_bound() {
     let mut probe = Probe::new(Asks::default());
     let long = "x".repeat(ANSWER_BYTES_MAX / 2);

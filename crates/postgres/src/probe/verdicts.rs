@@ -43,6 +43,12 @@ impl Verdicts {
         verdict.leaves || verdict.runs <= TRIALS || verdict.runs.is_power_of_two()
     }
 
+    /// Whether what functions speak of is looked up anew behind this statement: they may have been changed where nobody here sees it.
+    pub fn looks_up(&self, scope: u64, fingerprint: Fingerprint) -> bool {
+        let verdict = self.known.get(&(scope, fingerprint));
+        verdict.is_none_or(|verdict| verdict.runs.is_power_of_two())
+    }
+
     /// Values of sequences that it made were asked for in vain, because its backend was not kept.
     pub fn was_asked_about(&mut self, scope: u64, fingerprint: Fingerprint) {
         if let Some(verdict) = self.known.get_mut(&(scope, fingerprint)) {
@@ -108,6 +114,15 @@ mod tests {
         assert!((0..100).all(|_| verdicts.asks(7, ONE)));
         let elsewhere = (0..100).filter(|_| verdicts.asks(8, ONE)).count();
         assert!(elsewhere < 20, "{elsewhere}");
+    }
+
+    #[test]
+    fn what_functions_speak_of_is_looked_up_again_now_and_then() {
+        let mut verdicts = Verdicts::default();
+        let looked: Vec<_> = (1..=20)
+            .filter(|_| verdicts.asks(7, ONE) && verdicts.looks_up(7, ONE))
+            .collect();
+        assert_eq!(looked, [1, 2, 4, 8, 16]);
     }
 
     #[test]

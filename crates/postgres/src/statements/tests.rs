@@ -122,3 +122,20 @@ fn workers_of_one_process_give_the_same_names() {
     });
     assert_eq!(names[0], names[1]);
 }
+
+#[test]
+fn a_statement_leaves_types_to_the_server_that_its_client_has_not_declared() {
+    let leaves = |text: &[u8], types: &[u8]| {
+        let draft = Draft {
+            text,
+            types,
+            ..Draft::default()
+        };
+        Statement::unnamed(&draft).leaves_types()
+    };
+    assert!(leaves(b"select $1", &[0, 0]));
+    assert!(leaves(b"select $1", &[0, 1, 0, 0, 0, 0]));
+    assert!(leaves(b"select $1, $2", &[0, 1, 0, 0, 0, 23]));
+    assert!(!leaves(b"select $1", &[0, 1, 0, 0, 0, 23]));
+    assert!(!leaves(b"select 1", &[0, 0]));
+}

@@ -40,7 +40,10 @@ impl Tracker {
         let sayable = |reading: &Reading| {
             (server.reads_utf8 || reading.shown.is_ascii()) && is_taken_again(reading)
         };
-        if read.len() > SETTINGS_MAX || !read.values().all(|reading| sayable(reading)) {
+        if probe.unsaid
+            || read.len() > SETTINGS_MAX
+            || !read.values().all(|reading| sayable(reading))
+        {
             return Adopted::Unsaid;
         }
         let committed = std::sync::Arc::clone(&self.committed);

@@ -3,6 +3,7 @@
 use crate::connection::{Client, Inbox, Phase, client_token, peer_text};
 use crate::driver::{Driver, Handle};
 use crate::mailbox::{Asker, Letter, Ticket};
+use crate::process_number;
 use crate::relay::{Side, Source};
 use crate::reporting::Subject;
 use crate::tls::{Filter, TlsError};
@@ -16,9 +17,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Bits of a process number that name the place on its worker; the bits above name the worker.
-const PLACE_BITS: u32 = 20;
-
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// A client connected.
     pub(crate) fn on_accepted(&mut self, listener: u32, handle: Handle) {
@@ -31,11 +29,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let mut entropy = [0; 64];
         (self.crew.random)(&mut entropy);
         let number = self.next_number();
-        let worker = u32::from(self.crew.number);
+        let (worker, workers) = (self.crew.number, self.crew.mailboxes.len());
         let (shared, now) = (&mut self.shared, self.now);
         let place = self.clients.insert(|ticket| {
-            // Process numbers begin at 1: zero would mean nobody.
-            let process = (worker << PLACE_BITS | ticket.index & ((1 << PLACE_BITS) - 1)) + 1;
+            let process = process_number::of(worker, workers, ticket);
             Client {
                 ticket,
                 handle,
@@ -330,14 +327,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             ticket: client.ticket,
             listener: client.endpoint.listener,
         };
-        let worker = key.process.wrapping_sub(1) >> PLACE_BITS;
-        if worker == u32::from(self.crew.number) {
+        let worker = process_number::worker_of(key.process, self.crew.mailboxes.len());
+        if worker == usize::from(self.crew.number) {
             return self.on_cancel(&key, asker);
         }
-        match usize::try_from(worker)
-            .ok()
-            .and_then(|worker| self.crew.mailboxes.get(worker))
-        {
+        match self.crew.mailboxes.get(worker) {
             Some(mailbox) => mailbox.send(Letter::Cancel { key, asker }),
             None => self.cancel_missed(asker),
         }
@@ -353,7 +347,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// One of our clients is to be cancelled.
     pub(crate) fn on_cancel(&mut self, key: &CancelKey, asker: Asker) {
-        let place = key.process.wrapping_sub(1) & ((1 << PLACE_BITS) - 1);
+        let place = process_number::place_of(key.process);
         let victim = self
             .clients
             .ticket_at(place)

@@ -5,7 +5,7 @@
 
 use crate::buffer::Slice;
 use crate::connection::{Client, Inbox, Phase};
-use crate::driver::Driver;
+use crate::driver::{Driver, UNSENT_HIGH};
 use crate::mailbox::Ticket;
 use crate::relay::{Side, Source};
 use crate::worker::Worker;
@@ -65,6 +65,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// Bytes of a backend, in clear.
     pub(crate) fn feed_backend(&mut self, ticket: Ticket, source: &Source<'_>) {
         self.feed(Side::Backend(ticket), source);
+        self.bound_backend_inbox(ticket);
         if !self.postponed.is_empty() {
             self.dial_postponed();
         }
@@ -244,6 +245,29 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             self.driver.receive(client.handle, false);
         } else if !full && client.throttled {
             self.on_client_relaxed_maybe(ticket);
+        }
+    }
+
+    /// The same for a backend whose answers must wait for something.
+    fn bound_backend_inbox(&mut self, ticket: Ticket) {
+        let Some(backend) = self.backends.get_mut(ticket) else {
+            return;
+        };
+        let full = backend.inbox.bytes.len() >= INBOX_HIGH.max(backend.inbox.need);
+        if full == backend.throttled {
+            return;
+        }
+        if full {
+            backend.throttled = true;
+            if let Some(handle) = backend.handle {
+                self.driver.receive(handle, false);
+            }
+            return;
+        }
+        let client = backend.client.and_then(|client| self.clients.get(client));
+        let unsent = client.map_or(0, |client| self.driver.unsent(client.handle));
+        if unsent <= UNSENT_HIGH {
+            Self::receive_again(&mut self.driver, backend);
         }
     }
 

@@ -20,6 +20,7 @@ pub mod mailbox;
 pub mod pins;
 pub mod plan;
 mod plane;
+mod process_number;
 mod redialing;
 mod relay;
 mod replacing;

@@ -366,6 +366,7 @@ impl Engine for Postgres {
 
     fn on_client_gone(backend: &mut Backend, orders: &mut Orders<Work>) -> Farewell {
         backend.holding = false;
+        let parts = parting::is_due(backend);
         let exchange = &mut backend.exchange;
         // What it has committed may not have been told yet.
         backend.stirred |= std::mem::take(&mut exchange.notifies);
@@ -376,7 +377,7 @@ impl Engine for Postgres {
                 Farewell::CancelAndClose
             };
         }
-        if exchange.is_clean() && !exchange.listens {
+        if exchange.is_clean() && !exchange.listens && !parts {
             return Farewell::Clean;
         }
         if exchange.is_parting() {
@@ -394,11 +395,16 @@ impl Engine for Postgres {
         exchange.push(Expect::Cleaning);
         exchange.portals.clear();
         backend.unnamed = None;
-        // What was committed before that transaction may have begun to listen.
-        let cleaning: &[u8] = match std::mem::take(&mut exchange.listens) {
-            true => b"ROLLBACK;UNLISTEN *",
-            false => b"ROLLBACK",
+        // What was committed before that transaction may have begun to listen, or have bounded the backend's idleness.
+        let cleaning: &[u8] = match (std::mem::take(&mut exchange.listens), parts) {
+            (_, true) => b"ROLLBACK;UNLISTEN *;RESET idle_session_timeout",
+            (true, false) => b"ROLLBACK;UNLISTEN *",
+            (false, false) => b"ROLLBACK",
         };
+        if parts {
+            // Its label says otherwise.
+            backend.suspect = Some(backend::Mark::NOBODY);
+        }
         orders.to_backend(|out| write::query(out, cleaning));
         Farewell::Cleaning
     }

@@ -73,6 +73,8 @@ pub struct FromClient<'a> {
     pub orders: &'a mut Orders<Work>,
     /// Requests counted so far.
     requests: u32,
+    /// LISTENs in the Query at hand.
+    listens: usize,
 }
 
 impl<'a> FromClient<'a> {
@@ -91,6 +93,7 @@ impl<'a> FromClient<'a> {
             now,
             orders,
             requests: 0,
+            listens: 0,
         }
     }
 
@@ -185,6 +188,7 @@ impl<'a> FromClient<'a> {
     }
 
     fn message(&mut self, header: Header, rest: &[u8]) -> Step {
+        self.listens = 0;
         let exchange = &mut self.backend.exchange;
         exchange.settle();
         let is_read = !exchange.is_copying_in() || b"dcfHS".contains(&header.kind);

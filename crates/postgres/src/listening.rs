@@ -18,7 +18,6 @@ use crate::exchange::{Exchange, Segment};
 use crate::login_cache::Work;
 use crate::reports::{self, Reports};
 use crate::session::Session;
-use crate::tracking::CHANNELS_MAX;
 use crate::wire::write;
 use forebay_core::Refusal;
 use forebay_core::notification::{Channel, Notification};
@@ -164,10 +163,9 @@ impl Listening {
         }
     }
 
-    /// Whether another LISTEN may be noted.
-    pub fn has_room(&self, count: usize) -> bool {
-        let noted = self.0.as_ref().map_or(0, |state| state.noted.len());
-        noted + count <= CHANNELS_MAX
+    /// How many LISTENs were sent whose fate is not known.
+    pub fn noted(&self) -> usize {
+        self.0.as_ref().map_or(0, |state| state.noted.len())
     }
 
     /// A LISTEN is sent that this message does not commit.

@@ -34,6 +34,11 @@ pub fn part(backend: &mut Backend, settings: &mut Interner, orders: &mut Orders<
     false
 }
 
+/// Whether there is something to take off a backend whose session has gone.
+pub fn is_due(backend: &Backend) -> bool {
+    backend.label.map().contains_key(IDLE)
+}
+
 /// The setting may have changed from what it was in these settings: tells the data plane.
 pub fn tell_limit(before: &Map, session: &Session, orders: &mut Orders<Work>) {
     let now = session.tracker.committed().map().get(IDLE);

@@ -27,8 +27,10 @@ const PROBE: &[u8] = b"fb_probe";
 /// Most bytes of answers that are kept; beyond it nothing is known.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
-/// All settings that were set for the session, but for those that the server lists nowhere.
-pub const SETTINGS: &str = "SELECT 's', name, setting, pg_catalog.current_setting(name) \
+/// All settings that were set for the session, but for those that the server lists nowhere; apart those which a function of somebody else's
+/// may have set, because the user who logged in may not.
+pub const SETTINGS: &str = "SELECT CASE WHEN context OPERATOR(pg_catalog.=) 'superuser' AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles \
+    WHERE rolname OPERATOR(pg_catalog.=) session_user) THEN 'u' ELSE 's' END, name, setting, pg_catalog.current_setting(name) \
     FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session'";
 
 /// Who the session is: listed nowhere either.
@@ -59,6 +61,8 @@ pub struct Reading {
     pub setting: Box<str>,
     /// As SHOW tells it.
     pub shown: Box<str>,
+    /// The user may not set it.
+    pub barred: bool,
 }
 
 /// A probe under way, with what was answered so far.
@@ -161,6 +165,7 @@ impl Probe {
                 name,
                 setting,
                 shown,
+                barred: kind == Some(b"u"),
             });
         }
         Some(())

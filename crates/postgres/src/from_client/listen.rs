@@ -105,8 +105,13 @@ impl FromClient<'_> {
         let utf8 = |name| reports::value(reports, name) == Some(b"UTF8");
         reads_payloads(&self.session.reports)
             && (name.is_ascii() || (utf8(b"client_encoding") && utf8(b"server_encoding")))
-            && self.session.tracker.has_room_for_channels(1)
-            && self.session.listening.has_room(1)
+            && self.has_room_for_listens()
+    }
+
+    /// Whether all LISTENs of the message at hand have room beside those of earlier ones, even should none of them repeat another.
+    fn has_room_for_listens(&self) -> bool {
+        let count = self.session.listening.noted() + self.listens.max(1);
+        self.session.tracker.has_room_for_channels(count)
     }
 
     /// A LISTEN that only its own backend can do.

@@ -11,6 +11,7 @@ use crate::sql::{Effect, SetValue};
 use crate::statements::{Draft, Statement};
 use crate::tracking::{Meaning, is_meaningful};
 use crate::wire::write;
+use forebay_core::PinReason;
 use std::sync::Arc;
 
 impl FromClient<'_> {
@@ -19,6 +20,8 @@ impl FromClient<'_> {
         match self.backend.exchange.unsettled {
             // Until the server was asked.
             _ if self.backend.exchange.is_learning() || self.session.pins.hides_settings() => None,
+            // A temporary table may hide another that a shared statement speaks of.
+            _ if self.session.pins.contains(PinReason::TemporaryObject) => None,
             Unsettled::No => self.shared.statements.meaning(&self.session.tracker),
             Unsettled::Opaque | Unsettled::Tracked => None,
         }

@@ -36,6 +36,8 @@ impl FromClient<'_> {
             Class::Pure => &[][..],
             Class::Statements(effects) => effects,
         };
+        let listens = |effect: &&Effect| matches!(effect, Effect::Listen(_));
+        self.listens = effects.iter().filter(listens).count();
         match self.hear_for_query(effects) {
             Heard::Yes => {}
             Heard::NotYet(step) => return step,

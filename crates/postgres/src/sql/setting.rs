@@ -363,7 +363,9 @@ fn set_of(name: String, value: Value) -> Effect {
     } else if ends_with_transaction(&name) {
         Effect::SetLocal
     } else if name == "role" && value.plain.as_deref() == Some("none") {
-        Effect::Reset(name)
+        // Not what RESET ROLE brings back, where the session began with a role.
+        let value = SetValue::Sql("none".to_owned());
+        Effect::Set { name, value }
     } else {
         Effect::Set {
             name,

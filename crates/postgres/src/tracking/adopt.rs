@@ -34,20 +34,23 @@ impl Tracker {
         let read: BTreeMap<_, _> = probe
             .readings
             .iter()
-            .filter(|reading| !is_unset(reading, server))
+            .filter(|reading| !is_unset(reading, server) || self.begins_as(reading))
             .map(|reading| (&*reading.name, reading))
             .collect();
-        let sayable = |reading: &Reading| {
-            (server.reads_utf8 || reading.shown.is_ascii()) && is_taken_again(reading)
-        };
-        if probe.unsaid
-            || read.len() > SETTINGS_MAX
-            || !read.values().all(|reading| sayable(reading))
-        {
-            return Adopted::Unsaid;
-        }
         let committed = std::sync::Arc::clone(&self.committed);
         let before = committed.map();
+        let is_said = |reading: &Reading| {
+            let value = before.get(&*reading.name);
+            value.is_some_and(|value| says(value, reading))
+        };
+        let sayable = |reading: &&Reading| {
+            (server.reads_utf8 || reading.shown.is_ascii())
+                && is_taken_again(reading)
+                && (!reading.barred || is_said(reading))
+        };
+        if probe.unsaid || read.len() > SETTINGS_MAX || !read.values().all(sayable) {
+            return Adopted::Unsaid;
+        }
         let mut map = before.clone();
         for (name, reading) in &read {
             if !before.get(*name).is_some_and(|value| says(value, reading)) {
@@ -69,6 +72,11 @@ impl Tracker {
         self.meaning.set(None);
         self.committed = interner.intern(map);
         Adopted::Changed
+    }
+
+    /// Whether no role is something that this session has set, because it began with one.
+    fn begins_as(&self, reading: &Reading) -> bool {
+        &*reading.name == ROLE && self.baseline.map().contains_key(ROLE)
     }
 
     /// Code has reset a setting: the session has what it began with.
@@ -211,6 +219,7 @@ mod tests {
             name: name.into(),
             setting: setting.into(),
             shown: shown.into(),
+            barred: false,
         }
     }
 
@@ -245,6 +254,16 @@ mod tests {
             let probe = probe(&[("timezone", shown, shown)]);
             assert_eq!(tracker.adopt(&probe, SERVER, &mut interner), expected);
         }
+    }
+
+    #[test]
+    fn what_the_user_may_not_set_is_not_taken_over() {
+        let mut interner = Interner::new(RandomState::new());
+        let mut tracker = tracker(&mut interner, &[]);
+        let mut probe = probe(&[("log_min_duration_statement", "3000", "3s")]);
+        probe.readings[0].barred = true;
+        let adopted = tracker.adopt(&probe, SERVER, &mut interner);
+        assert_eq!(adopted, Adopted::Unsaid);
     }
 
     #[test]

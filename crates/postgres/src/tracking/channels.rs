@@ -23,11 +23,14 @@ impl Tracker {
     /// The set that the innermost frame may change.
     fn channels_mut(&mut self) -> &mut BTreeSet<Channel> {
         self.bound_copies();
-        let current = self.current_channels().clone();
+        let top = self.pending().frames.last();
+        let known = top.is_some_and(|frame| frame.channels.is_some());
+        let current = (!known).then(|| self.current_channels().clone());
         let frames = &mut self.pending().frames;
         let top = frames.last_mut();
         let top = top.expect("a transaction has at least its own frame");
-        top.channels.get_or_insert(current)
+        top.channels
+            .get_or_insert_with(|| current.unwrap_or_default())
     }
 
     /// Whether so many channels more may be listened on.

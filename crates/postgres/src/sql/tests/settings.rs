@@ -113,8 +113,8 @@ fn special_forms_of_set_name_their_setting() {
         ("SET ROLE admin", set("role", "admin")),
         ("SET ROLE 'Admin'", set("role", "'Admin'")),
         ("SET ROLE \"Admin\"", set("role", "\"Admin\"")),
-        ("SET ROLE NONE", reset("role")),
-        ("SET role = 'none'", reset("role")),
+        ("SET ROLE NONE", set("role", "none")),
+        ("SET role = 'none'", set("role", "none")),
         ("SET role TO admin", set("role", "admin")),
         ("SET SESSION ROLE admin", set("role", "admin")),
         (

@@ -106,6 +106,7 @@ impl Probe {
     /// Writes what is asked, up to its Sync.
     pub fn write(&self, out: &mut Vec<u8>) {
         let asks = &self.asks;
+        write::close(out, b'S', PROBE);
         if asks.settings {
             write::run(out, PROBE, SETTINGS.as_bytes());
             write::run(out, PROBE, IDENTITY.as_bytes());

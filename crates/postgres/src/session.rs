@@ -200,13 +200,6 @@ impl Prepared {
         names.iter().map(|name| &**name)
     }
 
-    /// A name that means this statement. Looks at all of them.
-    pub fn name_of(&self, statement: &Arc<Statement>) -> Option<Box<[u8]>> {
-        let mut names = self.0.iter().flat_map(|names| names.given.iter());
-        let (name, _) = names.find(|(_, given)| Arc::ptr_eq(&given.statement, statement))?;
-        Some(name.clone())
-    }
-
     /// No name means anything any more.
     pub fn clear(&mut self) {
         self.0 = None;

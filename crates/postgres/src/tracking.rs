@@ -48,6 +48,8 @@ pub struct Tracker {
     pending: Option<Box<Pending>>,
     /// What a committed RESET took away on the backend and must be set again there.
     restore: BTreeSet<Box<str>>,
+    /// Those of them that were set again within a transaction, which may be rolled back: they are set once more when it is over.
+    again: BTreeSet<Box<str>>,
     /// What texts mean with the current values; `None` when it was not asked for since they changed.
     meaning: Cell<Option<Meaning>>,
     /// Not everything that is set is tracked: see `tracking/bounds.rs`.
@@ -97,6 +99,7 @@ impl Tracker {
             channels: BTreeSet::new(),
             pending: None,
             restore: BTreeSet::new(),
+            again: BTreeSet::new(),
             meaning: Cell::new(None),
             lost: false,
         }
@@ -388,8 +391,13 @@ impl Tracker {
     }
 
     /// What must be set again on the backend now, after the boundary was noted.
-    pub fn take_restore(&mut self, reads_utf8: bool) -> Option<Restore> {
+    pub fn take_restore(&mut self, reads_utf8: bool, in_transaction: bool) -> Option<Restore> {
         let mut names = std::mem::take(&mut self.restore);
+        if in_transaction {
+            self.again.extend(names.iter().cloned());
+        } else {
+            names.append(&mut self.again);
+        }
         if let Some(pending) = self.pending.as_mut() {
             names.append(&mut pending.restore);
         }
@@ -430,11 +438,16 @@ impl Tracker {
         self.current(name) == self.baseline.map().get(name)
     }
 
+    /// Whether something is set again that a rollback would take away once more.
+    pub fn restores_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
     /// Whether the backend lost this setting of the baseline to a RESET and is about to be given it again.
     pub fn restores(&self, name: &[u8]) -> bool {
         let pending = self.pending.iter();
         let pending = pending.flat_map(|open| open.restore.iter().chain(&open.restore_locally));
-        let mut names = pending.chain(&self.restore);
+        let mut names = pending.chain(&self.restore).chain(&self.again);
         names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
     }
 }

@@ -61,7 +61,7 @@ fn query_that_holds(
 fn tell(world: &mut World, backend: usize, held: &[&str]) {
     let sent = world.backends[backend].sent.clone();
     let (lines, _) = Line::decode_all(From::Client, &sent);
-    if lines.first().is_none_or(|line| line.name != "Parse") {
+    if lines.first().is_none_or(|line| line.name != "Close") {
         return;
     }
     let mut rows = held

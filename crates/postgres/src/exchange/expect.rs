@@ -88,7 +88,7 @@ pub enum Expect {
 pub struct About {
     /// A statement with a name of ours.
     pub statement: Option<Arc<Statement>>,
-    /// The client's name for it, when a segment under way may yet fail its Parse: the server would then speak of our name.
+    /// The client's name for it: the server speaks of ours.
     pub client_name: Option<Box<[u8]>>,
     /// What a Describe is about, whatever its name.
     pub described: Option<Arc<Statement>>,

@@ -3,6 +3,7 @@
 //! What was reset is set again to what the client began with; what waited for this moment goes on.
 
 use super::{FromBackend, Step};
+use crate::backend::Mark;
 use crate::customs;
 use crate::exchange::{Awaits, CopyIn, Expect};
 use crate::from_client::EXPECTS_MAX;
@@ -108,7 +109,12 @@ impl FromBackend<'_> {
             return None;
         }
         let reads_utf8 = reports::reads_utf8(&self.backend.reports);
-        let restore = session.tracker.take_restore(reads_utf8)?;
+        let in_transaction = self.backend.exchange.status != b'I';
+        let restore = session.tracker.take_restore(reads_utf8, in_transaction)?;
+        if session.tracker.restores_again() {
+            // Should nobody be there to do so when the transaction is over.
+            self.backend.suspect = Some(Mark::NOBODY);
+        }
         self.tell_restored(&restore.names, &restore.local);
         Some(restore)
     }
@@ -127,6 +133,7 @@ impl FromBackend<'_> {
         }
         // Not a Query: the client may have an unnamed statement there, and in its transaction an unnamed portal.
         self.orders.to_backend(|out| {
+            write::close(out, b'S', RESTORING);
             for sql in statements {
                 write::run(out, RESTORING, sql.as_bytes());
             }

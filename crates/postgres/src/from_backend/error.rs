@@ -5,7 +5,6 @@
 use super::{FromBackend, Step};
 use crate::errors::Words;
 use crate::exchange::{About, Expect, LocalClose, Segment};
-use crate::session::Session;
 use crate::sql::Effect;
 use crate::statements::{Draft, Statement};
 use crate::wire::read::ErrorFields;
@@ -137,11 +136,8 @@ impl FromBackend<'_> {
         let statement = about.statement.as_ref()?;
         let ours = statement.name.as_bytes();
         let at = memmem::find(body, ours).filter(|_| !statement.is_sql)?;
-        let name = match &about.client_name {
-            Some(name) => name.clone(),
-            None => self.session.as_ref()?.prepared.name_of(statement)?,
-        };
-        Some([&body[..at], &name, &body[at + ours.len()..]].concat())
+        let name = about.client_name.as_ref()?;
+        Some([&body[..at], name, &body[at + ours.len()..]].concat())
     }
 
     /// The server does not know a statement. Returns the client's name for it, where the server speaks of another.
@@ -154,12 +150,7 @@ impl FromBackend<'_> {
             return about.client_name.clone();
         };
         self.backend.prepared.is_lost(statement.name.as_bytes());
-        let known = |session: &&mut Session| session.prepared.name_of(statement);
-        let session = self.session.as_ref();
-        let name = about
-            .client_name
-            .clone()
-            .or_else(|| session.and_then(known));
+        let name = about.client_name.clone();
         if let Some(name) = name.as_ref().filter(|_| statement.is_sql) {
             self.backend.plain.is(name, None);
         }

@@ -165,7 +165,7 @@ impl FromClient<'_> {
     pub(super) fn about(&self, name: &[u8], statement: &Arc<Statement>) -> About {
         About {
             statement: Some(Arc::clone(statement)),
-            client_name: (self.backend.exchange.segments() > 0).then(|| name.into()),
+            client_name: Some(name.into()),
             ..About::default()
         }
     }

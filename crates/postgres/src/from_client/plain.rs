@@ -279,7 +279,10 @@ impl FromClient<'_> {
         let sql = own.filter(|own| own.is_sql);
         self.orders.to_backend(|out| match (sql, alone) {
             (Some(sql), true) => write::query(out, &sql.text),
-            (Some(sql), false) => write::run(out, PREPARING, &sql.text),
+            (Some(sql), false) => {
+                write::close(out, b'S', PREPARING);
+                write::run(out, PREPARING, &sql.text);
+            }
             (None, _) => {
                 let text = own.map_or(&b""[..], |own| &own.text);
                 let types = own.map_or(&[0; 2][..], |own| own.types_to_keep());
@@ -294,7 +297,7 @@ impl FromClient<'_> {
         }
         let (end, ends) = match (alone, sql) {
             (true, _) => (b'Z', 1),
-            (false, Some(_)) => (b'3', 2),
+            (false, Some(_)) => (b'3', 3),
             (false, None) => (b'1', 1),
         };
         let name = name.into();

@@ -331,7 +331,9 @@ mod tests {
             tracker.adopt(&probe(&[]), SERVER, &mut interner),
             Adopted::Nothing
         );
-        let restored = tracker.take_restore(true).map(|restore| restore.statements);
+        let restored = tracker
+            .take_restore(true, false)
+            .map(|restore| restore.statements);
         assert_eq!(restored, Some(vec!["SET datestyle TO 'German'".to_owned()]));
     }
 

@@ -161,7 +161,7 @@ fn a_default_for_the_transaction_is_the_startup_messages() {
         session: Vec::new(),
     };
     let restored = |world: &mut World| {
-        let restore = world.tracker.take_restore(true);
+        let restore = world.tracker.take_restore(true, false);
         restore.map(|restore| restore.statements.join(";"))
     };
     let mut world = World::new(&[("a", "base"), ("search_path", "x, y")]);
@@ -194,10 +194,10 @@ fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
     world.complete(set("a", "1"), "SET").ready(b'I', false);
     world.complete(Effect::Reset("a".into()), "RESET");
     assert!(world.tracker.restores(b"A") && !world.tracker.restores(b"b"));
-    let restored = world.tracker.take_restore(true);
+    let restored = world.tracker.take_restore(true, false);
     let restored = restored.map(|restore| restore.statements.join(";"));
     assert_eq!(restored.as_deref(), Some("SET a TO 'base'"));
-    assert_eq!(world.tracker.take_restore(true), None);
+    assert_eq!(world.tracker.take_restore(true, false), None);
     world.ready(b'I', false);
     assert_eq!(world.committed("a"), Some(&Value::Literal("base".into())));
     world
@@ -331,11 +331,14 @@ fn what_a_reset_took_is_restored_although_its_transaction_ended_in_the_same_segm
     world.complete(Effect::ResetAll, "RESET");
     world.complete(Effect::Commit { chain: false }, "COMMIT");
     world.ready(b'I', false);
-    let restored = world.tracker.take_restore(true).expect("committed");
+    let restored = world.tracker.take_restore(true, false).expect("committed");
     assert_eq!(restored.statements, ["SET a TO 'base'"]);
     world.complete(Effect::ResetAll, "RESET");
     world.complete(Effect::Rollback { chain: false }, "ROLLBACK");
-    assert_eq!(world.ready(b'I', false).tracker.take_restore(true), None);
+    assert_eq!(
+        world.ready(b'I', false).tracker.take_restore(true, false),
+        None
+    );
 }
 
 #[test]
@@ -345,7 +348,7 @@ fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
     world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
     world.complete(Effect::Reset("a".into()), "RESET");
     world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
-    let restored = world.ready(b'T', false).tracker.take_restore(true);
+    let restored = world.ready(b'T', false).tracker.take_restore(true, false);
     assert_eq!(restored.expect("in doubt").statements, ["SET a TO 1"]);
 }
 
@@ -472,7 +475,7 @@ fn reset_all_leaves_the_role_that_was_set_although_the_session_began_with_anothe
     assert_eq!(world.committed("role"), Some(&sql("r2")));
     let restored = world
         .tracker
-        .take_restore(true)
+        .take_restore(true, false)
         .expect("there is a baseline");
     assert_eq!(restored.statements, ["SET a TO 'base'"]);
     assert!(
@@ -489,7 +492,7 @@ fn what_is_reset_a_thousand_times_is_restored_once() {
         world.complete(Effect::ResetAll, "RESET");
         world.complete(Effect::Reset("a".into()), "RESET");
     }
-    let restored = world.ready(b'I', false).tracker.take_restore(true);
+    let restored = world.ready(b'I', false).tracker.take_restore(true, false);
     let restored = restored.expect("there is a baseline");
     assert_eq!(restored.statements, ["SET a TO '1'", "SET b TO '2'"]);
 }
@@ -500,7 +503,7 @@ fn only_lists_of_names_take_a_query_to_be_restored() {
     world.complete(Effect::ResetAll, "RESET").ready(b'I', false);
     let restored = world
         .tracker
-        .take_restore(true)
+        .take_restore(true, false)
         .expect("there is a baseline");
     assert_eq!(
         restored.statements,
@@ -551,7 +554,7 @@ fn a_baseline_that_is_not_ascii_is_restored_whatever_the_client_writes() {
         .ready(b'I', false);
     let restored = world
         .tracker
-        .take_restore(false)
+        .take_restore(false, false)
         .expect("it has a baseline");
     assert_eq!(
         restored.statements,
@@ -589,7 +592,10 @@ fn with_the_session_user_the_role_is_reset_too() {
     world.complete(Effect::Reset("session_authorization".into()), "RESET");
     world.ready(b'I', false);
     assert_eq!(world.committed("role"), Some(&Value::Literal("r1".into())));
-    let restored = world.tracker.take_restore(true).expect("it was taken away");
+    let restored = world
+        .tracker
+        .take_restore(true, false)
+        .expect("it was taken away");
     assert_eq!(restored.statements, ["SET role TO 'r1'"]);
 }
 

@@ -95,7 +95,8 @@ pub fn close(out: &mut Vec<u8>, what: u8, name: &[u8]) {
     });
 }
 
-/// One statement without parameters, prepared, run and closed again under this name: what has other names, or none, stays.
+/// One statement without parameters, prepared, run and closed again under this name: what has other names, or none, stays. An error
+/// skips the end of it: the name is to be closed ahead of the next.
 pub fn run(out: &mut Vec<u8>, name: &[u8], sql: &[u8]) {
     parse(out, name, sql, &[0; 2]);
     message(out, b'B', |out| {

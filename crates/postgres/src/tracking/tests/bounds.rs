@@ -42,7 +42,7 @@ fn settings_beyond_the_bound_are_lost_and_no_longer_copied() {
     world
         .complete(set("a", "1"), "SET")
         .complete(Effect::Reset("a".into()), "RESET");
-    let restored = world.ready(b'I', false).tracker.take_restore(true);
+    let restored = world.ready(b'I', false).tracker.take_restore(true, false);
     assert_eq!(
         restored.expect("of the baseline").statements,
         ["SET a TO 'base'"]

@@ -285,14 +285,23 @@ impl Statements {
     }
 
     /// The server refuses to go on with a statement because a table was changed. Whoever prepares the same again gets a new
-    /// name, so that it is prepared anew on every backend; who goes on with the old one is refused again, as without a proxy.
-    pub fn renew(&mut self, statement: &Statement) {
+    /// name, so that it is prepared anew on every backend, and so does who was refused: it may never have known the old table. Others
+    /// that go on with the old one are refused in their turn, as without a proxy.
+    pub fn renew(&mut self, statement: &Statement) -> Arc<Statement> {
         if self.renewed.len() >= RENEWED_MAX {
             // Old names come back; at worst somebody is refused once more.
             self.renewed.clear();
         }
         let newer = self.hashed(|part| part(&statement.name.0));
         self.renewed.insert(statement.name, newer);
+        if let Some(known) = self.table.get(&newer).and_then(Weak::upgrade) {
+            return known;
+        }
+        let statement = Arc::new(statement.renamed(newer));
+        if !statement.is_private() {
+            self.table.insert(newer, Arc::downgrade(&statement));
+        }
+        statement
     }
 }
 
@@ -440,6 +449,13 @@ impl Statement {
             name.0[..NAME_PREFIX.len()].copy_from_slice(prefix);
         }
         Arc::new(Statement {
+            tag,
+            ..self.renamed(name)
+        })
+    }
+
+    fn renamed(&self, name: Name) -> Statement {
+        Statement {
             name,
             text: self.text.clone(),
             types: self.types.clone(),
@@ -449,11 +465,11 @@ impl Statement {
             meaning: self.meaning,
             has_constants: self.has_constants,
             proven: AtomicBool::new(false),
-            tag,
+            tag: self.tag,
             is_unread: false,
             is_sql: self.is_sql,
             named: Named::default(),
-        })
+        }
     }
 
     /// A statement that is never shared: the unnamed one.

@@ -12,6 +12,7 @@ use crate::wire::{Header, write};
 use forebay_core::CloseReason;
 use forebay_core::orders::Order;
 use memchr::memmem;
+use std::sync::Arc;
 
 /// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
 const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
@@ -76,7 +77,14 @@ impl FromBackend<'_> {
                 if let Some(statement) = &about.statement
                     && (code == CACHED_PLAN_CHANGED || is_of_types(code, statement))
                 {
-                    self.shared.statements.renew(statement);
+                    let newer = self.shared.statements.renew(statement);
+                    let given = self.session.as_deref_mut().zip(about.client_name.as_ref());
+                    let given = given.and_then(|(session, name)| session.prepared.given_mut(name));
+                    if let Some(given) = given.filter(|given| {
+                        code == CACHED_PLAN_CHANGED && Arc::ptr_eq(&given.statement, statement)
+                    }) {
+                        given.statement = newer;
+                    }
                 }
                 let name = (code == b"26000").then(|| self.name_of_lost());
                 (name.flatten().map(|name| (name, "does not exist")), true)

@@ -13,6 +13,7 @@ mod classifier;
 mod cleanup;
 mod conformance;
 mod db;
+mod debian_source;
 mod demo;
 mod fuzz;
 mod install;
@@ -28,6 +29,7 @@ mod regress;
 mod samples;
 mod sim;
 mod steps;
+mod suites;
 mod table;
 mod test;
 mod tools;
@@ -67,6 +69,8 @@ enum Command {
     Conformance(conformance::Args),
     /// PostgreSQL's own regression suite through the proxy, beside a direct run.
     Regress(regress::Args),
+    /// The drivers' own test suites through the proxy, beside a direct run.
+    Suites(suites::Args),
     /// How Forebay reads SQL, against PostgreSQL's own parser.
     Classifier(classifier::Args),
     /// The ledger of promised behaviour: each row has a state, each named test exists.
@@ -86,6 +90,7 @@ fn main() -> std::process::ExitCode {
         Command::Db(command) => db::run(&command),
         Command::Conformance(args) => conformance::run(&args),
         Command::Regress(args) => regress::run(&args),
+        Command::Suites(args) => suites::run(&args),
         Command::Classifier(args) => classifier::run(&args),
         Command::Ledger(args) => ledger::run(&args),
     };

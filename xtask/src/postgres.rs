@@ -11,7 +11,7 @@ mod template;
 
 pub use binaries::Binaries;
 pub use certificate::Certificate;
-pub use server::{Folder, Server, ServerOptions, User, free_port, private_folder};
+pub use server::{Folder, Server, ServerOptions, User, free_port, private_folder, write_private};
 
 use std::process::Command;
 

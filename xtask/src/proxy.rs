@@ -95,10 +95,7 @@ impl Proxy {
         options: &ProxyOptions,
         folder: &Path,
     ) -> Result<Proxy> {
-        let log = folder.join(format!(
-            "forebay-{}.log",
-            options.driver.as_deref().unwrap_or("any")
-        ));
+        let name = options.driver.as_deref().unwrap_or("any");
         let mut command = Command::new(binary);
         command.arg("run").arg(target.url()).args([
             "--listen",
@@ -107,6 +104,17 @@ impl Proxy {
             "127.0.0.1:0",
         ]);
         options.add_to(&mut command);
+        Proxy::launch(command, target, folder.join(format!("forebay-{name}.log")))
+    }
+
+    /// Starts `forebay serve` with a configuration file that has one endpoint, in front of `target`; `folder` takes its log.
+    pub fn serve(binary: &Path, config: &Path, target: &Access, folder: &Path) -> Result<Proxy> {
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--config").arg(config);
+        Proxy::launch(command, target, folder.join("forebay.log"))
+    }
+
+    fn launch(mut command: Command, target: &Access, log: PathBuf) -> Result<Proxy> {
         command
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log)?);

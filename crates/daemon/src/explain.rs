@@ -162,11 +162,22 @@ fn executed(executes: &Executes) -> String {
 }
 
 fn pin(reason: PinReason) -> String {
+    if is_asked(reason) {
+        let reason = reason.as_str();
+        return format!(
+            "{reason}: the database is asked what was set: that follows the client, or it keeps its backend"
+        );
+    }
     format!(
         "{}: the client keeps its backend until {}",
         reason.as_str(),
         end_of(reason)
     )
+}
+
+/// Whether the database is asked at the end of the transaction, and the client keeps its backend only if it cannot tell.
+fn is_asked(reason: PinReason) -> bool {
+    matches!(reason, PinReason::SetConfig | PinReason::UntrackedSetting)
 }
 
 /// When a pin for this reason ends.

@@ -35,6 +35,7 @@ use forebay_core::{Instant, PinReason, Refusal};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// The PostgreSQL engine.
@@ -147,17 +148,18 @@ fn replay(
         lacks: &lacks,
     };
     let replay = tracking::replay(there, wanted);
+    let hurried = is_hurried(backend.label.map()) || is_hurried(wanted.map());
     backend.label = Arc::clone(wanted);
     let names = customs::among(wanted.map()).chain(lacks);
     backend.note_customs(names, &mut shared.settings);
     if in_doubt {
         backend.suspect = None;
     }
-    if replay.queries.is_empty() {
+    if replay.queries.is_empty() && replay.attempts.is_empty() {
         return false;
     }
     backend.unnamed = None;
-    backend.holding = replay.wait || matches!(session.stage, Stage::Admission(_));
+    backend.holding = replay.wait || hurried || matches!(session.stage, Stage::Admission(_));
     match replay.queries.as_slice() {
         [query] if !backend.holding => guarded(query, backend, orders),
         queries => {
@@ -168,8 +170,23 @@ fn replay(
             }
         }
     }
+    for query in replay.attempts {
+        backend.exchange.push(Expect::Attempt);
+        orders.to_backend(|out| write::query(out, query.as_bytes()));
+    }
     orders.push(Order::Replayed);
     true
+}
+
+/// Bounds of a statement's time below which nothing is sent along with the client's message: the server measures from the first message of
+/// ours, by the bound that it finds.
+const HURRIED_BELOW: Duration = Duration::from_secs(5);
+
+fn is_hurried(settings: &Map) -> bool {
+    ["statement_timeout", "transaction_timeout"]
+        .iter()
+        .filter_map(|name| parting::limit(settings.get(*name)?))
+        .any(|limit| limit < HURRIED_BELOW)
 }
 
 /// Sends a query of ours, and behind it what makes the server skip the client's messages should it fail: a Parse of a name that is
@@ -228,9 +245,10 @@ impl Engine for Postgres {
             ignored_left: 0,
             pins: Pins::default(),
             pins_kept: Pins::default(),
-            pin_told: false,
+            pin_told: None,
             pin_said: None,
             settings_unknown: false,
+            is_doubted: false,
             marks: 0,
             rules,
             customs: shared.settings.empty(),

@@ -48,7 +48,7 @@ pub fn tell_limit(before: &Map, session: &Session, orders: &mut Orders<Work>) {
 }
 
 /// How long a value says; `None` for no bound, or if it cannot be read.
-fn limit(value: &Value) -> Option<Duration> {
+pub fn limit(value: &Value) -> Option<Duration> {
     let text = match value {
         Value::Literal(text) => &**text,
         Value::Sql(text) => match text.strip_prefix('\'') {

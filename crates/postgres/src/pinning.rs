@@ -59,11 +59,14 @@ pub fn tell(session: &mut Session, orders: &mut Orders<Work>) {
         }
         session.pins.retain(stays);
     }
-    if session.pin_told {
-        return;
+    match session.pin_told {
+        Some(told) if session.pins.contains(told) => return,
+        // It goes on for another reason.
+        Some(_) if !session.pins.is_empty() => orders.push(Order::Unpin),
+        _ => {}
     }
     if let Some(reason) = session.pins.iter().next() {
-        session.pin_told = true;
+        session.pin_told = Some(reason);
         orders.push(Order::Pin(reason, session.pin_said.take()));
     }
 }
@@ -86,7 +89,7 @@ pub fn on_probe(
             }
     });
     held.iter().for_each(|reason| session.pins.add(reason));
-    if session.pin_said.is_none() && !session.pin_told {
+    if session.pin_said.is_none() && session.pin_told.is_none() {
         session.pin_said = asks.said.clone();
     }
     end(session, backend, orders);
@@ -95,7 +98,7 @@ pub fn on_probe(
 /// DISCARD ALL succeeded: what it discards no longer pins.
 pub fn on_discard_all(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     session.pins.retain(outlives_discard_all);
-    session.settings_unknown = false;
+    (session.settings_unknown, session.is_doubted) = (false, false);
     session.sequences = Sequences::default();
     end(session, backend, orders);
 }
@@ -137,7 +140,7 @@ fn end(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) 
     session.pin_said = None;
     // A text that was not kept lives on this backend alone.
     session.unnamed.take_if(|unnamed| unnamed.is_unread);
-    if std::mem::take(&mut session.pin_told) {
+    if session.pin_told.take().is_some() {
         orders.push(Order::Unpin);
     }
 }

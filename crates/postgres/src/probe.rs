@@ -41,6 +41,9 @@ pub const IDENTITY: &str = "SELECT 'i', 'role', pg_catalog.current_setting('role
 pub const MENTIONED: &str = "SELECT DISTINCT 'm', pg_catalog.lower(m[1]), pg_catalog.current_setting(m[1], true), NULL \
     FROM pg_catalog.pg_proc p, LATERAL pg_catalog.regexp_matches(p.prosrc, \
     '(?:set_config\\s*\\(\\s*''|\\mset\\s+(?:session\\s+)?)([a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+)', 'gi') m \
+    WHERE p.oid OPERATOR(pg_catalog.>=) 16384 \
+    UNION SELECT 'm', pg_catalog.lower(c[1]), pg_catalog.current_setting(c[1], true), NULL FROM pg_catalog.pg_proc p, \
+    LATERAL pg_catalog.unnest(p.proconfig) o, LATERAL pg_catalog.regexp_matches(o, '^([^=]+[.][^=]+)=') c \
     WHERE p.oid OPERATOR(pg_catalog.>=) 16384";
 
 /// What is left on the backend beside settings.

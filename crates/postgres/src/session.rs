@@ -11,8 +11,8 @@ use crate::reports::Reports;
 use crate::sequences::Sequences;
 use crate::statements::Statement;
 use crate::tracking::Tracker;
-use forebay_core::StatementShape;
 use forebay_core::snapshot::SessionRules;
+use forebay_core::{PinReason, StatementShape};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -48,12 +48,14 @@ pub struct Session {
     pub pins: Pins,
     /// Those of them that no filter takes away.
     pub pins_kept: Pins,
-    /// Whether it was told why.
-    pub pin_told: bool,
+    /// Why, as it was told.
+    pub pin_told: Option<PinReason>,
     /// The statement that began it, until it is told.
     pub pin_said: Option<Box<StatementShape>>,
     /// It may have set something whose name nobody here knows.
     pub settings_unknown: bool,
+    /// The server could not be asked what it holds: the next time it is asked for everything.
+    pub is_doubted: bool,
     /// Backends that it has marked so far.
     pub marks: u32,
     /// What it may share, and what keeps it from that.

@@ -77,6 +77,8 @@ pub struct Statement {
     meaning: Option<Meaning>,
     /// Whether its text has constants, or may have.
     has_constants: bool,
+    /// Whether its constants may be times of the moment in which it is prepared.
+    momentary: bool,
     /// Whether some backend has prepared it.
     proven: AtomicBool,
     /// What CommandComplete shall say, where [`STAND_IN`] is sent in its stead.
@@ -336,6 +338,7 @@ impl Statement {
             effect,
             meaning,
             has_constants: has_constants(draft.text),
+            momentary: is_momentary(draft.text),
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: false,
@@ -366,6 +369,7 @@ impl Statement {
             fingerprint: None,
             meaning: None,
             has_constants: false,
+            momentary: false,
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: true,
@@ -425,6 +429,11 @@ impl Statement {
         self.meaning.is_none()
     }
 
+    /// Whether its constants may be times of the moment in which it is prepared.
+    pub fn is_momentary(&self) -> bool {
+        self.momentary
+    }
+
     /// Whether its text has constants, or may have.
     pub fn has_constants(&self) -> bool {
         self.has_constants
@@ -464,6 +473,7 @@ impl Statement {
             fingerprint: self.fingerprint,
             meaning: self.meaning,
             has_constants: self.has_constants,
+            momentary: self.momentary,
             proven: AtomicBool::new(false),
             tag: self.tag,
             is_unread: false,
@@ -482,6 +492,30 @@ impl Statement {
 fn has_constants(text: &[u8]) -> bool {
     let dollar_quote = |pair: &[u8]| pair[0] == b'$' && !pair[1].is_ascii_digit();
     memchr(b'\'', text).is_some() || !text.is_ascii() || text.windows(2).any(dollar_quote)
+}
+
+/// Whether a text may have a constant like `'now'` or `'today'`, which stands for the moment in which it is read (`DecodeDateTime`): what
+/// others have prepared before is another statement.
+pub fn is_momentary(text: &[u8]) -> bool {
+    const WORDS: [&[u8]; 4] = [b"now", b"today", b"tomorrow", b"yesterday"];
+    let is_quoted = memchr(b'\'', text).is_some() || memmem::find(text, b"$$").is_some();
+    if !is_quoted {
+        return false;
+    }
+    let lower = text.to_ascii_lowercase();
+    let stands = |word: &&[u8]| {
+        let mut found = memmem::find_iter(&lower, word);
+        found.any(|at| {
+            let (before, behind) = (&lower[..at], &lower[at + word.len()..]);
+            let is_part = |byte: Option<&u8>| {
+                byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+            };
+            // `now()` is called whenever the statement is executed.
+            let is_call = behind.trim_ascii_start().starts_with(b"(");
+            !is_call && !is_part(before.last()) && !is_part(behind.first())
+        })
+    };
+    WORDS.iter().any(stands)
 }
 
 /// What a single statement does.

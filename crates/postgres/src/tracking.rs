@@ -245,7 +245,11 @@ impl Tracker {
             frames.truncate(at + 1);
             (frames[at].map, frames[at].local) = (None, None);
             frames[at].channels = None;
-            self.pending().restore_locally.clear();
+            // What was set again behind it is not any more.
+            let again = self.again.clone();
+            let pending = self.pending();
+            pending.restore.extend(again);
+            pending.restore_locally.clear();
         }
         self.meaning.set(None);
     }
@@ -393,13 +397,13 @@ impl Tracker {
     /// What must be set again on the backend now, after the boundary was noted.
     pub fn take_restore(&mut self, reads_utf8: bool, in_transaction: bool) -> Option<Restore> {
         let mut names = std::mem::take(&mut self.restore);
+        if let Some(pending) = self.pending.as_mut() {
+            names.append(&mut pending.restore);
+        }
         if in_transaction {
             self.again.extend(names.iter().cloned());
         } else {
             names.append(&mut self.again);
-        }
-        if let Some(pending) = self.pending.as_mut() {
-            names.append(&mut pending.restore);
         }
         let local = self
             .pending
@@ -447,7 +451,8 @@ impl Tracker {
     pub fn restores(&self, name: &[u8]) -> bool {
         let pending = self.pending.iter();
         let pending = pending.flat_map(|open| open.restore.iter().chain(&open.restore_locally));
-        let mut names = pending.chain(&self.restore).chain(&self.again);
+        let again = self.again.iter().filter(|name| self.is_at_baseline(name));
+        let mut names = pending.chain(&self.restore).chain(again);
         names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
     }
 }

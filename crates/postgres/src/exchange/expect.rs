@@ -70,6 +70,8 @@ pub enum Expect {
     GuardSet,
     /// A query of ours up to ReadyForQuery: not shown.
     Replay,
+    /// A query of ours that may fail, up to ReadyForQuery: not shown.
+    Attempt,
     /// ParseComplete and CloseComplete of that statement, if that query took it away: not shown. If not, an error: then the server skips
     /// what the client has sent.
     Guard,
@@ -179,6 +181,7 @@ impl Expect {
         match self {
             Expect::GuardSet
             | Expect::Replay
+            | Expect::Attempt
             | Expect::Guard
             | Expect::Probe(_)
             | Expect::Parting
@@ -196,6 +199,7 @@ impl Expect {
             | Expect::Sync(_)
             | Expect::Function(_)
             | Expect::Replay
+            | Expect::Attempt
             | Expect::Probe(_)
             | Expect::Parting
             | Expect::Cleaning => true,

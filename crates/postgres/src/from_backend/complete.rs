@@ -60,6 +60,16 @@ impl FromBackend<'_> {
             }
             _ => return self.broken("checked above"),
         };
+        let effect = match tag {
+            // What EXECUTE runs by name may be that, too.
+            b"DEALLOCATE ALL" if matches!(effect, Effect::Pin(_) | Effect::PinMany(_)) => {
+                Effect::DeallocateAll
+            }
+            b"DEALLOCATE" if matches!(effect, Effect::Pin(_) | Effect::PinMany(_)) => {
+                effect_of_tag(tag)
+            }
+            _ => effect,
+        };
         if unread
             && effect == Effect::Pin(PinReason::UntrackedSetting)
             && let Some(session) = self.session.as_deref_mut()
@@ -155,7 +165,11 @@ impl FromBackend<'_> {
             session.suspect(self.backend);
         }
         if !session.pins.is_empty() && pinning::may_end(tag) {
-            self.backend.exchange.asks().verify_all(session.pins);
+            let asks = self.backend.exchange.asks();
+            asks.verify_all(session.pins);
+            if session.is_doubted {
+                asks.verify(PinReason::ProcedureCall);
+            }
         }
         match effect {
             Effect::DiscardAll => {

@@ -33,6 +33,9 @@ impl FromBackend<'_> {
                 }
                 self.hide(header, rest)
             }
+            b'E' if matches!(self.backend.exchange.front(), Some(Expect::Attempt)) => {
+                self.hide(header, rest)
+            }
             b'E' => match self.body(header, rest) {
                 Ok(body) => {
                     let error = ErrorFields::read(body);
@@ -140,7 +143,10 @@ impl FromBackend<'_> {
         }
         let parting = matches!(ended, Some(Expect::Parting));
         let cleaning = parting || matches!(ended, Some(Expect::Cleaning));
-        let more = matches!(self.backend.exchange.front(), Some(Expect::Replay));
+        let more = matches!(
+            self.backend.exchange.front(),
+            Some(Expect::Replay | Expect::Attempt)
+        );
         if more && self.backend.replay_error.is_none() && self.session.is_some() {
             // Only together they are what was to be set.
             return;

@@ -67,6 +67,7 @@ impl FromBackend<'_> {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };
+        session.is_doubted = true;
         if session.pins.is_empty() {
             session.pin_said = probe.asks.said.clone();
             session.pins.add(PinReason::ProcedureCall);
@@ -99,6 +100,7 @@ impl FromBackend<'_> {
             let names = customs::among(self.backend.label.map());
             customs::add(&mut session.customs, names, &mut self.shared.settings);
         }
+        session.is_doubted &= !(probe.asks.settings && probe.asks.objects);
         let mut held = probe.held;
         let plain = &self.backend.plain;
         let known = |name: &str| plain.iter().any(|(known, _)| **known == *name.as_bytes());
@@ -120,8 +122,17 @@ impl FromBackend<'_> {
         }
         // A server process never forgets a name, whatever became of its value.
         let read = probe.readings.iter().map(|reading| &*reading.name);
-        let read = read.filter(|name| name.contains('.'));
-        self.backend.note_customs(read, &mut self.shared.settings);
+        let read: Vec<&str> = read.filter(|name| name.contains('.')).collect();
+        // One that nobody else has made here, this session has.
+        let known = self.backend.customs.map();
+        let own: Vec<&str> = read
+            .iter()
+            .copied()
+            .filter(|name| !known.contains_key(*name))
+            .collect();
+        let settings = &mut self.shared.settings;
+        customs::add(&mut session.customs, own.into_iter(), settings);
+        self.backend.note_customs(read.into_iter(), settings);
         let scope = self.shared.statements.code_scope(session.scope);
         let verdicts = &mut self.shared.verdicts;
         if probe.asks.mentioned {

@@ -8,7 +8,7 @@ use super::FromClient;
 use crate::backend::Presence;
 use crate::exchange::{Expect, Unsettled};
 use crate::sql::{Effect, SetValue};
-use crate::statements::{Draft, Statement};
+use crate::statements::{Draft, Statement, is_momentary};
 use crate::tracking::{Meaning, is_meaningful};
 use crate::wire::write;
 use forebay_core::PinReason;
@@ -82,14 +82,14 @@ impl FromClient<'_> {
     /// The statement that a client's text is now.
     pub(super) fn prepared(&mut self, draft: &Draft<'_>) -> Arc<Statement> {
         match self.meaning() {
-            Some(now) => self.shared.statements.named(draft, now),
-            None => self.shared.statements.private(draft),
+            Some(now) if !is_momentary(draft.text) => self.shared.statements.named(draft, now),
+            _ => self.shared.statements.private(draft),
         }
     }
 
     /// Whether a statement was read as it would be read now.
     pub(super) fn means_the_same(&self, statement: &Statement) -> bool {
-        self.meaning().is_some_and(|now| statement.means(now))
+        statement.is_momentary() || self.meaning().is_some_and(|now| statement.means(now))
     }
 
     /// Whether a statement is still what its name on backends says.
@@ -97,6 +97,8 @@ impl FromClient<'_> {
         match self.meaning() {
             // What stands in for a text does nothing, whatever the text means.
             _ if statement.tag.is_some() => true,
+            // Preparing it again would bring another moment.
+            _ if statement.is_momentary() => true,
             // It is the session's own, and nothing in it is looked at before it is executed.
             _ if matches!(statement.effect, Effect::Execute(_)) => true,
             Some(now) => statement.means(now),

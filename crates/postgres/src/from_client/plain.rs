@@ -128,7 +128,7 @@ impl FromClient<'_> {
         let names = self.session.prepared.by_sql();
         let exchange = &self.backend.exchange;
         let harmless =
-            exchange.status == b'I' && exchange.segments() == 0 && !exchange.open_segment;
+            exchange.status == b'I' && exchange.expects_only_replay() && !exchange.open_segment;
         if !runs_code || names.len() == 0 || names.len() > NAMES_FOR_CODE_MAX || !harmless {
             return Vec::new();
         }

@@ -39,7 +39,8 @@ impl FromClient<'_> {
         let listens = |effect: &&Effect| matches!(effect, Effect::Listen(_));
         self.listens = effects.iter().filter(listens).count();
         match self.hear_for_query(effects) {
-            Heard::Yes => {}
+            // Now they are counted among those that were sent.
+            Heard::Yes => self.listens = 0,
             Heard::NotYet(step) => return step,
             Heard::Never(words) => {
                 self.send_denied_query(words);

@@ -44,6 +44,9 @@ impl Executes {
             body if body.changes_names() || matches!(body, Effect::Execute(_)) => {
                 &Effect::Pin(PinReason::SqlPrepare)
             }
+            Effect::Listen(_) | Effect::Unlisten(_) | Effect::UnlistenAll => {
+                &Effect::Pin(PinReason::Listen)
+            }
             Effect::Pure => &Effect::Pure,
             Effect::Notify if !self.runs => &Effect::Pure,
             body if self.runs => body,

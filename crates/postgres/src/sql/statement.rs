@@ -299,8 +299,10 @@ fn explain(lexer: &mut Lexer<'_>) -> Effect {
         while !reader.at_end() && !reader.takes_kind(Kind::Close) {
             // A name in quotes is not read here: it may be ANALYZE as well.
             let quoted = matches!(reader.token.kind, Kind::Quoted | Kind::UnicodeQuoted);
-            runs |= quoted || is_analyze(reader.word());
+            let analyzes = quoted || is_analyze(reader.word());
             reader.advance();
+            // The last one counts (`ExplainQuery`).
+            runs = if analyzes { !is_off(&reader) } else { runs };
         }
     } else {
         while is_analyze(reader.word()) || reader.word() == keys::VERBOSE {
@@ -320,6 +322,17 @@ fn explain(lexer: &mut Lexer<'_>) -> Effect {
     } else {
         only_planned(lexer, first)
     }
+}
+
+/// Whether the value of an option is certain to be no (`defGetBoolean`).
+fn is_off(reader: &Reader<'_, '_>) -> bool {
+    let word = reader
+        .source()
+        .get(reader.token.range())
+        .unwrap_or_default();
+    [&b"false"[..], b"off", b"0"]
+        .iter()
+        .any(|off| word.eq_ignore_ascii_case(off))
 }
 
 fn is_analyze(word: u128) -> bool {

@@ -139,3 +139,25 @@ fn a_statement_leaves_types_to_the_server_that_its_client_has_not_declared() {
     assert!(!leaves(b"select $1", &[0, 1, 0, 0, 0, 23]));
     assert!(!leaves(b"select 1", &[0, 0]));
 }
+
+#[test]
+fn constants_of_the_moment_are_told_from_functions_and_columns() {
+    for text in [
+        "select 'now'::timestamptz",
+        "select * from t where at >= 'Today'",
+        "select timestamp 'yesterday 04:05'",
+        "select $$tomorrow$$::date",
+    ] {
+        assert!(is_momentary(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "select now(), 'x'",
+        "select NOW (), 'x'",
+        "select now from t",
+        "select 'known', today_count from snow",
+        "select 'x'",
+        "update t set a = $1 where b = $2",
+    ] {
+        assert!(!is_momentary(text.as_bytes()), "{text}");
+    }
+}

@@ -188,6 +188,8 @@ pub struct Replay {
     pub queries: Vec<String>,
     /// Whether the answers must be seen before anything else is sent.
     pub wait: bool,
+    /// Further ones, which may fail: then it is as if they had not been sent.
+    pub attempts: Vec<String>,
 }
 
 /// Has the next query read as UTF-8. It must be read itself before: a query is converted as a whole.
@@ -206,22 +208,16 @@ pub fn replay(there: There<'_>, to: &Settings) -> Replay {
     } else {
         push_difference(&mut replay, from, to, reset, there.reads_utf8);
     }
-    if !there.lacks.is_empty() {
-        // Libraries that were loaded since may have reserved the prefix.
-        replay.wait = true;
-        replay.queries.push(mentions(there.lacks));
-    }
+    // Neither are they in the difference, nor are they read before it. A library that was loaded since may have reserved the prefix.
+    replay.attempts = there.lacks.iter().map(|name| mention(name)).collect();
+    replay.wait |= !replay.attempts.is_empty();
     replay
 }
 
-/// Has a server know custom settings without values. They are neither in the difference nor read before it.
-fn mentions(names: &[&str]) -> String {
-    let mut sql = String::new();
-    for name in names {
-        sql.push_str("RESET ");
-        push_name(&mut sql, name);
-        sql.push(';');
-    }
+/// Has a server know a custom setting without a value.
+fn mention(name: &str) -> String {
+    let mut sql = "RESET ".to_owned();
+    push_name(&mut sql, name);
     sql
 }
 

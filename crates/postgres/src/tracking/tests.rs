@@ -523,7 +523,7 @@ fn replay_of(from: &Settings, to: &Settings, there: impl Fn(&mut There<'_>)) -> 
         lacks: &[],
     };
     there(&mut known);
-    let Replay { queries, wait } = replay(known, to);
+    let Replay { queries, wait, .. } = replay(known, to);
     assert!(wait || known.init_query.is_empty() || queries.len() < 2);
     queries
 }
@@ -662,4 +662,21 @@ fn channels_are_bounded_in_number() {
     world.ready(b'I', false);
     assert_eq!(world.tracker.channels().len(), CHANNELS_MAX);
     assert!(!world.tracker.has_room_for_channels(1));
+}
+
+#[test]
+fn custom_settings_that_a_backend_lacks_are_mentioned_and_waited_for() {
+    let interner = Interner::new(RandomState::new());
+    let empty = interner.empty();
+    let there = There {
+        settings: &empty,
+        in_doubt: false,
+        init_query: "",
+        reads_utf8: true,
+        lacks: &["my.tenant", "my.Second"],
+    };
+    let replay = replay(there, &empty);
+    let attempts = ["RESET my.tenant", "RESET my.\"Second\""];
+    assert_eq!(replay.attempts, attempts);
+    assert!(replay.wait && replay.queries.is_empty());
 }

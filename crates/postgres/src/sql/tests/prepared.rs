@@ -79,6 +79,18 @@ fn execute_says_which_name_it_runs_and_what_it_does_besides() {
         ("execute \"A\" (1, lower('x'))", "A", Effect::Pure, true),
         ("EXECUTE a (f(1))", "a", Effect::Opaque, true),
         ("EXPLAIN EXECUTE a", "a", Effect::Pure, false),
+        (
+            "EXPLAIN (ANALYZE FALSE, VERBOSE) EXECUTE a",
+            "a",
+            Effect::Pure,
+            false,
+        ),
+        (
+            "EXPLAIN (ANALYZE off, ANALYZE) EXECUTE a",
+            "a",
+            Effect::Pure,
+            true,
+        ),
         ("EXPLAIN (VERBOSE) EXECUTE a(1)", "a", Effect::Pure, false),
         ("EXPLAIN ANALYZE EXECUTE a(1)", "a", Effect::Pure, true),
         ("CREATE TABLE t AS EXECUTE a", "a", Effect::Opaque, true),

@@ -364,7 +364,11 @@ impl<'a> FromClient<'a> {
         }
         self.pin_unheard(effect, said);
         self.unsettle(effect);
-        if effect.changes_names() || self.session.tracker.loses_baseline(effect) {
+        let ends = effect.may_end_transaction() || matches!(effect, Effect::RollbackTo(_));
+        if effect.changes_names()
+            || self.session.tracker.loses_baseline(effect)
+            || (ends && self.session.tracker.restores_again())
+        {
             self.backend.exchange.settling = true;
         }
         match effect {

@@ -246,7 +246,8 @@ impl Tracker {
             (frames[at].map, frames[at].local) = (None, None);
             frames[at].channels = None;
             // What was set again behind it is not any more.
-            let again = self.again.clone();
+            let again = self.again.iter().filter(|name| self.is_at_baseline(name));
+            let again: Vec<_> = again.cloned().collect();
             let pending = self.pending();
             pending.restore.extend(again);
             pending.restore_locally.clear();
@@ -451,8 +452,7 @@ impl Tracker {
     pub fn restores(&self, name: &[u8]) -> bool {
         let pending = self.pending.iter();
         let pending = pending.flat_map(|open| open.restore.iter().chain(&open.restore_locally));
-        let again = self.again.iter().filter(|name| self.is_at_baseline(name));
-        let mut names = pending.chain(&self.restore).chain(again);
+        let mut names = pending.chain(&self.restore);
         names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
     }
 }

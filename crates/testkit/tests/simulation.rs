@@ -25,7 +25,9 @@ fn random_clients_faults_and_limits_break_no_promise() {
 /// Seeds that once found something.
 #[test]
 fn what_was_found_is_not_found_again() {
-    for seed in [66, 179, 184, 250, 315, 345, 1197, 1430, 2268, 2401, 57, 738] {
+    for seed in [
+        66, 179, 184, 250, 315, 345, 1197, 1430, 2268, 2401, 57, 738, 105, 258, 343,
+    ] {
         run(seed);
     }
 }

@@ -269,9 +269,10 @@ def a_startup_packet_without_terminator_is_refused():
 
 @SUITE.check
 def a_startup_packet_of_impossible_length_is_refused():
-    """Longest is 10,000 bytes; the shortest holds a version."""
+    """Longest is 10,000 bytes; the shortest holds a version. Nothing is said to bytes that may be of another protocol."""
     for length in (0, 3, 7, 10_005, 1 << 30, 0xFFFFFFFF):
-        refused(struct.pack("!II", length, wire.VERSION_3_0), None, "08P01", half_close=True)
+        refused(struct.pack("!II", length, wire.VERSION_3_0), None, half_close=True)
+    refused(b"X\0\0\0\4", None)
 
 
 @SUITE.check

@@ -519,6 +519,10 @@ fn authentication(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
     });
 }
 
+/// What is told of bytes that are no startup packet: to the log, not to whoever sent them, as it may speak another protocol
+/// (`ProcessStartupPacket` reports it as COMMERROR).
+pub const NO_STARTUP: &str = "invalid length of startup packet";
+
 /// A version that is not ours need not have our layout.
 fn not_a_packet(error: DecodeError, input: &[u8]) -> Refusal {
     let version = input
@@ -532,7 +536,7 @@ fn not_a_packet(error: DecodeError, input: &[u8]) -> Refusal {
         (DecodeError::Truncated, _) => Refusal::ProtocolViolation(
             "invalid startup packet layout: expected terminator as last byte",
         ),
-        (DecodeError::Length, _) => Refusal::ProtocolViolation("invalid length of startup packet"),
+        (DecodeError::Length, _) => Refusal::ProtocolViolation(NO_STARTUP),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::backend::{self, Backend, Calling, PreparedOn};
 use crate::backend_login::BackendLogin;
-use crate::client_login::ClientLogin;
+use crate::client_login::{ClientLogin, NO_STARTUP};
 use crate::customs;
 use crate::errors;
 use crate::exchange::{Awaits, Exchange, Expect, Segment};
@@ -429,7 +429,8 @@ impl Engine for Postgres {
 
     fn on_refused(session: &mut Session, refusal: &Refusal, orders: &mut Orders<Work>) {
         // An error inside of a message would be taken for its rest.
-        if !session.midway {
+        let is_silent = matches!(refusal, Refusal::ProtocolViolation(what) if *what == NO_STARTUP);
+        if !session.midway && !is_silent {
             orders.to_client(|out| errors::write(refusal, out));
         }
     }

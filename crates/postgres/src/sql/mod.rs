@@ -51,6 +51,11 @@ pub use prepared::{Executes, Prepares};
 pub use quote::{quote_identifier, quote_literal};
 pub use watch::What;
 
+/// Whether a word is a keyword of the grammar, in whatever case it is written: some of these must be quoted where a name is meant.
+pub fn is_keyword(word: &str) -> bool {
+    words::facts(word.as_bytes()).keyword
+}
+
 /// What a whole query string (one or several statements) does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {

@@ -4,7 +4,7 @@
 //! has taken once is mostly taken again. Roles are left before and taken after everything else.
 
 use super::{AUTHORIZATION, DATESTYLE, ENCODING, ROLE, is_identity};
-use crate::sql::{quote_identifier, quote_literal};
+use crate::sql::{is_keyword, quote_identifier, quote_literal};
 use forebay_core::settings::{Map, Settings, Value};
 
 /// Settings whose value, once a server has taken it, it takes again: they may travel in the same write as the client's message.
@@ -348,8 +348,10 @@ fn push_name(sql: &mut String, name: &str) {
         if index > 0 {
             sql.push('.');
         }
-        // `role`, `timezone` and others are words of the grammar only in places where no name stands.
-        if plain(part) {
+        // `role`, `timezone` and others are words of the grammar only in places where no name stands; what a client calls the parts of
+        // its own may be any.
+        let is_word = name.contains('.') && is_keyword(part);
+        if plain(part) && !is_word {
             sql.push_str(part)
         } else {
             sql.push_str(&quote_identifier(part))

@@ -673,10 +673,14 @@ fn custom_settings_that_a_backend_lacks_are_mentioned_and_waited_for() {
         in_doubt: false,
         init_query: "",
         reads_utf8: true,
-        lacks: &["my.tenant", "my.Second"],
+        lacks: &["my.tenant", "my.Second", "user.all"],
     };
     let replay = replay(there, &empty);
-    let attempts = ["RESET my.tenant", "RESET my.\"Second\""];
+    let attempts = [
+        "RESET my.tenant",
+        "RESET my.\"Second\"",
+        "RESET \"user\".\"all\"",
+    ];
     assert_eq!(replay.attempts, attempts);
     assert!(replay.wait && replay.queries.is_empty());
 }

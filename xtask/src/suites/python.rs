@@ -87,6 +87,8 @@ fn psycopg(tests: Option<&Path>) -> Result<Box<dyn Player>> {
     let python = fetch::python("psycopg", &requirements)?;
     let folder = working_copy(&python, &source)?;
     fetch::copy(&source.join("pyproject.toml"), &folder)?;
+    // The tests of broken connections start a program of theirs.
+    fetch::copy_afresh(&source.join("tools"), &folder.join("tools"))?;
     Ok(Box::new(Pytest {
         version,
         python,

@@ -27,7 +27,7 @@ use crate::pinning;
 use crate::said::Said;
 use crate::sequences;
 use crate::session::Session;
-use crate::sql::{self, Effect};
+use crate::sql::Effect;
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
@@ -395,7 +395,7 @@ impl<'a> FromClient<'a> {
             asks.mentioned |= looks_up;
             asks.learn(fingerprint);
             asks.said.get_or_insert_with(|| Box::new(said.shape()));
-            asks.name(sql::mentioned(said.text(), true).unwrap_or_default());
+            asks.name(said.settings().unwrap_or_default());
         }
         self.session.sequences.made_by(fingerprint);
         if self.shared.verdicts.is_asked_about(scope, fingerprint) {
@@ -425,7 +425,7 @@ impl<'a> FromClient<'a> {
 
     /// A statement is sent that sets something which its text does not tell: which setting that may be.
     fn name_settings(&mut self, said: Option<Said<'_>>) {
-        match said.and_then(|said| sql::mentioned(said.text(), true)) {
+        match said.and_then(Said::settings) {
             Some(names) => self.backend.exchange.asks().name(names),
             None => self.session.settings_unknown = true,
         }

@@ -13,6 +13,8 @@ pub struct Said<'a> {
     conforming: Option<bool>,
     /// What others like it have in common, if it was worked out before.
     fingerprint: Option<Fingerprint>,
+    /// Names of settings with a dot that it speaks of, if they were worked out before.
+    settings: Option<&'a [String]>,
 }
 
 impl<'a> Said<'a> {
@@ -22,6 +24,7 @@ impl<'a> Said<'a> {
             text,
             conforming,
             fingerprint: None,
+            settings: None,
         }
     }
 
@@ -31,6 +34,7 @@ impl<'a> Said<'a> {
             let backslash = memchr(b'\\', &statement.text).is_some();
             Said {
                 fingerprint: statement.fingerprint,
+                settings: statement.settings.as_deref(),
                 ..Said::new(&statement.text, (!backslash).then_some(true))
             }
         })
@@ -39,6 +43,13 @@ impl<'a> Said<'a> {
     /// The text.
     pub fn text(self) -> &'a [u8] {
         self.text
+    }
+
+    /// Names of settings with a dot that it may set; `None` if that cannot be told.
+    pub fn settings(self) -> Option<Vec<String>> {
+        let worked_out = || sql::mentioned(self.text, true);
+        self.settings
+            .map_or_else(worked_out, |settings| Some(settings.to_vec()))
     }
 
     /// What others like it have in common.

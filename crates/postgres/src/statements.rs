@@ -90,6 +90,8 @@ pub struct Statement {
     pub is_sql: bool,
     /// What executing it does to names, where that was found out.
     pub named: Named,
+    /// Settings with a dot in their names that one execution of it may set, where its parameters tell.
+    pub settings: Option<Box<[String]>>,
 }
 
 /// What executing something does to names that clients gave.
@@ -344,7 +346,16 @@ impl Statement {
             is_unread: false,
             is_sql: draft.is_sql,
             named: Named::default(),
+            settings: None,
         }
+    }
+
+    /// What stands for executions with parameters of which some name these settings.
+    pub fn naming(&self, settings: Vec<String>) -> Arc<Statement> {
+        Arc::new(Statement {
+            settings: Some(settings.into()),
+            ..self.renamed(self.name)
+        })
     }
 
     /// What stands for one execution of this statement: what that does.
@@ -375,6 +386,7 @@ impl Statement {
             is_unread: true,
             is_sql: false,
             named: Named::default(),
+            settings: None,
         })
     }
 
@@ -479,6 +491,7 @@ impl Statement {
             is_unread: false,
             is_sql: self.is_sql,
             named: Named::default(),
+            settings: None,
         }
     }
 

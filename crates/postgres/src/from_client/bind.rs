@@ -7,11 +7,51 @@ use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{About, Awaits, Expect, LocalClose};
 use crate::said::Said;
+use crate::sql;
 use crate::statements::{NOBODYS_NAME, Statement, is_like_ours};
 use crate::wire::read::Fields;
 use crate::wire::{HEADER_BYTES, Header, write};
+use forebay_core::PinReason;
 use forebay_core::orders::Order;
 use std::sync::Arc;
+
+/// A statement as a portal has it that is bound to these parameters, where they name settings. `fields` is what comes behind the names of a
+/// Bind.
+fn bound_to(statement: Arc<Statement>, fields: Fields<'_>, is_whole: bool) -> Arc<Statement> {
+    let is_asked = statement.effect.pins().contains(&PinReason::SetConfig);
+    if !is_asked || !is_whole || memchr::memchr(b'$', &statement.text).is_none() {
+        return statement;
+    }
+    let values = parameters(fields).unwrap_or_default();
+    let value = |number: usize| {
+        let value = values.get(number.checked_sub(1)?)?.as_ref()?;
+        Some(std::str::from_utf8(value).ok()?.to_owned())
+    };
+    match sql::mentioned_with(&statement.text, true, value) {
+        Some(settings) => statement.naming(settings),
+        None => statement,
+    }
+}
+
+/// The values of a Bind's parameters; `None` if they cannot be read. A text is the same in both formats.
+fn parameters(mut fields: Fields<'_>) -> Option<Vec<Option<&[u8]>>> {
+    for _ in 0..fields.u16().ok()? {
+        fields.u16().ok()?;
+    }
+    let count = fields.u16().ok()?;
+    let mut values = Vec::new();
+    for _ in 0..count {
+        let len = fields.u32().ok()?;
+        if len == u32::MAX {
+            values.push(None);
+            continue;
+        }
+        let (value, rest) = fields.0.split_at_checked(usize::try_from(len).ok()?)?;
+        fields.0 = rest;
+        values.push(Some(value));
+    }
+    Some(values)
+}
 
 impl FromClient<'_> {
     pub(super) fn ensure_prepared(&mut self, statement: &Arc<Statement>) {
@@ -191,7 +231,10 @@ impl FromClient<'_> {
             self.provide_for_unnamed();
             self.ensure_unnamed();
             let about = About::default();
-            if !self.send_bind(portal, self.session.unnamed.clone(), about) {
+            let bound = self.session.unnamed.clone();
+            let bound =
+                bound.map(|statement| bound_to(statement, fields, header.len <= rest.len()));
+            if !self.send_bind(portal, bound, about) {
                 return self.violation("too many portals");
             }
             return Step::Took(self.pass(header.len, rest));
@@ -202,6 +245,7 @@ impl FromClient<'_> {
         let statement = self.ready_for_use(name, statement);
         let about = self.about(name, &statement);
         let (renamed, is_sql) = (statement.name, statement.is_sql);
+        let statement = bound_to(statement, fields, header.len <= rest.len());
         if !self.send_bind(portal, Some(statement), about) {
             return self.violation("too many portals");
         }

@@ -46,7 +46,7 @@ pub use calls::calls;
 pub use explain::{Explained, Finding, explain};
 pub use fingerprint::{Fingerprint, fingerprint, normalized};
 use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
-pub use mentioned::mentioned;
+pub use mentioned::{mentioned, mentioned_with, parameters_that_name};
 pub use prepared::{Executes, Prepares};
 pub use quote::{quote_identifier, quote_literal};
 pub use watch::What;

@@ -40,6 +40,8 @@ def fault_of(kind, fields, effect):
         return fault_of_prepare(kind, fields, effect)
     if name == "Execute":
         return fault_of_execute(kind, fields, effect)
+    if name == "Notify" and kind == "SelectStmt":
+        return None if truth.only_reads({kind: fields}, ("pg_notify",)) else f"{kind} is taken to notify and nothing else"
     if name not in ("Pure", "Opaque", "Pin", "CopyIn") and wanted is None:
         return f"{kind} is {effect}"
     return None
@@ -95,7 +97,7 @@ def fault_of_set(fields, effect):
         return None if effect["effect"] in ("SetLocal", "SetLocally") else f"{effect} for {name}"
     if kind == "VAR_RESET_ALL":
         return None if effect["effect"] == "ResetAll" else f"{effect}, not RESET ALL"
-    resets = kind in ("VAR_RESET", "VAR_SET_DEFAULT") or is_none_role(name, fields)
+    resets = kind in ("VAR_RESET", "VAR_SET_DEFAULT")
     if local:
         return fault_of_local(name, resets, fields, effect)
     if resets:
@@ -103,12 +105,6 @@ def fault_of_set(fields, effect):
     if kind != "VAR_SET_VALUE" or effect["effect"] != "Set" or len(effect["session"]) != 1:
         return f"{effect} for {kind} of {name}"
     return fault_of_value(name, fields, effect["session"][0])
-
-
-def is_none_role(name, fields):
-    """SET ROLE NONE is RESET ROLE."""
-    values = [value.get("A_Const", {}).get("sval", {}).get("sval") for value in fields.get("args", [])]
-    return name == "role" and values == ["none"]
 
 
 def fault_of_local(name, resets, fields, effect):

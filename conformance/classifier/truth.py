@@ -65,21 +65,23 @@ def texts(names):
     return [part["String"].get("sval", "") for part in names]
 
 
-def is_harmless_call(call):
-    """Whether a FuncCall is one of a function on the list, by whatever schema."""
+def is_harmless_call(call, also=()):
+    """Whether a FuncCall is one of a function on the list, or among those of `also`, by whatever schema."""
     name = texts(call["funcname"])
+    if name[-1] in also:
+        return len(name) == 1 or name[:-1] == ["pg_catalog"]
     # Two of them may also be called with plain arguments, which the grammar leaves to the search path.
     if name[-1] in OF_SYNTAX and (name[0] == "pg_catalog" or name in (["substring"], ["overlay"])):
         return True
     return name[-1] in HARMLESS and (len(name) == 1 or name[:-1] == ["pg_catalog"])
 
 
-def only_reads(tree):
-    """Whether a query neither writes nor calls what is not harmless."""
+def only_reads(tree, also=()):
+    """Whether a query neither writes nor calls what is not harmless, those of `also` excepted."""
     for kind, fields in nodes(tree):
         if kind in WRITES or kind == "intoClause":
             return False
-        if kind == "FuncCall" and not is_harmless_call(fields):
+        if kind == "FuncCall" and not is_harmless_call(fields, also):
             return False
         if kind == "A_Expr" and len(fields.get("name", [])) > 1 and texts(fields["name"])[0] != "pg_catalog":
             return False
@@ -89,8 +91,22 @@ def only_reads(tree):
 
 
 def is_analyzed(fields):
-    """Whether an EXPLAIN may run its statement."""
-    return any(option["DefElem"]["defname"] == "analyze" for option in fields.get("options", []))
+    """Whether an EXPLAIN may run its statement: the last ANALYZE counts."""
+    options = [option["DefElem"] for option in fields.get("options", [])]
+    values = [option.get("arg") for option in options if option["defname"] == "analyze"]
+    return bool(values) and not is_off(values[-1])
+
+
+def is_off(value):
+    """Whether an option's value is a no, as defGetBoolean reads it."""
+    if value is None:
+        return False
+    kind, fields = next(iter(value.items()))
+    if kind == "Integer":
+        return fields.get("ival", 0) == 0
+    if kind == "Boolean":
+        return not fields.get("boolval", False)
+    return kind == "String" and fields["sval"].lower() in ("false", "off")
 
 
 def is_pure(kind, fields):

@@ -29,8 +29,8 @@ pub struct Load {
     pub protocol: &'static str,
     /// Whether each transaction makes a connection of its own.
     pub reconnect: bool,
-    /// A script instead of pgbench's own one-row SELECT.
-    pub script: Option<PathBuf>,
+    /// Scripts instead of pgbench's own one-row SELECT: each transaction runs one of them.
+    pub scripts: Vec<PathBuf>,
 }
 
 impl Load {
@@ -41,7 +41,7 @@ impl Load {
             seconds,
             protocol: "simple",
             reconnect: false,
-            script: None,
+            scripts: Vec::new(),
         }
     }
 
@@ -64,10 +64,14 @@ impl Load {
             "-T",
             &self.seconds.to_string(),
         ]);
-        match &self.script {
-            Some(script) => command.arg("-f").arg(script),
-            None => command.arg("-S"),
-        };
+        if self.scripts.is_empty() {
+            command.arg("-S");
+        } else {
+            command.arg("-Dready=0");
+        }
+        for script in &self.scripts {
+            command.arg("-f").arg(script);
+        }
         if self.reconnect {
             command.arg("-C");
         }

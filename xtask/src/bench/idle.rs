@@ -40,7 +40,7 @@ pub fn measure(stage: &Stage<'_>, peer: &Peer, clients: u32, tls: bool) -> Resul
     let spread = format!("\\set moment random(1, {clients})\n\\sleep :moment ms\n");
     fs::write(&script, spread + "SELECT 1;\n\\sleep 3600 s\n")?;
     let load = Load {
-        script: Some(script),
+        scripts: vec![script],
         ..Load::select(clients, 3600)
     };
     let (files, asked) = (procfs::open_files(pid), transactions(stage)?);

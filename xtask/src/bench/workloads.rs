@@ -22,6 +22,8 @@ pub enum Section {
     Extended,
     /// The same with named prepared statements
     Prepared,
+    /// The same, where each client has settings of its own and 50 statements
+    Rich,
     /// A new connection for each query
     Connect,
     /// One-row SELECTs over TLS
@@ -34,10 +36,11 @@ pub enum Section {
 
 impl Section {
     /// All of it.
-    pub const ALL: [Section; 7] = [
+    pub const ALL: [Section; 8] = [
         Section::Simple,
         Section::Extended,
         Section::Prepared,
+        Section::Rich,
         Section::Connect,
         Section::Tls,
         Section::Bulk,
@@ -124,6 +127,17 @@ pub fn of(
             Section::Prepared => crowds
                 .iter()
                 .for_each(|clients| add(*section, *clients, queries(*clients, "prepared"))),
+            Section::Rich => {
+                let scripts = rich_scripts(stage.folder)?;
+                for clients in crowds.iter().filter(|clients| **clients > 1) {
+                    let load = Load {
+                        protocol: "prepared",
+                        scripts: scripts.clone(),
+                        ..Load::select(*clients, seconds)
+                    };
+                    add(*section, *clients, Task::Queries(load));
+                }
+            }
             Section::Tls => few
                 .iter()
                 .for_each(|clients| add(*section, *clients, queries(*clients, "simple"))),
@@ -136,7 +150,7 @@ pub fn of(
             }
             Section::Bulk => {
                 let load = Load {
-                    script: Some(bulk_script(stage.folder)?),
+                    scripts: vec![bulk_script(stage.folder)?],
                     ..Load::select(2, seconds.max(5))
                 };
                 add(*section, 2, Task::BulkSelect(load));
@@ -278,6 +292,30 @@ fn copy_out(stage: &Stage<'_>, peer: &Peer) -> Result<Measured> {
         .map(|(before, after)| after.saturating_sub(*before) as f64)
         .collect();
     Ok(bulk(rate, COPY_ROWS * COPY_ROW_BYTES, &grown))
+}
+
+/// Statements of which each client of the rich workload runs one at a time.
+const RICH_STATEMENTS: u32 = 50;
+
+/// One script for each statement; whichever comes first in a client's life also makes its settings.
+fn rich_scripts(folder: &Path) -> Result<Vec<PathBuf>> {
+    let script = |number: u32| {
+        let path = folder.join(format!("rich{number}.sql"));
+        let text = format!(
+            "\\if :ready = 0\n\
+             SELECT set_config('application_name', 'client ' || (:client_id)::text, false), \
+             set_config('work_mem', ((:client_id)::int + 1000)::text, false), \
+             set_config('statement_timeout', ((:client_id)::int + 60000)::text, false), \
+             set_config('extra_float_digits', ((:client_id)::int % 4)::text, false);\n\
+             \\set ready 1\n\
+             \\endif\n\
+             \\set aid random(1, 100000)\n\
+             SELECT abalance AS balance{number} FROM pgbench_accounts WHERE aid = :aid;\n"
+        );
+        fs::write(&path, text)?;
+        Ok(path)
+    };
+    (0..RICH_STATEMENTS).map(script).collect()
 }
 
 fn bulk_script(folder: &Path) -> Result<PathBuf> {

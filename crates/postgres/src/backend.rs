@@ -39,6 +39,8 @@ pub struct Backend {
     pub plain: PlainNames,
     /// Its unnamed statement, as far as it is known.
     pub unnamed: Option<Arc<Statement>>,
+    /// A statement that was prepared again and has other columns than its client was told.
+    pub changed: Option<Name>,
     /// Its session keeps it across boundaries.
     pub pinned: bool,
     /// The answer to a replay is awaited before the client's bytes are sent.

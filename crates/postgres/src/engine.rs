@@ -491,6 +491,7 @@ impl Engine for Postgres {
             stirred: false,
             replay_error: None,
             give_error: None,
+            changed: None,
         }
     }
 

@@ -19,6 +19,15 @@ pub struct Words {
     pub text: String,
 }
 
+/// What PostgreSQL says of a statement whose columns have become others (`RevalidateCachedQuery`).
+pub fn cached_plan_changed() -> Words {
+    Words {
+        severity: "ERROR",
+        code: "0A000".into(),
+        text: "cached plan must not change result type".to_owned(),
+    }
+}
+
 /// The words for a refusal.
 pub fn words(refusal: &Refusal) -> Words {
     match refusal {

@@ -19,6 +19,7 @@ mod plain;
 mod probed;
 
 use crate::backend::Backend;
+use crate::columns::{of_no_rows, of_rows};
 use crate::engine::Shared;
 use crate::exchange::{Exchange, Expect};
 use crate::from_client::answer_locals;
@@ -222,7 +223,10 @@ impl FromBackend<'_> {
                 (true, !taken.swallow)
             }
             (b't', Some(Expect::Describe(_))) => return self.parameters(header, rest),
-            (b'T' | b'n', Some(Expect::Describe(_))) => (true, true),
+            (b'T' | b'n', Some(Expect::Describe(_) | Expect::Compare(_))) => {
+                return self.columns(header, rest);
+            }
+            (b't', Some(Expect::Compare(_))) => (false, false),
             (b'I', Some(Expect::Execute(_))) => (true, true),
             (b'V', Some(Expect::Function(_))) => (false, true),
             (b'T' | b'I' | b'H' | b'G' | b'c', Some(Expect::PlainQuery(_) | Expect::Query(_))) => {
@@ -260,6 +264,39 @@ impl FromBackend<'_> {
             Err(Step::Stop) => self.pass(header, rest),
             Err(step) => step,
         }
+    }
+
+    /// RowDescription or NoData: the columns that the client is told, or was told before.
+    fn columns(&mut self, header: Header, rest: &[u8]) -> Step {
+        let columns = match self.body(header, rest) {
+            Ok(_) if header.kind == b'n' => Some(of_no_rows()),
+            Ok(body) => Some(of_rows(body)),
+            // Too many to be looked at.
+            Err(Step::Stop) => None,
+            Err(step) => return step,
+        };
+        let compares = matches!(self.backend.exchange.front(), Some(Expect::Compare(_)));
+        let step = if compares {
+            self.hide(header, rest)
+        } else {
+            self.pass(header, rest)
+        };
+        let about = match self.backend.exchange.pop() {
+            Some(Expect::Compare(statement)) => Some(statement),
+            Some(Expect::Describe(about)) => about.described,
+            _ => None,
+        };
+        if let (Some(statement), Some(columns), Some(session)) =
+            (about, columns, self.session.as_deref())
+        {
+            let version = self.shared.statements.schema_version(session.scope);
+            let same = statement.columns.see(columns, self.now, version);
+            if compares && !same {
+                self.backend.changed = Some(statement.name);
+            }
+        }
+        self.answer_locals();
+        step
     }
 
     /// It may come behind an answer to anything, also to a query of ours.

@@ -26,6 +26,7 @@
 pub mod backend;
 pub mod backend_login;
 pub mod client_login;
+pub mod columns;
 pub mod customs;
 pub mod engine;
 pub mod errors;

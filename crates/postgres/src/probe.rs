@@ -37,11 +37,11 @@ pub const SETTINGS: &str = "SELECT CASE WHEN context OPERATOR(pg_catalog.=) 'sup
 pub const IDENTITY: &str = "SELECT 'i', 'role', pg_catalog.current_setting('role'), NULL \
     UNION ALL SELECT 'i', 'session_authorization', session_user, NULL";
 
-/// Names of settings that functions speak of; of a setting with a dot in its name nothing else tells that it exists.
+/// Names of settings that functions speak of, whatever a backslash means to the session; of a setting with a dot in its name nothing else tells that it exists.
 pub const MENTIONED: &str = "SELECT DISTINCT 'm', pg_catalog.lower(m[1]), pg_catalog.current_setting(m[1], true), NULL \
     FROM pg_catalog.pg_proc p, LATERAL pg_catalog.regexp_matches(\
     CASE WHEN p.prolang OPERATOR(pg_catalog.=) 14 AND p.prosrc OPERATOR(pg_catalog.=) '' THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END, \
-    '(?:set_config\\s*\\(\\s*''|\\mset\\s+(?:session\\s+)?)([a-z_][a-z0-9_$]*(?:\\.[a-z_][a-z0-9_$]*)+)', 'gi') m \
+    E'(?:set_config\\\\s*\\\\(\\\\s*''|\\\\mset\\\\s+(?:session\\\\s+)?)([a-z_][a-z0-9_$]*(?:\\\\.[a-z_][a-z0-9_$]*)+)', 'gi') m \
     WHERE p.oid OPERATOR(pg_catalog.>=) 16384 \
     UNION SELECT 'm', pg_catalog.lower(c[1]), pg_catalog.current_setting(c[1], true), NULL FROM pg_catalog.pg_proc p, \
     LATERAL pg_catalog.unnest(p.proconfig) o, LATERAL pg_catalog.regexp_matches(o, '^([^=]+[.][^=]+)=') c \

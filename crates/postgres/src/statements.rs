@@ -2,6 +2,7 @@
 //! backends they carry a name of ours that is made from the value, so that any session's statement can be found, or prepared
 //! again, on any backend of any worker.
 
+use crate::columns::Columns;
 use crate::sql::{self, Class, Effect, Fingerprint};
 use crate::tracking::{Meaning, Tracker};
 use aws_lc_rs::digest;
@@ -69,6 +70,8 @@ pub struct Statement {
     pub types: Box<[u8]>,
     /// The same with those that the server has found, once it told its client.
     told_types: OnceLock<Box<[u8]>>,
+    /// The columns of its rows, once it told its client.
+    pub columns: Columns,
     /// What executing it does.
     pub effect: Effect,
     /// What others like it have in common, where its text does not tell what it does.
@@ -198,6 +201,11 @@ impl Statements {
     pub fn code_scope(&self, scope: u64) -> u64 {
         let version = self.schema_versions.of(code_of(scope));
         self.hasher.hash_one((scope, version))
+    }
+
+    /// Grows whenever a client was seen to change a schema of this scope.
+    pub fn schema_version(&self, scope: u64) -> u64 {
+        self.schema_versions.of(scope)
     }
 
     /// A client was seen to change code: what was learned of statements is learned anew.
@@ -336,6 +344,7 @@ impl Statement {
             text: draft.text.into(),
             types: draft.types.into(),
             told_types: OnceLock::new(),
+            columns: Columns::default(),
             fingerprint: fingerprint(draft.text, std::slice::from_ref(&effect)),
             effect,
             meaning,
@@ -376,6 +385,7 @@ impl Statement {
             text: Box::default(),
             types: Box::default(),
             told_types: OnceLock::new(),
+            columns: Columns::default(),
             effect: Effect::Opaque,
             fingerprint: None,
             meaning: None,
@@ -481,6 +491,7 @@ impl Statement {
             text: self.text.clone(),
             types: self.types.clone(),
             told_types: self.told_types.clone(),
+            columns: Columns::default(),
             effect: self.effect.clone(),
             fingerprint: self.fingerprint,
             meaning: self.meaning,

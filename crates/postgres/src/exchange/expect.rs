@@ -41,6 +41,8 @@ pub enum Expect {
     Bind(About),
     /// ParameterDescription, if it is about a statement, and RowDescription or NoData.
     Describe(About),
+    /// The same of a statement that is prepared again, to compare its columns with those that were told: not shown.
+    Compare(Arc<Statement>),
     /// Whatever an Execute returns, up to CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Option<Arc<Statement>>),
     /// CloseComplete.

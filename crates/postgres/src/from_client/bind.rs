@@ -5,6 +5,7 @@
 use super::listen::Heard;
 use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
 use crate::backend::Presence;
+use crate::errors;
 use crate::exchange::{About, Awaits, Expect, LocalClose};
 use crate::said::Said;
 use crate::sql;
@@ -51,6 +52,16 @@ fn parameters(mut fields: Fields<'_>) -> Option<Vec<Option<&[u8]>>> {
         values.push(Some(value));
     }
     Some(values)
+}
+
+/// What became of comparing a statement's columns.
+pub(super) enum Compared {
+    /// They are what they were, or nobody was told any.
+    Same,
+    /// The server is asked.
+    NotYet(Step),
+    /// They are others: what is prepared from now on.
+    Changed(Arc<Statement>),
 }
 
 impl FromClient<'_> {
@@ -126,16 +137,69 @@ impl FromClient<'_> {
     }
 
     /// The statement of a name as it is used now; the backend has it, or will have.
-    fn ready_for_use(&mut self, name: &[u8], statement: Arc<Statement>) -> Arc<Statement> {
+    fn ready_for_use(
+        &mut self,
+        name: &[u8],
+        statement: Arc<Statement>,
+    ) -> Result<Arc<Statement>, Step> {
         if statement.is_sql {
             self.provide_itself(name);
             let given = self.session.prepared.get(name).cloned();
-            return given.unwrap_or(statement);
+            return Ok(given.unwrap_or(statement));
         }
         self.provide_for_run(&statement);
         let statement = self.usable(name, statement);
-        self.ensure_prepared(&statement);
-        statement
+        match self.compared(&statement) {
+            Compared::Same => self.ensure_prepared(&statement),
+            Compared::NotYet(step) => return Err(step),
+            Compared::Changed(newer) => {
+                if let Some(given) = self.session.prepared.given_mut(name) {
+                    given.statement = newer;
+                }
+                // The server skips the client's message.
+                self.send_denied(Box::new(errors::cached_plan_changed()));
+            }
+        }
+        Ok(statement)
+    }
+
+    /// Whether the columns of a statement that this backend has not got are still those that its client was told.
+    pub(super) fn compared(&mut self, statement: &Arc<Statement>) -> Compared {
+        if self.backend.changed.take() == Some(statement.name) {
+            let segment = self.backend.exchange.segment();
+            self.backend.prepared.goes(statement.name, segment);
+            self.orders
+                .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
+            let of = Some(statement.name);
+            self.backend
+                .exchange
+                .push(Expect::Close { swallow: true, of });
+            return Compared::Changed(self.shared.statements.renew(statement));
+        }
+        let version = self.shared.statements.schema_version(self.session.scope);
+        let missing = matches!(
+            self.backend.prepared.presence(&statement.name),
+            None | Some(Presence::Going(_))
+        );
+        let exchange = &self.backend.exchange;
+        let failed = exchange.status == b'E' && exchange.segments() == 0;
+        if !missing
+            || failed
+            || statement.tag.is_some()
+            || !statement.columns.are_in_doubt(self.now, version)
+        {
+            return Compared::Same;
+        }
+        self.send_parse(statement, None);
+        self.orders.to_backend(|out| {
+            write::message(out, b'D', |out| {
+                out.push(b'S');
+                write::string(out, statement.name.as_bytes());
+            });
+        });
+        let statement = Arc::clone(statement);
+        self.backend.exchange.push(Expect::Compare(statement));
+        Compared::NotYet(self.wait(Awaits::Answers))
     }
 
     /// What the unnamed statement runs by name must be there when it is parsed, and when it is bound.
@@ -242,7 +306,10 @@ impl FromClient<'_> {
         let Some(statement) = self.named(name) else {
             return self.bind_unknown(portal, name, header, rest);
         };
-        let statement = self.ready_for_use(name, statement);
+        let statement = match self.ready_for_use(name, statement) {
+            Ok(statement) => statement,
+            Err(step) => return step,
+        };
         let about = self.about(name, &statement);
         let (renamed, is_sql) = (statement.name, statement.is_sql);
         let statement = bound_to(statement, fields, header.len <= rest.len());
@@ -329,7 +396,10 @@ impl FromClient<'_> {
             }
             [b'S', name @ .., 0] => {
                 if let Some(statement) = self.named(name) {
-                    let statement = self.ready_for_use(name, statement);
+                    let statement = match self.ready_for_use(name, statement) {
+                        Ok(statement) => statement,
+                        Err(step) => return step,
+                    };
                     let mut about = self.about(name, &statement);
                     about.described = Some(Arc::clone(&statement));
                     self.backend.exchange.push(Expect::Describe(about));

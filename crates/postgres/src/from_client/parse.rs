@@ -3,6 +3,7 @@
 //! Named statements are prepared under a name of ours, and not again where they are known. The unnamed one goes as it is. Too long
 //! ones live on one backend only.
 
+use super::bind::Compared;
 use super::{FromClient, Step, answer_locals};
 use crate::backend::Presence;
 use crate::exchange::{Awaits, Expect, ExpectParse, LocalParse};
@@ -200,6 +201,11 @@ impl FromClient<'_> {
         self.part_from_strangers();
         self.backend.exchange.open_segment = true;
         self.provide_for_run(&statement);
+        let statement = match self.compared(&statement) {
+            Compared::Same => statement,
+            Compared::NotYet(step) => return step,
+            Compared::Changed(newer) => newer,
+        };
         let exchange = &mut self.backend.exchange;
         let segment = exchange.segment();
         self.session

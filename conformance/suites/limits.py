@@ -169,6 +169,18 @@ def a_wait_for_a_backend_ends_at_the_borrow_timeout():
 
 
 @SUITE.check
+def a_wait_for_a_database_that_says_nothing_ends_at_the_borrow_timeout():
+    """The database takes the connection and never answers: opening it is part of the wait."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        to = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        with Forebay(TARGET, group={"connection_borrow_timeout": 1}, to=to) as f:
+            begun = time.monotonic()
+            words = ("FATAL", "08000", "Timed-out waiting to acquire database connection.")
+            equal(refused_fields(f.login()), words, "a newcomer")
+            true(0.9 <= time.monotonic() - begun < 5, f"after a second, it took {time.monotonic() - begun:.2f} s")
+
+
+@SUITE.check
 def a_full_queue_refuses_and_serves_those_in_it_in_order():
     with Forebay(TARGET, group={"pool_size_max": 1, "queue_max": 3, "connection_borrow_timeout": 20}) as f:
         with connect(f.login()) as holder, connect(f.login()) as extra:

@@ -15,7 +15,8 @@ import psycopg.sql
 
 from kit import target, wire
 from kit.connection import Connection, eventually
-from kit.report import Suite, equal, true
+from kit.proxy import Forebay
+from kit.report import Skip, Suite, equal, true
 
 TARGET = target.from_command_line(__doc__)
 SUITE = Suite(TARGET)
@@ -370,6 +371,28 @@ def idle_clients_hold_nobody_up():
     for c in idle:
         equal(c.execute("select 'back'").fetchone(), ("back",), "the idle one's answer")
         c.close()
+
+
+@SUITE.check
+def a_role_that_alter_role_sets_is_the_sessions_own():
+    """ALTER ROLE … SET ROLE is what a session begins with and RESET brings back, whatever a neighbour took on."""
+    if not TARGET.admin:
+        raise Skip("needs --admin-url")
+    user = TARGET.login.user
+    with Connection(TARGET.admin) as admin:
+        admin.query("drop role if exists conformance_role; create role conformance_role")
+        admin.query(f'grant conformance_role to "{user}"; alter role "{user}" set role = conformance_role')
+        try:
+            with Forebay(TARGET, group={"pool_size_max": 1}) as f, Connection(f.login()) as a, Connection(f.login()) as b:
+                for sql in ("set role none", "reset role", "discard all", "set session authorization default", "begin; set local role none; rollback"):
+                    b.query(sql)
+                    equal(a.value("select current_user"), "conformance_role", f"behind a neighbour's {sql}")
+                b.query("set role none")
+                equal(b.value("select current_user"), user, "behind SET ROLE NONE")
+                b.query("reset role")
+                equal(b.value("select current_user"), "conformance_role", "behind RESET ROLE")
+        finally:
+            admin.query(f'alter role "{user}" reset role; revoke conformance_role from "{user}"; drop role conformance_role')
 
 
 @SUITE.check

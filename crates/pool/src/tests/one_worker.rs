@@ -74,6 +74,16 @@ fn an_equal_label_is_preferred_and_then_the_most_recently_used() {
 }
 
 #[test]
+fn a_pool_serves_one_user_in_one_database() {
+    let mut fleet = fleet(10, &limits());
+    fleet.warm_up(0, 1, 1);
+    let stranger = fleet.request(0, 2);
+    assert_eq!(fleet.backend_of(stranger), None, "that one is idle");
+    let own = fleet.request(0, 1);
+    assert!(fleet.backend_of(own).is_some());
+}
+
+#[test]
 fn rotation_meets_every_backend_in_turn() {
     let mut fleet = fleet(
         10,

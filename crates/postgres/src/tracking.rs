@@ -284,12 +284,6 @@ impl Tracker {
             SetValue::Literal(text) => Value::Literal(text.as_str().into()),
             SetValue::Default => return self.reset(name),
         };
-        if name == ROLE
-            && matches!(&value, Value::Sql(text) | Value::Literal(text) if **text == *"none")
-            && !self.baseline.map().contains_key(ROLE)
-        {
-            return self.reset(name);
-        }
         self.forget_local(name);
         if name == AUTHORIZATION {
             // A new session user starts with no role (`assign_session_authorization`).

@@ -363,7 +363,7 @@ fn set_of(name: String, value: Value) -> Effect {
     } else if ends_with_transaction(&name) {
         Effect::SetLocal
     } else if name == "role" && value.plain.as_deref() == Some("none") {
-        // Not what RESET ROLE brings back, where the session began with a role.
+        // Not what RESET ROLE brings back, where the startup message or ALTER ROLE set another.
         let value = SetValue::Sql("none".to_owned());
         Effect::Set { name, value }
     } else {

@@ -34,7 +34,7 @@ impl Tracker {
         let read: BTreeMap<_, _> = probe
             .readings
             .iter()
-            .filter(|reading| !is_unset(reading, server) || self.begins_as(reading))
+            .filter(|reading| !is_unset(reading, server) || self.has_set(reading))
             .map(|reading| (&*reading.name, reading))
             .collect();
         let committed = std::sync::Arc::clone(&self.committed);
@@ -74,9 +74,13 @@ impl Tracker {
         Adopted::Changed
     }
 
-    /// Whether no role is something that this session has set, because it began with one.
-    fn begins_as(&self, reading: &Reading) -> bool {
-        &*reading.name == ROLE && self.baseline.map().contains_key(ROLE)
+    /// Whether no role is something that this session has set: it began with one, or has set this before.
+    fn has_set(&self, reading: &Reading) -> bool {
+        let maps = [&self.baseline, &self.committed];
+        &*reading.name == ROLE
+            && maps
+                .iter()
+                .any(|settings| settings.map().contains_key(ROLE))
     }
 
     /// Code has reset a setting: the session has what it began with.

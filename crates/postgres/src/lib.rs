@@ -11,14 +11,17 @@
 //! | `exchange.rs` | which replies are due, and what each would change |
 //! | `tracking.rs`, `reports.rs` | which settings a session and a backend have |
 //! | `statements.rs` | which prepared statements they have, and under what names |
+//! | `columns.rs` | whether a statement's rows still are what a client was told |
 //! | `plain_names.rs` | which of them a backend has under names that clients gave |
 //! | `listening.rs`, `listener.rs` | what a session listens on, and the connection that listens for all of them |
 //! | `pinning.rs` | why a session keeps its backend |
+//! | `probe.rs`, `said.rs` | what code that nobody here reads did to a session, and which statements are looked after |
+//! | `customs.rs`, `sequences.rs`, `parting.rs` | what only one server process remembers, or must not keep |
 //! | `sql/` | what a statement does to its session |
 //! | `errors.rs` | how a refusal reads on the wire |
 //! | `engine.rs` | all of this as the engine contract of `forebay-core` |
 //!
-//! Resetting a backend is a replay (`tracking/difference.rs`), cancelling a question of `engine.rs`; nothing probes yet.
+//! Resetting a backend is a replay (`tracking/difference.rs`), cancelling a question of `engine.rs`.
 //!
 //! Invariants: no socket, clock, thread or randomness; every size is checked before it is kept; a backend is given on only when
 //! `Exchange::is_clean` says so.

@@ -6,6 +6,7 @@ that set other values run all the time, so that a backend that was not made clea
 
 import contextlib
 import random
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -371,6 +372,52 @@ def idle_clients_hold_nobody_up():
     for c in idle:
         equal(c.execute("select 'back'").fetchone(), ("back",), "the idle one's answer")
         c.close()
+
+
+@contextlib.contextmanager
+def two_in_turn():
+    """Two backends, lent in turn, and two clients that have had both."""
+    group = {"pool_size_max": 2, "min_connections": 2, "lease_order": "rotate"}
+    with Forebay(TARGET, workers=1, group=group) as f, Connection(f.login()) as a, Connection(f.login()) as b:
+        for c in (a, b):
+            c.query("begin")
+        for c in (a, b):
+            c.query("commit")
+        yield a, b
+
+
+@SUITE.check
+def columns_that_a_table_has_no_more_are_refused_on_every_backend():
+    """A client that was told int4 never reads text: 0A000, also where the statement is prepared again."""
+    with two_in_turn() as (a, b):
+        b.query("drop table if exists conformance_columns; create table conformance_columns (v int); insert into conformance_columns values (7)")
+        told = a.answers(wire.parse("s", "select v from conformance_columns") + wire.describe("S", "s") + wire.SYNC)
+        equal([m.kind for m in told], ["1", "t", "T", "Z"], "what is told")
+        b.query("alter table conformance_columns alter v type text using 'abcd'")
+        run = wire.bind("", "s") + wire.execute() + wire.SYNC
+        for turn in range(2):
+            got = a.answers(run)
+            if got[0].kind == "E":
+                equal(got[0].fields()["C"], "0A000", "the refusal")
+                break
+            raise AssertionError(f"turn {turn}: rows of other columns than were told: {[m.kind for m in got]}")
+        equal([m.row() for m in a.answers(run) if m.kind == "D"], [(b"abcd",)], "what it is prepared anew as")
+        b.query("drop table conformance_columns")
+
+
+@SUITE.check
+def types_that_a_client_was_told_are_kept_on_every_backend():
+    """A binary int4 is never read as float4."""
+    with two_in_turn() as (a, b):
+        b.query("drop table if exists conformance_types; create table conformance_types (v int)")
+        a.answers(wire.parse("i", "insert into conformance_types values ($1)") + wire.describe("S", "i") + wire.SYNC)
+        b.query("alter table conformance_types alter v type real")
+        values = struct.pack("!HHHi", 1, 1, 1, 4) + struct.pack("!i", 1078530011) + struct.pack("!H", 0)
+        bind = wire.frame("B", b"\0i\0" + values)
+        for _ in range(4):
+            a.answers(bind + wire.execute() + wire.SYNC)
+        equal(b.query("select distinct v = 1078530011::real, count(*) from conformance_types group by 1"), [("t", "4")], "what was written")
+        b.query("drop table conformance_types")
 
 
 @SUITE.check

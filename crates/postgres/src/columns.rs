@@ -41,6 +41,17 @@ impl Columns {
         same
     }
 
+    /// Of the same session's statement, which was known by another name: its client was told that one's columns.
+    pub fn take_over(&self, before: &Columns) {
+        let order = Ordering::Relaxed;
+        let told = before.told.load(order);
+        let taken = self.told.compare_exchange(UNTOLD, told, order, order);
+        if told != UNTOLD && taken.is_ok() {
+            self.seen_at.store(0, order);
+            self.version.store(before.version.load(order), order);
+        }
+    }
+
     /// Whether they may have become others since they were told.
     pub fn are_in_doubt(&self, now: Instant, version: u64) -> bool {
         let seen_at = Instant::from_nanos(self.seen_at.load(Ordering::Relaxed));
@@ -105,6 +116,17 @@ mod tests {
         assert_ne!(one, of_rows(&rows("a", 1, 25, 0)));
         assert_ne!(one, of_no_rows());
         assert_ne!(of_rows(b"?"), of_rows(b"!"));
+    }
+
+    #[test]
+    fn what_was_told_under_another_name_is_looked_at_again() {
+        let (before, columns) = (Columns::default(), Columns::default());
+        let now = Instant::ZERO + FRESH + FRESH;
+        columns.take_over(&before);
+        assert!(!columns.are_in_doubt(now, 1), "nothing was told");
+        before.see(5, now, 1);
+        columns.take_over(&before);
+        assert!(columns.are_in_doubt(now, 1) && columns.see(5, now, 1));
     }
 
     #[test]

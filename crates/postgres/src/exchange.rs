@@ -242,6 +242,8 @@ impl Exchange {
     pub fn go_on_from(&mut self, segment: Segment) {
         self.sent = segment.0;
         (self.unnamed_in_doubt, self.unnamed_since) = (None, None);
+        // What is sent ahead of its first message is answered later; what the session before it did, is.
+        (self.unsettled, self.tracked, self.opaque) = (Unsettled::No, false, false);
     }
 
     /// The segment of the message that is sent next.

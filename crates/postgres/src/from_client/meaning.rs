@@ -122,6 +122,9 @@ impl FromClient<'_> {
         }
         let draft = self.draft(&statement.text, statement.types_to_keep());
         let other = self.prepared(&draft);
+        if statement.is_private() {
+            other.columns.take_over(&statement.columns);
+        }
         self.drop_private(&statement);
         if let Some(given) = self.session.prepared.given_mut(name) {
             given.statement = Arc::clone(&other);

@@ -4,7 +4,7 @@
 //! where a direct connection would show PostgreSQL's own text, that one is used. What only the log may know, such as why a target
 //! cannot be reached, is left out.
 
-use crate::wire::write::error;
+use crate::wire::write::{self, error};
 use forebay_core::Refusal;
 use std::borrow::Cow;
 
@@ -19,13 +19,22 @@ pub struct Words {
     pub text: String,
 }
 
-/// What PostgreSQL says of a statement whose columns have become others (`RevalidateCachedQuery`).
+/// What PostgreSQL says of a statement whose columns have become others.
+const CACHED_PLAN_CHANGED: &str = "cached plan must not change result type";
+
+/// What PostgreSQL says of a statement whose columns have become others.
 pub fn cached_plan_changed() -> Words {
     Words {
         severity: "ERROR",
         code: "0A000".into(),
-        text: "cached plan must not change result type".to_owned(),
+        text: CACHED_PLAN_CHANGED.to_owned(),
     }
+}
+
+/// Writes an error of a session that goes on. Of a cached plan, drivers tell by the routine that preparing the statement again helps.
+pub fn write_error(words: &Words, out: &mut Vec<u8>) {
+    let routine = (words.text == CACHED_PLAN_CHANGED).then_some("RevalidateCachedQuery");
+    write::error_of(out, "ERROR", &words.code, &words.text, routine);
 }
 
 /// The words for a refusal.

@@ -3,7 +3,7 @@
 //! What it says of names of ours is said of the client's. What the server skips to the next Sync is undone here, too.
 
 use super::{FromBackend, Step};
-use crate::errors::Words;
+use crate::errors::{self, Words};
 use crate::exchange::{About, Expect, LocalClose, Segment};
 use crate::sql::Effect;
 use crate::statements::{Draft, Statement};
@@ -51,7 +51,7 @@ impl FromBackend<'_> {
         if let Some(Expect::Denied(words)) = self.backend.exchange.front() {
             let words = Words::clone(words);
             self.orders
-                .to_client(|out| write::error(out, "ERROR", &words.code, &words.text));
+                .to_client(|out| errors::write_error(&words, out));
             self.orders.swallow(header.len);
             self.skip_to_sync();
             self.end_waiting();

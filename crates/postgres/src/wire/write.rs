@@ -62,13 +62,20 @@ pub fn backend_key_data(out: &mut Vec<u8>, process: u32, secret: &[u8]) {
 
 /// `ErrorResponse` with the fields every client reads.
 pub fn error(out: &mut Vec<u8>, severity: &str, code: &str, text: &str) {
+    error_of(out, severity, code, text, None);
+}
+
+/// The same with the name of the server's routine that reports it, where drivers read that.
+pub fn error_of(out: &mut Vec<u8>, severity: &str, code: &str, text: &str, routine: Option<&str>) {
     message(out, b'E', |out| {
-        for (kind, value) in [
+        let fields = [
             (b'S', severity),
             (b'V', severity),
             (b'C', code),
             (b'M', text),
-        ] {
+        ];
+        let routine = routine.map(|routine| (b'R', routine));
+        for (kind, value) in fields.into_iter().chain(routine) {
             out.push(kind);
             // A NUL inside would end the field early and shift all that follows.
             out.extend(value.bytes().filter(|&byte| byte != 0));

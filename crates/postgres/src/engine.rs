@@ -323,8 +323,8 @@ impl Engine for Postgres {
     }
 
     fn prefers(session: &Session, backend: &Backend, input: &[u8]) -> bool {
-        let is_home = || backend.suspect == Some(session.mark());
-        Self::suits(session, backend, input) && (!sequences::asks(session, input) || is_home())
+        let is_home = backend.suspect == Some(session.mark());
+        Self::suits(session, backend, input) && (is_home || !sequences::asks(session, input))
     }
 
     fn on_leased(

@@ -4,7 +4,7 @@
 //! where a direct connection would show PostgreSQL's own text, that one is used. What only the log may know, such as why a target
 //! cannot be reached, is left out.
 
-use crate::wire::write::{self, error};
+use crate::wire::write;
 use forebay_core::Refusal;
 use std::borrow::Cow;
 
@@ -17,24 +17,23 @@ pub struct Words {
     pub code: Cow<'static, str>,
     /// Primary message.
     pub text: String,
+    /// The server's routine that reports it, where drivers tell by that what helps.
+    pub routine: Option<&'static str>,
 }
-
-/// What PostgreSQL says of a statement whose columns have become others.
-const CACHED_PLAN_CHANGED: &str = "cached plan must not change result type";
 
 /// What PostgreSQL says of a statement whose columns have become others.
 pub fn cached_plan_changed() -> Words {
     Words {
         severity: "ERROR",
         code: "0A000".into(),
-        text: CACHED_PLAN_CHANGED.to_owned(),
+        text: "cached plan must not change result type".to_owned(),
+        routine: Some("RevalidateCachedQuery"),
     }
 }
 
-/// Writes an error of a session that goes on. Of a cached plan, drivers tell by the routine that preparing the statement again helps.
+/// Writes an error of a session that goes on.
 pub fn write_error(words: &Words, out: &mut Vec<u8>) {
-    let routine = (words.text == CACHED_PLAN_CHANGED).then_some("RevalidateCachedQuery");
-    write::error_of(out, "ERROR", &words.code, &words.text, routine);
+    write::error_of(out, "ERROR", &words.code, &words.text, words.routine);
 }
 
 /// The words for a refusal.
@@ -165,8 +164,9 @@ pub fn write(refusal: &Refusal, out: &mut Vec<u8>) {
         severity,
         code,
         text,
+        routine,
     } = words(refusal);
-    error(out, severity, &code, &text);
+    write::error_of(out, severity, &code, &text, routine);
 }
 
 fn fatal(code: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Words {
@@ -174,6 +174,7 @@ fn fatal(code: impl Into<Cow<'static, str>>, text: impl Into<String>) -> Words {
         severity: "FATAL",
         code: code.into(),
         text: text.into(),
+        routine: None,
     }
 }
 

@@ -349,7 +349,8 @@ impl Statement {
             effect,
             meaning,
             has_constants: has_constants(draft.text),
-            momentary: is_momentary(draft.text),
+            // Whether it is prepared again is decided by its name.
+            momentary: name != Name::NONE && is_momentary(draft.text),
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: false,

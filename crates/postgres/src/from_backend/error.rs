@@ -15,7 +15,7 @@ use memchr::memmem;
 use std::sync::Arc;
 
 /// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
-const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
+pub(super) const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
 
 /// Whether a value may have been refused because a parameter has a type that its column has no more: the server found it when it prepared
 /// the statement, and a table may have been changed since where nobody here sees it.

@@ -3,14 +3,12 @@
 //! The client sees nothing of it. Where one cannot be prepared again, what the server says of that is what the client's own message
 //! runs into: within its segment the error itself, ahead of a Query in the place of the one that then follows.
 
+use super::error::CACHED_PLAN_CHANGED;
 use super::{FromBackend, Step};
 use crate::exchange::Expect;
 use crate::wire::Header;
 use crate::wire::read::ErrorFields;
 use memchr::memmem;
-
-/// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
-const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
 
 impl FromBackend<'_> {
     /// Part of the answer to a statement that is given, but for an error.

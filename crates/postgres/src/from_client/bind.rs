@@ -166,14 +166,7 @@ impl FromClient<'_> {
     /// Whether the columns of a statement that this backend has not got are still those that its client was told.
     pub(super) fn compared(&mut self, statement: &Arc<Statement>) -> Compared {
         if self.backend.changed.take() == Some(statement.name) {
-            let segment = self.backend.exchange.segment();
-            self.backend.prepared.goes(statement.name, segment);
-            self.orders
-                .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
-            let of = Some(statement.name);
-            self.backend
-                .exchange
-                .push(Expect::Close { swallow: true, of });
+            self.take_off(statement.name);
             return Compared::Changed(self.shared.statements.renew(statement));
         }
         let version = self.shared.statements.schema_version(self.session.scope);

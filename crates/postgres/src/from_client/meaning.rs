@@ -8,7 +8,7 @@ use super::FromClient;
 use crate::backend::Presence;
 use crate::exchange::{Expect, Unsettled};
 use crate::sql::{Effect, SetValue};
-use crate::statements::{Draft, Statement, is_momentary};
+use crate::statements::{Draft, Name, Statement, is_momentary};
 use crate::tracking::{Meaning, is_meaningful};
 use crate::wire::write;
 use forebay_core::PinReason;
@@ -150,11 +150,16 @@ impl FromClient<'_> {
         if !statement.is_private() || !self.is_there(statement) {
             return;
         }
+        self.take_off(statement.name);
+    }
+
+    /// A statement with a name of ours leaves the backend.
+    pub(super) fn take_off(&mut self, name: Name) {
         let segment = self.backend.exchange.segment();
-        self.backend.prepared.goes(statement.name, segment);
+        self.backend.prepared.goes(name, segment);
         self.orders
-            .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
-        let of = Some(statement.name);
+            .to_backend(|out| write::close(out, b'S', name.as_bytes()));
+        let of = Some(name);
         self.backend
             .exchange
             .push(Expect::Close { swallow: true, of });

@@ -224,11 +224,7 @@ impl FromClient<'_> {
             }
             // Whether the transaction will have failed by then, or whether the statement will be there, is not known: the server
             // decides.
-            self.orders
-                .to_backend(|out| write::close(out, b'S', statement.name.as_bytes()));
-            let of = Some(statement.name);
-            exchange.push(Expect::Close { swallow: true, of });
-            self.backend.prepared.goes(statement.name, segment);
+            self.take_off(statement.name);
         }
         self.send_parse(&statement, Some(name.into()));
         self.orders.swallow(header.len);

@@ -7,7 +7,12 @@ use anyhow::Result;
 use super::lines_before_tests;
 use crate::workspace;
 
-const FOLDERS: [&str; 3] = ["crates/core/src", "crates/pool/src", "crates/postgres/src"];
+const FOLDERS: [&str; 4] = [
+    "crates/core/src",
+    "crates/pool/src",
+    "crates/postgres/src",
+    "crates/mysql/src",
+];
 
 const NEVER: [&str; 8] = [
     "Instant::now",

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// A crate of ours and all of ours that it may use. What is not listed here is a fault: a new crate gets its row.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     (
         "forebay",
         &[
@@ -25,6 +25,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         &["forebay-postgres", "forebay-pool", "forebay-core"],
     ),
     ("forebay-postgres", &["forebay-core"]),
+    ("forebay-mysql", &["forebay-core"]),
     ("forebay-pool", &["forebay-core"]),
     ("forebay-core", &[]),
     (
@@ -43,7 +44,12 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 ];
 
 /// Crates that decide and never do.
-pub const DECIDERS: [&str; 3] = ["forebay-core", "forebay-pool", "forebay-postgres"];
+pub const DECIDERS: [&str; 4] = [
+    "forebay-core",
+    "forebay-pool",
+    "forebay-postgres",
+    "forebay-mysql",
+];
 
 /// What would give a decider a runtime, a socket, a clock or chance.
 const DOERS: [&str; 12] = [

@@ -6,9 +6,10 @@
 //! costs as little as possible. `Shared` is what one worker keeps for all of them (interned settings and statements, caches).
 
 use crate::notification::{Notification, Round};
+use crate::orders::{CancelKey, Orders};
 use crate::sessions::SessionFacts;
 use crate::snapshot::{Credential, Proxy, TlsMode};
-use crate::{Instant, Refusal, orders::Orders};
+use crate::{Instant, Refusal};
 use std::fmt;
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -30,8 +31,24 @@ pub trait Engine: Sized + 'static {
     /// What a worker needs before its first connection.
     fn shared(household: Household) -> Self::Shared;
 
-    /// A client connected.
-    fn session(shared: &mut Self::Shared, facts: ClientFacts) -> Self::Session;
+    /// A client connected. A family whose server speaks first greets it here, or orders [`Order::Learn`] first.
+    ///
+    /// [`Order::Learn`]: crate::orders::Order::Learn
+    fn session(
+        shared: &mut Self::Shared,
+        facts: ClientFacts,
+        orders: &mut Orders<Self::Work>,
+    ) -> Self::Session;
+
+    /// What the target says of itself is known: the answer to [`Order::Learn`].
+    ///
+    /// [`Order::Learn`]: crate::orders::Order::Learn
+    fn on_learned(
+        shared: &mut Self::Shared,
+        session: &mut Self::Session,
+        said: &Arc<[u8]>,
+        orders: &mut Orders<Self::Work>,
+    );
 
     /// The client's TLS handshake is complete.
     fn on_client_tls(
@@ -164,8 +181,13 @@ pub trait Engine: Sized + 'static {
     /// What operators are told of the session; `backend` is its lease, if it has one.
     fn describe(session: &Self::Session, backend: Option<&Self::Backend>) -> SessionFacts;
 
-    /// Whether this secret cancels this session.
-    fn cancels(session: &Self::Session, secret: &[u8]) -> bool;
+    /// Whether this key cancels this session.
+    fn cancels(session: &Self::Session, key: &CancelKey) -> bool;
+
+    /// What [`Order::Cancel`] asked for is done, or there was nothing to do: whoever asked is told, or its connection ends.
+    ///
+    /// [`Order::Cancel`]: crate::orders::Order::Cancel
+    fn on_cancelled(session: &mut Self::Session, found: bool, orders: &mut Orders<Self::Work>);
 
     /// Whether the backend still does what the proxy asked of it on its own, ahead of its client's: a cancel request waits until that is
     /// done, for it would hit the wrong thing.
@@ -264,6 +286,8 @@ pub struct ClientFacts {
     pub process: u32,
     /// Number of the session, never used twice in this process.
     pub session: u64,
+    /// What a backend last ordered to be remembered of the endpoint's target, if one has.
+    pub target: Option<Arc<[u8]>>,
     /// Fresh randomness for its cancel secret, nonces and salts.
     pub entropy: [u8; 64],
 }
@@ -301,11 +325,13 @@ pub enum Purpose {
     Dedicated(StartupParameters),
     /// To listen on channels for all sessions of its database.
     Listener,
+    /// To hear what the target says of itself before any login, and end.
+    Scout,
     /// To cancel what another connection does, with that connection's key, and end.
     Cancel {
         /// The database's process number.
         process: u32,
-        /// Its secret.
+        /// Its secret; empty for a family whose cancel requests log in.
         secret: Vec<u8>,
     },
 }
@@ -316,6 +342,7 @@ impl fmt::Debug for Purpose {
             Purpose::Pooled => "Pooled",
             Purpose::Dedicated(_) => "Dedicated",
             Purpose::Listener => "Listener",
+            Purpose::Scout => "Scout",
             Purpose::Cancel { .. } => "Cancel",
         })
     }
@@ -327,6 +354,10 @@ pub struct BackendFacts {
     pub credential: Arc<Credential>,
     /// Into which database.
     pub database: Arc<str>,
+    /// What its sessions have in common that a live connection cannot change, see [`Admission::handshake`].
+    ///
+    /// [`Admission::handshake`]: crate::orders::Admission::handshake
+    pub handshake: u32,
     /// How much TLS the target must have.
     pub tls: TlsMode,
     /// Run once after login; empty for none.

@@ -33,5 +33,5 @@ mod statement_shape;
 pub use clock::Instant;
 pub use close_reason::CloseReason;
 pub use pin_reason::PinReason;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, TargetRefusal};
 pub use statement_shape::StatementShape;

@@ -54,8 +54,13 @@ pub enum Order<E> {
     },
     /// The backend cannot be used.
     BackendFailed(Box<Refusal>),
-    /// This connection only carries a request to cancel what another client does.
+    /// The client asks to cancel what another client does; [`crate::engine::Engine::on_cancelled`] follows.
     Cancel(Box<CancelKey>),
+    /// The client cannot be spoken to before it is known what the target says of itself; [`crate::engine::Engine::on_learned`]
+    /// follows, or a refusal.
+    Learn,
+    /// What the target says of itself, for clients to come.
+    Remember(Arc<[u8]>),
     /// The client's request was answered; it had arrived at this instant.
     Answered {
         /// When its last byte came in.
@@ -109,8 +114,11 @@ pub struct Made {
 pub struct Admission {
     /// The database user.
     pub user: String,
-    /// The database.
+    /// The database; empty where a live connection may change it.
     pub database: String,
+    /// What else makes backends differ that a live connection cannot change (flags of a handshake), as the engine numbers it; 0 where
+    /// nothing does.
+    pub handshake: u32,
     /// Set for a connection that must have a backend of its own from start to end (for replication, or for what can only be set when
     /// a backend starts): the backend's startup parameters.
     pub dedicated: Option<StartupParameters>,
@@ -119,9 +127,9 @@ pub struct Admission {
 /// What identifies the session to cancel.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CancelKey {
-    /// The process number that its `BackendKeyData` named.
+    /// The process number that it was given at its login.
     pub process: u32,
-    /// The secret that proves it, 4 to 256 bytes.
+    /// What proves the right to cancel it: a secret of 4 to 256 bytes, or who asks, where the family trusts that.
     pub secret: Vec<u8>,
 }
 

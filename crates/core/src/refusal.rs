@@ -18,6 +18,23 @@ pub enum Blame {
     Proxy,
 }
 
+/// What a database means that refuses the proxy's own login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetRefusal {
+    /// User and password are not what it knows.
+    Credentials,
+    /// The database that was named is not there, or not for this user.
+    Database,
+    /// It has as many connections as it may have, in all or for this user.
+    Full,
+    /// It starts up or shuts down, and serves nobody.
+    Unavailable,
+    /// What one client asked for at its start is wrong or not allowed: no fault of the database's.
+    Settings,
+    /// Anything else.
+    Other,
+}
+
 /// What a client is told instead of being served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -106,6 +123,8 @@ pub enum Refusal {
     },
     /// The database refused the proxy's own login; its SQLSTATE-like code and text.
     TargetRefused {
+        /// What is to be made of it, as the engine reads the code.
+        means: TargetRefusal,
         /// The database's error code.
         code: Arc<str>,
         /// The database's message.
@@ -229,8 +248,7 @@ impl Refusal {
             | Refusal::ClearTextNeedsTls { .. }
             | Refusal::ChannelBinding(_)
             | Refusal::TargetAuthentication { .. } => true,
-            // SQLSTATE class 28: invalid authorization specification.
-            Refusal::TargetRefused { code, .. } => code.starts_with("28"),
+            Refusal::TargetRefused { means, .. } => *means == TargetRefusal::Credentials,
             Refusal::BorrowTimeout
             | Refusal::QueueFull { .. }
             | Refusal::TooManyClients { .. }

@@ -11,7 +11,7 @@ use crate::worker::Worker;
 use forebay_core::engine::Engine;
 use forebay_core::event::EventKind;
 use forebay_core::metrics::Availability;
-use forebay_core::{CloseReason, Refusal};
+use forebay_core::{CloseReason, Refusal, TargetRefusal};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -143,7 +143,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 backend.role = Role::Listener;
                 self.on_listener_up(ticket);
             }
-            Role::Pooled | Role::Dedicated | Role::Listener | Role::Cancel { .. } => {}
+            Role::Pooled | Role::Dedicated | Role::Listener | Role::Scout | Role::Cancel { .. } => {
+            }
         }
         target.show();
         let name = &target.plan.name;
@@ -206,6 +207,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.on_replacement_failed(client, ticket, since);
             }
             Role::DialingListener => self.on_listener_gone(ticket, refusal, false),
+            Role::Scout => self.on_scout_failed(&scope, refusal),
             Role::DialingFor(_) | Role::Pooled | Role::Dedicated | Role::Listener => {}
         }
     }
@@ -219,6 +221,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Role::Dialing(_)
             | Role::DialingFor(_)
             | Role::Replacing { .. }
+            | Role::Scout
             | Role::DialingListener => {
                 let why = error.map_or_else(
                     || "the database closed the connection during login".to_owned(),
@@ -258,10 +261,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(backend) = self.backends.get(ticket) else {
             return;
         };
-        let role = backend.role;
+        let (role, scope) = (backend.role, Rc::clone(&backend.pool));
         if matches!(
             role,
-            Role::Dialing(_) | Role::DialingFor(_) | Role::Replacing { .. } | Role::DialingListener
+            Role::Dialing(_)
+                | Role::DialingFor(_)
+                | Role::Replacing { .. }
+                | Role::DialingListener
+                | Role::Scout
         ) {
             let block = &backend.pool.target().block;
             block.database_connections_setup_failed.add(1);
@@ -283,6 +290,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.on_replacement_failed(client, ticket, since);
             }
             Role::DialingListener => self.on_listener_gone(ticket, &Refusal::ListenerLost, false),
+            Role::Scout => self.on_scout_failed(&scope, &Refusal::BackendLost),
             Role::Listener => self.on_listener_gone(ticket, &Refusal::ListenerLost, true),
             Role::Dedicated => {}
         }
@@ -309,7 +317,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             if let Some(backend) = self.backends.get_mut(ticket)
                 && !matches!(
                     backend.role,
-                    Role::Cancel { .. } | Role::Dedicated | Role::Listener | Role::DialingListener
+                    Role::Cancel { .. }
+                        | Role::Dedicated
+                        | Role::Listener
+                        | Role::DialingListener
+                        | Role::Scout
                 )
                 && concerned(&backend.pool)
             {
@@ -363,6 +375,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             | Role::DialingFor(_)
             | Role::Replacing { .. }
             | Role::DialingListener
+            | Role::Scout
             | Role::Cancel { .. } => {
                 if self.now > backend.dial_deadline {
                     self.on_dial_timeout(ticket);
@@ -386,23 +399,27 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 }
 
 /// What a failed attempt says of the database: one that refuses a login or is full is there, one that starts up or shuts down
-/// (57P01 to 57P03) serves nobody.
+/// serves nobody.
 fn shows(refusal: &Refusal) -> Availability {
     match refusal {
-        Refusal::TargetRefused { code, .. } if !code.starts_with("57P") => Availability::Up,
+        Refusal::TargetRefused { means, .. } if *means != TargetRefusal::Unavailable => {
+            Availability::Up
+        }
         _ => Availability::Down,
     }
 }
 
-/// What the database says of the startup parameters of one client: no fault of the database's. By SQLSTATE: a wrong value, a lack of
-/// rights, a setting of another kind, a library that is not there.
+/// What the database says of the startup parameters of one client: no fault of the database's.
 fn refused_settings(role: Role, refusal: &Refusal) -> Option<Refusal> {
     match (role, refusal) {
-        (Role::DialingFor(_), Refusal::TargetRefused { code, message })
-            if ["22", "42", "55", "58"]
-                .iter()
-                .any(|class| code.starts_with(class)) =>
-        {
+        (
+            Role::DialingFor(_),
+            Refusal::TargetRefused {
+                means: TargetRefusal::Settings,
+                code,
+                message,
+            },
+        ) => {
             let (code, message) = (Arc::clone(code), Arc::clone(message));
             Some(Refusal::SettingRefused { code, message })
         }
@@ -416,16 +433,20 @@ mod tests {
 
     #[test]
     fn a_database_that_answers_is_there_unless_it_starts_up_or_shuts_down() {
-        let refused = |code: &str| Refusal::TargetRefused {
-            code: code.into(),
+        let refused = |means| Refusal::TargetRefused {
+            means,
+            code: "".into(),
             message: "".into(),
         };
-        for code in ["28P01", "53300", "3D000"] {
-            assert_eq!(shows(&refused(code)), Availability::Up, "{code}");
+        for means in [
+            TargetRefusal::Credentials,
+            TargetRefusal::Full,
+            TargetRefusal::Database,
+        ] {
+            assert_eq!(shows(&refused(means)), Availability::Up, "{means:?}");
         }
-        for code in ["57P01", "57P02", "57P03"] {
-            assert_eq!(shows(&refused(code)), Availability::Down, "{code}");
-        }
+        let unavailable = refused(TargetRefusal::Unavailable);
+        assert_eq!(shows(&unavailable), Availability::Down);
         let detail = "connection refused".into();
         let unreachable = Refusal::TargetUnreachable { detail };
         assert_eq!(shows(&unreachable), Availability::Down);

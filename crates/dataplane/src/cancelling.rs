@@ -36,7 +36,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let purpose = state.and_then(E::cancel);
         let Some(purpose) = purpose else {
             if let Some(asker) = asker {
-                self.tell_cancelled(asker);
+                self.tell_cancelled(asker, true);
             }
             return;
         };
@@ -66,7 +66,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 // Postponed again, if it is too early.
                 self.dial_cancel(backend, Some(backend), asker);
             } else if let Some(asker) = asker {
-                self.tell_cancelled(asker);
+                self.tell_cancelled(asker, true);
             }
         }
     }
@@ -83,7 +83,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
         }
         if let Some(asker) = asker {
-            self.tell_cancelled(asker);
+            self.tell_cancelled(asker, true);
         }
     }
 }

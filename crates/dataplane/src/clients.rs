@@ -31,6 +31,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let number = self.next_number();
         let (worker, workers) = (self.crew.number, self.crew.mailboxes.len());
         let (shared, now) = (&mut self.shared, self.now);
+        let (target, orders) = (plan.target.health.said(), &mut self.orders);
         let place = self.clients.insert(|ticket| {
             let process = process_number::of(worker, workers, ticket);
             Client {
@@ -42,8 +43,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                         proxy,
                         process,
                         session: number,
+                        target,
                         entropy,
                     },
+                    orders,
                 ),
                 tls: None,
                 secured: false,
@@ -74,6 +77,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         client.endpoint.block.client_connections_in_setup.add(1);
         self.driver.set_token(handle, client_token(client.ticket));
         self.driver.receive(handle, true);
+        self.obey(Side::Client(place), &Source::Bytes(&[]), 0);
     }
 
     /// The client has proven who it is.
@@ -83,7 +87,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let plan = Arc::clone(&client.endpoint.proxy.borrow());
         let proxy = &plan.proxy;
-        client.dedicated = admission.dedicated;
+        let mut admission = admission;
+        client.dedicated = admission.dedicated.take();
         if self.draining {
             return self.refuse_client(ticket, &Refusal::ShuttingDown);
         }
@@ -106,7 +111,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 },
             );
         }
-        let pool = match self.pool_scope(ticket, &admission.user, &admission.database) {
+        let pool = match self.pool_scope(ticket, &admission) {
             Ok(pool) => pool,
             Err(refusal) => return self.refuse_client(ticket, &refusal),
         };
@@ -321,7 +326,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
-        client.enter(Phase::Cancelling);
+        let ready = client.phase == Phase::Ready;
+        client.enter(Phase::Cancelling { ready });
         let asker = Asker {
             worker: self.crew.number,
             ticket: client.ticket,
@@ -342,7 +348,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if let Some(endpoint) = self.endpoints.get(&asker.listener) {
             endpoint.block.cancels_unmatched.add(1);
         }
-        self.tell_cancelled(asker);
+        self.tell_cancelled(asker, false);
     }
 
     /// One of our clients is to be cancelled.
@@ -352,7 +358,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .clients
             .ticket_at(place)
             .and_then(|ticket| self.clients.get(ticket))
-            .filter(|client| E::cancels(&client.session, &key.secret));
+            .filter(|client| E::cancels(&client.session, key));
         let Some(victim) = victim else {
             return self.cancel_missed(asker);
         };
@@ -362,7 +368,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 delivered.add(1);
                 let waiting = victim.ticket;
                 self.cancel_waiting(waiting);
-                self.tell_cancelled(asker);
+                self.tell_cancelled(asker, true);
             }
             (_, Some(backend)) => {
                 delivered.add(1);
@@ -372,21 +378,28 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
     }
 
-    /// What was asked for is done, or there was nothing to do.
-    pub(crate) fn tell_cancelled(&mut self, asker: Asker) {
+    /// What was asked for is done, or nobody of ours was `found` to do it to.
+    pub(crate) fn tell_cancelled(&mut self, asker: Asker, found: bool) {
         if asker.worker == self.crew.number {
-            self.on_cancelled(asker.ticket);
+            self.on_cancelled(asker.ticket, found);
         } else {
             self.mailbox(asker.worker)
-                .send(Letter::Cancelled(asker.ticket));
+                .send(Letter::Cancelled(asker.ticket, found));
         }
     }
 
-    /// A cancellation that one of our clients asked for is done: it is told so by the end of its connection.
-    pub(crate) fn on_cancelled(&mut self, ticket: Ticket) {
-        if self.clients.holds(ticket) {
-            self.close_client(ticket, CloseReason::CancelDone);
-        }
+    /// A cancellation that one of our clients asked for is done.
+    pub(crate) fn on_cancelled(&mut self, ticket: Ticket, found: bool) {
+        let Some(client) = self.clients.get_mut(ticket) else {
+            return;
+        };
+        let Phase::Cancelling { ready } = client.phase else {
+            return;
+        };
+        client.enter(if ready { Phase::Ready } else { Phase::Login });
+        E::on_cancelled(&mut client.session, found, &mut self.orders);
+        self.obey(Side::Client(ticket), &Source::Bytes(&[]), 0);
+        self.feed_client_inbox(ticket);
     }
 
     /// Timeouts of a client.
@@ -396,7 +409,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let proxy = Arc::clone(&client.endpoint.proxy.borrow().proxy);
         let quiet = self.now.since(client.active_at);
-        if matches!(client.phase, Phase::Login | Phase::Cancelling) {
+        if matches!(client.phase, Phase::Login | Phase::Cancelling { .. }) {
             if quiet > proxy.login_timeout {
                 self.refuse_client(ticket, &Refusal::LoginTimeout);
             }

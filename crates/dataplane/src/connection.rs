@@ -86,8 +86,11 @@ pub enum Phase {
         /// Its login is complete.
         ready: bool,
     },
-    /// It only waits for the cancellation that it asked for.
-    Cancelling,
+    /// It waits for the cancellation that it asked for; whether its login is complete is remembered.
+    Cancelling {
+        /// Its login is complete.
+        ready: bool,
+    },
 }
 
 impl Phase {
@@ -95,7 +98,7 @@ impl Phase {
     pub fn is_in_setup(self) -> bool {
         matches!(
             self,
-            Phase::Login | Phase::Cancelling | Phase::Waiting { ready: false }
+            Phase::Login | Phase::Cancelling { ready: false } | Phase::Waiting { ready: false }
         )
     }
 
@@ -219,6 +222,8 @@ pub enum Role {
     DialingListener,
     /// It listens for all clients of its database.
     Listener,
+    /// It hears what the target says of itself, for clients that cannot be spoken to before.
+    Scout,
     /// It carries a cancel request.
     Cancel {
         /// The backend whose query is to be cancelled, if it is not to be closed anyway.

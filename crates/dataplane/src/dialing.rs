@@ -8,7 +8,7 @@ use crate::scope::PoolScope;
 use crate::worker::Worker;
 use crate::workshop::Job;
 use forebay_core::engine::{BackendFacts, Engine, Purpose, StartupParameters};
-use forebay_core::{CloseReason, Refusal};
+use forebay_core::{CloseReason, Refusal, TargetRefusal};
 use forebay_pool::PoolId;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -126,10 +126,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let facts = BackendFacts {
             credential: Arc::clone(&pool.credential.borrow()),
             database: Arc::clone(&pool.key.database),
+            handshake: pool.key.handshake,
             tls: pool.target().plan.target.tls.mode,
             init_query: match purpose {
                 // It runs nothing of its clients'.
-                Some(Purpose::Listener) => "".into(),
+                Some(Purpose::Listener | Purpose::Scout) => "".into(),
                 _ => Arc::clone(&pool.init_query.borrow()),
             },
             purpose: purpose.unwrap_or(Purpose::Pooled),
@@ -175,9 +176,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     pub(crate) fn dial_came_to_nothing(&mut self, pool: PoolId, refusal: &Refusal) {
         let jitter = self.jitter();
         match refusal {
-            Refusal::TargetRefused { code, .. } if **code == *"53300" => {
-                self.pools.on_dial_crowded(self.now, pool, jitter);
-            }
+            Refusal::TargetRefused {
+                means: TargetRefusal::Full,
+                ..
+            } => self.pools.on_dial_crowded(self.now, pool, jitter),
             refusal => self.pools.on_dial_failed(self.now, pool, refusal, jitter),
         }
     }

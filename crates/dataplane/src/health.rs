@@ -1,8 +1,9 @@
-//! What is known of a database, over all workers: whether it could be reached, how many connections it said it takes, and whether it
-//! must be spoken to in an old protocol version.
+//! What is known of a database, over all workers: whether it could be reached, how many connections it said it takes, whether it must be
+//! spoken to in an old protocol version, and what it says of itself.
 
 use forebay_core::metrics::Availability;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// See the head of this file. Lives as long as its target.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub struct Health {
     connections_max: AtomicU32,
     /// It took the oldest protocol version after it had refused the newest.
     oldest_version: AtomicBool,
+    /// What it last said of itself, as engines read it: only asked for when a client connects.
+    said: RwLock<Option<Arc<[u8]>>>,
 }
 
 impl Health {
@@ -35,6 +38,19 @@ impl Health {
     /// A login with the oldest protocol version succeeded where the newest had been refused.
     pub fn on_oldest_version(&self) {
         self.oldest_version.store(true, Ordering::Relaxed);
+    }
+
+    /// What it last said of itself, if it ever has.
+    pub fn said(&self) -> Option<Arc<[u8]>> {
+        let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        said.clone()
+    }
+
+    /// It has said this of itself.
+    pub fn remember(&self, said: Arc<[u8]>) {
+        if self.said().as_ref() != Some(&said) {
+            *self.said.write().unwrap_or_else(PoisonError::into_inner) = Some(said);
+        }
     }
 
     /// The database has told its `max_connections`. True if that is news to all workers.

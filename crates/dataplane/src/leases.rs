@@ -10,6 +10,7 @@ use crate::scope::PoolScope;
 use crate::worker::Worker;
 use forebay_core::engine::Engine;
 use forebay_core::event::EventKind;
+use forebay_core::orders::Admission;
 use forebay_core::{CloseReason, Instant, Refusal};
 use forebay_pool::{BackendKey, History, Order as PoolOrder, PoolId, PoolKey};
 use std::cell::{Cell, RefCell};
@@ -65,39 +66,39 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     pub(crate) fn pool_scope(
         &mut self,
         client: Ticket,
-        user: &str,
-        database: &str,
+        wanted: &Admission,
     ) -> Result<Rc<PoolScope>, Refusal> {
         let gone = || Refusal::TargetUnreachable {
             detail: "its proxy is no longer configured".into(),
         };
         let client = self.clients.get(client).ok_or_else(gone)?;
         let proxy = Arc::clone(&client.endpoint.proxy.borrow());
-        self.pool_scope_of(&proxy, user, database)
+        self.pool_scope_of(&proxy, wanted)
     }
 
     /// The scope of a pool of this proxy's, made at first use.
     pub(crate) fn pool_scope_of(
         &mut self,
         proxy: &ProxyPlan,
-        user: &str,
-        database: &str,
+        wanted: &Admission,
     ) -> Result<Rc<PoolScope>, Refusal> {
         let gone = || Refusal::TargetUnreachable {
             detail: "its proxy is no longer configured".into(),
         };
         let target = self.targets.get(&proxy.target.id).ok_or_else(gone)?;
         let target = Rc::clone(target);
+        let user = &wanted.user;
         let key = PoolKey {
             target: proxy.target.id,
-            user: user.into(),
-            database: database.into(),
+            user: user.as_str().into(),
+            database: wanted.database.as_str().into(),
+            handshake: wanted.handshake,
         };
         if let Some(scope) = self.pool_scopes.get(&key) {
             return Ok(Rc::clone(scope));
         }
         let credential = proxy.proxy.credential(user);
-        let credential = credential.ok_or_else(|| Refusal::NoCredentials { user: user.into() })?;
+        let credential = credential.ok_or_else(|| Refusal::NoCredentials { user: user.clone() })?;
         let credential = RefCell::new(Arc::clone(credential));
         let id = self.pools.pool(self.now, &key).ok_or_else(gone)?;
         let scope = Rc::new(PoolScope {
@@ -143,8 +144,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return self.dial_for(ticket, &pool, parameters);
         }
         if pool.retired.get() {
-            let (user, database) = (Arc::clone(&pool.key.user), Arc::clone(&pool.key.database));
-            match self.pool_scope(ticket, &user, &database) {
+            match self.pool_scope(ticket, &pool.wanted()) {
                 Ok(scope) => pool = scope,
                 Err(refusal) => return self.refuse_client(ticket, &refusal),
             }

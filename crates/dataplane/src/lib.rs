@@ -26,6 +26,7 @@ mod relay;
 mod replacing;
 mod reporting;
 mod scope;
+mod scouting;
 mod sending;
 pub mod sessions;
 pub mod silence;

@@ -39,7 +39,7 @@ pub enum Letter<E: Engine> {
     /// About the connection that listens for a database's clients.
     Hub(Box<HubLetter>),
     /// What a client asked to be cancelled is done with.
-    Cancelled(Ticket),
+    Cancelled(Ticket, bool),
     /// New configuration.
     Load {
         /// The configuration.

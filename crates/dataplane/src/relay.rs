@@ -157,6 +157,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.on_backend_failed(backend, &refusal)
             }
             (Order::Cancel(key), Some(client), _) => self.ask_cancel(client, *key),
+            (Order::Learn, Some(client), _) => self.learn(client),
+            (Order::Remember(said), _, Some(backend)) => self.remember(backend, said),
             (Order::Replayed, _, Some(backend)) => {
                 if let Some(backend) = self.backends.get(backend) {
                     backend.pool.block.settings_replayed.add(1);

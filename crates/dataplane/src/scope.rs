@@ -2,6 +2,7 @@
 
 use crate::plan::{ProxyPlan, TargetPlan};
 use forebay_core::metrics::{EndpointBlock, EndpointLabels, Registry, TargetBlock, TargetLabels};
+use forebay_core::orders::Admission;
 use forebay_core::snapshot::{Credential, Endpoint};
 use forebay_pool::{PoolId, PoolKey};
 use std::cell::{Cell, RefCell};
@@ -74,6 +75,16 @@ impl EndpointScope {
 }
 
 impl PoolScope {
+    /// What a client of this pool asks for.
+    pub fn wanted(&self) -> Admission {
+        Admission {
+            user: self.key.user.to_string(),
+            database: self.key.database.to_string(),
+            handshake: self.key.handshake,
+            dedicated: None,
+        }
+    }
+
     /// Where to, as configured now.
     pub fn target(&self) -> Rc<TargetScope> {
         Rc::clone(&self.target.borrow())

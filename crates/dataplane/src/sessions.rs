@@ -68,7 +68,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let facts = E::describe(&client.session, state);
         let transaction = backend.and_then(|backend| backend.transaction_since);
         let state = match client.phase {
-            Phase::Login | Phase::Cancelling => SessionState::Login,
+            Phase::Login | Phase::Cancelling { ready: false } => SessionState::Login,
+            Phase::Cancelling { ready: true } => SessionState::Active,
             Phase::Waiting { .. } => SessionState::Waiting,
             Phase::Ready => facts.state,
         };

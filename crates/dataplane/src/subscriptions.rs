@@ -16,6 +16,7 @@ use crate::scope::PoolScope;
 use crate::worker::Worker;
 use forebay_core::engine::{Engine, Purpose};
 use forebay_core::notification::{Channel, Notification};
+use forebay_core::orders::Admission;
 use forebay_core::{CloseReason, Refusal};
 use forebay_pool::Apart;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -369,7 +370,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let proxy = proxy.ok_or_else(|| Refusal::TargetUnreachable {
             detail: "its proxy is no longer configured".into(),
         })?;
-        self.pool_scope_of(&proxy, user, &key.database)
+        let wanted = Admission {
+            user: user.to_owned(),
+            database: key.database.to_string(),
+            handshake: 0,
+            dedicated: None,
+        };
+        self.pool_scope_of(&proxy, &wanted)
     }
 
     fn act(&mut self, key: &HubKey, act: Act) {

@@ -16,6 +16,7 @@ use crate::plan::{Plan, ProxyPlan};
 use crate::plane::NewEndpoint;
 use crate::reporting::Subject;
 use crate::scope::{EndpointScope, PoolScope, TargetScope};
+use crate::scouting::Scouting;
 use crate::silence::Silences;
 use crate::subscriptions::Hearing;
 use crate::workshop::{Job, Workshop};
@@ -90,6 +91,8 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) refeed: Vec<Ticket>,
     /// Clients that listen.
     pub(crate) hearing: Hearing,
+    /// Clients that cannot be spoken to before their target has said what it is.
+    pub(crate) scouting: Scouting,
     /// What connections that are being opened are for, where that is no pool.
     pub(crate) purposes: HashMap<Ticket, Purpose>,
     /// Clients that bound their own idleness.
@@ -129,6 +132,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             postponed: Vec::new(),
             refeed: Vec::new(),
             hearing: Hearing::default(),
+            scouting: Scouting::default(),
             purposes: HashMap::new(),
             silences: Silences::default(),
             plain: Vec::new(),
@@ -291,7 +295,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             Letter::ClientWork(..) | Letter::BackendWork(..) | Letter::Resolved(..) => {}
             Letter::Cancel { key, asker } => self.on_cancel(&key, asker),
-            Letter::Cancelled(ticket) => self.on_cancelled(ticket),
+            Letter::Cancelled(ticket, found) => self.on_cancelled(ticket, found),
             Letter::Hub(letter) => self.on_hub_letter(*letter),
             Letter::Load {
                 plan,

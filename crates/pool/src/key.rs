@@ -24,15 +24,17 @@ pub type Label = u64;
 /// The label of a backend whose settings are not known, and of a client that prefers none.
 pub const UNLABELLED: Label = 0;
 
-/// What makes two backends interchangeable: server, user and database.
+/// What makes two backends interchangeable: server, user, database and handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PoolKey {
     /// The server.
     pub target: TargetId,
     /// The user the backends are logged in as.
     pub user: Arc<str>,
-    /// The database the backends are in.
+    /// The database the backends are in; empty where it may change on a live connection.
     pub database: Arc<str>,
+    /// What else makes them differ that a live connection cannot change, as the engine numbers it.
+    pub handshake: u32,
 }
 
 /// A pool of one worker.

@@ -17,6 +17,7 @@ mod reports;
 mod setup;
 mod version;
 
+use crate::errors::target_refused;
 use crate::listener;
 use crate::login_cache::{Done, LoginCache, Work};
 use crate::reports::Reports;
@@ -268,7 +269,7 @@ impl BackendLogin {
                 return State::Cancelling;
             }
             Purpose::Dedicated(parameters) => parameters,
-            Purpose::Pooled | Purpose::Listener => &[],
+            Purpose::Pooled | Purpose::Scout | Purpose::Listener => &[],
         };
         let own = [
             (&b"user"[..], self.facts.credential.username.as_bytes()),
@@ -380,7 +381,7 @@ impl BackendLogin {
             Purpose::Dedicated(parameters) => {
                 parameters.iter().any(|(name, _)| name == b"replication")
             }
-            Purpose::Pooled | Purpose::Listener | Purpose::Cancel { .. } => false,
+            Purpose::Pooled | Purpose::Scout | Purpose::Listener | Purpose::Cancel { .. } => false,
         }
     }
 
@@ -443,8 +444,5 @@ fn refused(body: &[u8]) -> Failure {
     let text = |bytes: &[u8]| {
         String::from_utf8_lossy(&bytes[..bytes.len().min(ERROR_TEXT_BYTES_MAX)]).into()
     };
-    Failure::Refused(Refusal::TargetRefused {
-        code: text(error.code),
-        message: text(error.message),
-    })
+    Failure::Refused(target_refused(text(error.code), text(error.message)))
 }

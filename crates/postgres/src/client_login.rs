@@ -500,6 +500,7 @@ fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
     orders.push(Order::Admit(Box::new(Admission {
         user: startup.user_shown(),
         database: startup.database.clone(),
+        handshake: 0,
         dedicated: startup.dedicated.as_ref().map(|own| own.parameters.clone()),
     })));
     State::Admitted(startup)

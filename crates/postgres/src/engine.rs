@@ -28,10 +28,10 @@ use forebay_core::engine::{
     BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
 };
 use forebay_core::notification::{Notification, Round};
-use forebay_core::orders::{Order, Orders};
+use forebay_core::orders::{CancelKey, Order, Orders};
 use forebay_core::sessions::{SessionFacts, SessionState};
 use forebay_core::settings::{Interner, Map, Value};
-use forebay_core::{Instant, PinReason, Refusal};
+use forebay_core::{CloseReason, Instant, PinReason, Refusal};
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -227,7 +227,7 @@ impl Engine for Postgres {
         }
     }
 
-    fn session(shared: &mut Shared, facts: ClientFacts) -> Session {
+    fn session(shared: &mut Shared, facts: ClientFacts, _: &mut Orders<Work>) -> Session {
         let rules = Arc::clone(&facts.proxy.target_group.rules);
         Session {
             id: facts.session,
@@ -469,7 +469,7 @@ impl Engine for Postgres {
         let calling = match facts.purpose {
             Purpose::Dedicated(_) => Calling::Dedicated,
             Purpose::Listener => Calling::Listener,
-            Purpose::Pooled | Purpose::Cancel { .. } => Calling::Pooled,
+            Purpose::Pooled | Purpose::Scout | Purpose::Cancel { .. } => Calling::Pooled,
         };
         let init_query = Arc::clone(&facts.init_query);
         Backend {
@@ -590,9 +590,18 @@ impl Engine for Postgres {
         }
     }
 
-    fn cancels(session: &Session, secret: &[u8]) -> bool {
-        !session.secret.is_empty() && bool::from(session.secret.ct_eq(secret))
+    fn cancels(session: &Session, key: &CancelKey) -> bool {
+        !session.secret.is_empty() && bool::from(session.secret.ct_eq(&key.secret))
     }
+
+    /// A connection that carries a cancel request hears of its end by its own (PostgreSQL documentation, "Canceling Requests in
+    /// Progress").
+    fn on_cancelled(_: &mut Session, _: bool, orders: &mut Orders<Work>) {
+        orders.push(Order::Close(CloseReason::CancelDone));
+    }
+
+    /// Nothing: the client speaks first, and its parameters come from a backend of its own pool.
+    fn on_learned(_: &mut Shared, _: &mut Session, _: &Arc<[u8]>, _: &mut Orders<Work>) {}
 
     fn is_preparing(backend: &Backend) -> bool {
         // At the guard behind a query of ours the database is at what the client asked: it keeps its answers to itself until it has more

@@ -5,8 +5,9 @@
 //! cannot be reached, is left out.
 
 use crate::wire::write;
-use forebay_core::Refusal;
+use forebay_core::{Refusal, TargetRefusal};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What a client reads about a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,33 @@ pub fn cached_plan_changed() -> Words {
 /// Writes an error of a session that goes on.
 pub fn write_error(words: &Words, out: &mut Vec<u8>) {
     write::error_of(out, "ERROR", &words.code, &words.text, words.routine);
+}
+
+/// What the database said that refuses the proxy's own login.
+pub fn target_refused(code: Arc<str>, message: Arc<str>) -> Refusal {
+    Refusal::TargetRefused {
+        means: meaning(&code),
+        code,
+        message,
+    }
+}
+
+/// By SQLSTATE (PostgreSQL documentation, appendix "Error Codes").
+fn meaning(code: &str) -> TargetRefusal {
+    match code {
+        // too_many_connections
+        "53300" => TargetRefusal::Full,
+        // invalid_catalog_name
+        "3D000" => TargetRefusal::Database,
+        // admin_shutdown, crash_shutdown, cannot_connect_now
+        "57P01" | "57P02" | "57P03" => TargetRefusal::Unavailable,
+        _ => match code.get(..2) {
+            Some("28") => TargetRefusal::Credentials,
+            // A wrong value, a lack of rights, a setting of another kind, a library that is not there.
+            Some("22" | "42" | "55" | "58") => TargetRefusal::Settings,
+            _ => TargetRefusal::Other,
+        },
+    }
 }
 
 /// The words for a refusal.
@@ -129,15 +157,12 @@ pub fn words(refusal: &Refusal) -> Words {
             detail: _for_the_log,
         } => fatal("08001", "The proxy cannot connect to the database."),
         // The client has proven itself; that the database does not take our secret is not its fault.
-        Refusal::TargetRefused { code, message: _ } if matches!(&**code, "28P01" | "28000") => {
-            fatal(
-                "28000",
-                "The database refused the credentials that the proxy has for this role.",
-            )
-        }
-        Refusal::TargetRefused { code, message } | Refusal::SettingRefused { code, message } => {
-            fatal(sqlstate(code), &**message)
-        }
+        Refusal::TargetRefused { code, .. } if matches!(&**code, "28P01" | "28000") => fatal(
+            "28000",
+            "The database refused the credentials that the proxy has for this role.",
+        ),
+        Refusal::TargetRefused { code, message, .. }
+        | Refusal::SettingRefused { code, message } => fatal(sqlstate(code), &**message),
         Refusal::ListenerLost => fatal(
             "08006",
             "The connection to the database that listens for this client was lost. Notifications may have been missed: connect and LISTEN again.",
@@ -198,14 +223,28 @@ mod tests {
     use crate::wire::read::ErrorFields;
 
     fn target(code: &str) -> Refusal {
-        Refusal::TargetRefused {
-            code: code.into(),
-            message: "no".into(),
-        }
+        target_refused(code.into(), "no".into())
     }
 
     fn user() -> String {
         "R".to_owned()
+    }
+
+    #[test]
+    fn what_a_database_refuses_is_read_from_its_code() {
+        for (code, means) in [
+            ("28P01", TargetRefusal::Credentials),
+            ("28000", TargetRefusal::Credentials),
+            ("53300", TargetRefusal::Full),
+            ("3D000", TargetRefusal::Database),
+            ("57P03", TargetRefusal::Unavailable),
+            ("42501", TargetRefusal::Settings),
+            ("22023", TargetRefusal::Settings),
+            ("XX000", TargetRefusal::Other),
+            ("", TargetRefusal::Other),
+        ] {
+            assert_eq!(meaning(code), means, "{code}");
+        }
     }
 
     /// Texts that are compared by tools: RDS Proxy's (ledger: `docs/ledger/errors.md`) and PostgreSQL's.

@@ -9,6 +9,7 @@
 //! ```
 //! It reads and writes without conversion (`client_encoding` SQL_ASCII): bytes are the database's own.
 
+use crate::errors::target_refused;
 use crate::login_cache::Work;
 use crate::wire::read::{ErrorFields, Fields};
 use crate::wire::{self, HEADER_BYTES, write};
@@ -140,10 +141,7 @@ fn close(orders: &mut Orders<Work>, reason: CloseReason) -> bool {
 
 fn refused(error: &ErrorFields<'_>) -> Refusal {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into();
-    Refusal::TargetRefused {
-        code: text(error.code),
-        message: text(error.message),
-    }
+    target_refused(text(error.code), text(error.message))
 }
 
 fn notification(body: &[u8]) -> Option<Notification> {

@@ -246,7 +246,7 @@ fn why(refusal: &Refusal) -> Cow<'_, str> {
         Refusal::TargetUnreachable { detail } | Refusal::TargetAuthentication { detail } => {
             Cow::Borrowed(detail)
         }
-        Refusal::TargetRefused { code, message } => Cow::Owned(format!("{code} {message}")),
+        Refusal::TargetRefused { code, message, .. } => Cow::Owned(format!("{code} {message}")),
         other => Cow::Borrowed(other.as_str()),
     }
 }

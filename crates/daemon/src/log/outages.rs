@@ -4,7 +4,7 @@
 //! What concerns the whole database (it cannot be reached, starts up, is full) is told once for all its users; what concerns one login
 //! (a wrong password, no such database) once for that one.
 
-use forebay_core::Refusal;
+use forebay_core::{Refusal, TargetRefusal};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -119,9 +119,10 @@ impl Outages {
 /// privilege.
 fn concerns_login(refusal: &Refusal) -> bool {
     match refusal {
-        Refusal::TargetRefused { code, .. } => {
-            code.starts_with("28") || matches!(&**code, "3D000" | "42501")
-        }
+        Refusal::TargetRefused { means, .. } => matches!(
+            means,
+            TargetRefusal::Credentials | TargetRefusal::Database | TargetRefusal::Settings
+        ),
         _ => false,
     }
 }
@@ -137,7 +138,13 @@ mod tests {
     }
 
     fn refused(code: &str) -> Refusal {
+        let means = match code {
+            "28P01" => TargetRefusal::Credentials,
+            "3D000" => TargetRefusal::Database,
+            _ => TargetRefusal::Other,
+        };
         Refusal::TargetRefused {
+            means,
             code: code.into(),
             message: "no".into(),
         }

@@ -190,6 +190,7 @@ impl Fleet {
             target: TARGET,
             user: format!("user{user}").into(),
             database: "db".into(),
+            handshake: 0,
         }
     }
 

@@ -17,6 +17,7 @@ fn leased(limits: PoolLimits) -> (Pools, PoolId, BackendKey) {
         target: TARGET,
         user: Arc::from("app"),
         database: Arc::from("shop"),
+        handshake: 0,
     };
     let pool = pools.pool(now, &key).expect("its target is known");
     pools

@@ -75,6 +75,7 @@ impl Worker {
             target: TARGET,
             user: format!("u{user}").into(),
             database: "db".into(),
+            handshake: 0,
         };
         self.pools.pool(now, &key).expect("configured")
     }

@@ -7,7 +7,7 @@ use crate::support::world::World;
 use forebay_core::Refusal;
 use forebay_core::engine::Engine;
 use forebay_core::notification::Notification;
-use forebay_postgres::Postgres;
+use forebay_postgres::{Postgres, errors};
 use std::collections::{HashMap, VecDeque};
 
 /// How a run ends.
@@ -176,10 +176,8 @@ impl<'a> Stage<'a> {
             Step::Probe { backend, held } => return self.probe(*backend, held),
             Step::Answer { client, heard } => {
                 self.settled();
-                let refusal = Refusal::TargetRefused {
-                    code: "25006".into(),
-                    message: "cannot execute LISTEN during recovery".into(),
-                };
+                let message = "cannot execute LISTEN during recovery";
+                let refusal = errors::target_refused("25006".into(), message.into());
                 let result = if *heard { Ok(()) } else { Err(&refusal) };
                 self.world.answer(*client, result);
             }

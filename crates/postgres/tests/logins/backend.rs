@@ -9,6 +9,7 @@ use forebay_core::Refusal;
 use forebay_core::engine::Purpose;
 use forebay_core::snapshot::{ClientAuth, TlsMode};
 use forebay_postgres::backend_login::BackendLogin;
+use forebay_postgres::errors;
 use forebay_postgres::md5_password::Md5Hash;
 use forebay_postgres::scram::{ExpectProof, ITERATIONS_DEFAULT, Mechanism, ServerFirst, Verifier};
 use forebay_postgres::wire::HEADER_BYTES;
@@ -79,10 +80,8 @@ fn untrusted(detail: &str) -> Option<End> {
 }
 
 fn refused(code: &str, text: &str) -> Option<End> {
-    Some(End::Failed(Refusal::TargetRefused {
-        code: code.into(),
-        message: text.into(),
-    }))
+    let refusal = errors::target_refused(code.into(), text.into());
+    Some(End::Failed(refusal))
 }
 
 /// NegotiateProtocolVersion of a database that knows nothing newer than 3.0.

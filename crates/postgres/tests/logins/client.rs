@@ -36,6 +36,7 @@ fn admitted() -> Option<End> {
     Some(End::Admitted(Admission {
         user: "u".to_owned(),
         database: "d".to_owned(),
+        handshake: 0,
         dedicated: None,
     }))
 }

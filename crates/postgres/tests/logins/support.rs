@@ -226,6 +226,7 @@ impl ProxyOf {
             proxy: Arc::new(self.proxy()),
             process: 77,
             session: 5,
+            target: None,
             entropy: std::array::from_fn(|n| n as u8),
         };
         Side::new(ClientLogin::new(facts), LoginCache::new([3; 32]))
@@ -289,6 +290,7 @@ pub fn backend_side_of(
     side_of(BackendFacts {
         credential,
         database: "d".into(),
+        handshake: 0,
         tls,
         init_query: init_query.into(),
         purpose,
@@ -302,6 +304,7 @@ pub fn backend_side_of_oldest_version() -> Side<BackendLogin> {
     side_of(BackendFacts {
         credential: credential("u", "pencil", ClientAuth::ScramSha256),
         database: "d".into(),
+        handshake: 0,
         tls: TlsMode::Disable,
         init_query: "".into(),
         purpose: Purpose::Pooled,

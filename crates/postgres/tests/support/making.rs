@@ -45,6 +45,7 @@ pub fn client_facts(number: u64) -> ClientFacts {
         proxy: Arc::new(proxy(Vec::new())),
         process: 70 + number as u32,
         session: number,
+        target: None,
         entropy: std::array::from_fn(|n| n as u8),
     }
 }
@@ -73,6 +74,7 @@ pub fn backend_facts(purpose: Purpose) -> BackendFacts {
     BackendFacts {
         credential: credential(),
         database: "d".into(),
+        handshake: 0,
         tls: TlsMode::Disable,
         init_query: "".into(),
         purpose,
@@ -96,7 +98,7 @@ pub fn session(
     baseline: &[(String, String)],
     dedicated: bool,
 ) -> Session {
-    let mut session = Postgres::session(shared, client_facts(number));
+    let mut session = Postgres::session(shared, client_facts(number), &mut Orders::default());
     let map = baseline
         .iter()
         .map(|(name, value)| (name.as_str().into(), Value::Literal(value.as_str().into())));

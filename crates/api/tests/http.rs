@@ -4,6 +4,7 @@ use forebay_api::{Audience, Server, Sessions, StartError};
 use forebay_core::event::EventSink;
 use forebay_core::metrics::{Registry, WorkerLabels};
 use forebay_core::sessions::SessionsReport;
+use forebay_core::snapshot::EngineFamily;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ fn metrics_are_read_at_each_scrape() {
     let registry = Arc::new(Registry::default());
     let server = start(Arc::clone(&registry), || Ok(()));
     let block = registry.worker(WorkerLabels {
+        engine: EngineFamily::Postgres,
         worker: 0,
         driver: "sim",
     });

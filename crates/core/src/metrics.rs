@@ -4,7 +4,8 @@
 //! workers at scrape time, so that every exporter tells the same figures. Names follow CloudWatch's per-proxy metrics of RDS Proxy;
 //! `docs/ledger/metrics.md` maps them. Blocks outlive their connections: they are registered once per worker and label set.
 
-use crate::{PinReason, Refusal, snapshot::TargetRole};
+use crate::snapshot::{EngineFamily, TargetRole};
+use crate::{PinReason, Refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -301,6 +302,8 @@ pub struct TargetLabels {
 /// Labels of a [`WorkerBlock`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerLabels {
+    /// Whose worker; the figures of two families on one core are added where they are read.
+    pub engine: EngineFamily,
     /// Which worker.
     pub worker: u16,
     /// `io_uring`, `epoll` or `sim`.
@@ -381,6 +384,7 @@ mod tests {
     fn blocks_of_equal_labels_are_one() {
         let registry = Registry::default();
         let labels = || WorkerLabels {
+            engine: EngineFamily::Postgres,
             worker: 3,
             driver: "sim",
         };

@@ -26,6 +26,11 @@ pub enum EngineFamily {
     Postgres,
 }
 
+impl EngineFamily {
+    /// All of them.
+    pub const ALL: [EngineFamily; 1] = [EngineFamily::Postgres];
+}
+
 /// One proxy: who may come in where, and what stands behind it.
 #[derive(Debug)]
 pub struct Proxy {

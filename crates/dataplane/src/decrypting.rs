@@ -104,12 +104,14 @@ mod tests {
     use crate::worker::Crew;
     use forebay_core::engine::Household;
     use forebay_core::event::EventSink;
+    use forebay_core::snapshot::EngineFamily;
     use forebay_postgres::Postgres;
     use std::sync::Arc;
 
     fn worker() -> Worker<Epoll, Postgres> {
         let driver = Epoll::new(Clock::new()).expect("the system has a poller");
         let crew = Crew {
+            engine: EngineFamily::Postgres,
             number: 0,
             mailboxes: vec![Arc::new(Mailbox::new(driver.waker()))],
             workshop: None,

@@ -12,6 +12,7 @@ pub mod connection;
 mod decrypting;
 mod dialing;
 pub mod driver;
+mod family;
 mod feeding;
 pub mod health;
 pub mod hub;

@@ -2,7 +2,7 @@
 
 use crate::health::Health;
 use crate::tls::{ClientSettings, ServerSettings, TlsError};
-use forebay_core::snapshot::{Endpoint, Proxy, Snapshot, Target};
+use forebay_core::snapshot::{Endpoint, EngineFamily, Proxy, Snapshot, Target};
 use forebay_pool::{Budget, TargetId};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +12,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub struct Plan {
     /// Its proxies.
     pub proxies: Vec<Arc<ProxyPlan>>,
+}
+
+impl Plan {
+    /// The part of one protocol family.
+    pub fn of(&self, engine: EngineFamily) -> Plan {
+        let proxies = self.proxies.iter();
+        let own = proxies.filter(|plan| plan.proxy.engine == engine);
+        Plan {
+            proxies: own.cloned().collect(),
+        }
+    }
 }
 
 /// One proxy with what belongs to it.

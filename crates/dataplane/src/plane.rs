@@ -1,31 +1,25 @@
-//! The data plane as a whole: binds endpoints, chooses the driver, starts and stops workers.
+//! The data plane as a whole: binds endpoints, chooses the driver, and gives each protocol family its part of the configuration
+//! (`family.rs` has their workers).
 
 use crate::clock::Clock;
+#[cfg(target_os = "linux")]
 use crate::driver::Driver;
-use crate::driver::epoll::Epoll;
 #[cfg(target_os = "linux")]
 use crate::driver::uring::Uring;
-use crate::mailbox::{Letter, Mailbox};
+use crate::family::{self, Families, Kit};
 use crate::plan::{Plan, PlanError, Planner, ProxyPlan};
-use crate::reporting::Subject;
-use crate::sessions;
 use crate::socket;
-use crate::worker::{Crew, Worker};
-use crate::workshop::Workshop;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use forebay_core::engine::Household;
-use forebay_core::event::{EventKind, EventSink};
+use forebay_core::event::EventSink;
 use forebay_core::metrics::Registry;
-use forebay_core::sessions::{SessionsAsked, SessionsReport};
-use forebay_core::snapshot::Snapshot;
-use forebay_postgres::Postgres;
+use forebay_core::sessions::{ROWS_MAX, SessionsAsked, SessionsReport};
+use forebay_core::snapshot::{EngineFamily, Snapshot};
 use std::hash::RandomState;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 /// Which driver to run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,11 +127,9 @@ impl std::error::Error for StartError {}
 
 /// The running data plane.
 pub struct DataPlane {
-    driver: (&'static str, Arc<str>),
-    mailboxes: Vec<Arc<Mailbox<Postgres>>>,
-    threads: Vec<JoinHandle<()>>,
-    clients: Arc<AtomicUsize>,
-    failed: Arc<Mutex<Option<String>>>,
+    kit: Kit,
+    workers: usize,
+    families: Arc<Families>,
     state: Mutex<State>,
 }
 
@@ -169,18 +161,30 @@ pub struct NewEndpoint {
 /// Asks the workers who is connected.
 #[derive(Clone)]
 pub struct SessionsAsker {
-    mailboxes: Vec<Arc<Mailbox<Postgres>>>,
+    families: Arc<Families>,
 }
 
 impl SessionsAsker {
-    /// Who is connected and what for. Waits for the workers' answers, two seconds at most.
+    /// Who is connected and what for. Waits for the workers' answers, two seconds at most for each protocol family.
     pub fn ask(&self, asked: &SessionsAsked) -> SessionsReport {
-        sessions::ask(&self.mailboxes, asked)
+        let mut report = SessionsReport::default();
+        for family in self.families.all() {
+            let more = family.ask(asked);
+            report.clients += more.clients;
+            report.matching += more.matching;
+            report.workers_silent += more.workers_silent;
+            report.rows.extend(more.rows);
+        }
+        report.arrange(&SessionsAsked {
+            limit: asked.limit.clamp(1, ROWS_MAX),
+            ..*asked
+        });
+        report
     }
 }
 
 impl DataPlane {
-    /// Binds every endpoint, builds TLS and starts the workers.
+    /// Binds every endpoint, builds TLS and starts the workers of every protocol family that is configured.
     pub fn start(options: Options, snapshot: &Arc<Snapshot>) -> Result<DataPlane, StartError> {
         let clock = Clock::new();
         let driver = choose(options.driver, clock)?;
@@ -191,18 +195,15 @@ impl DataPlane {
             next_listener: 0,
         };
         let plan = state.planner.plan(snapshot).map_err(StartError::Plan)?;
-        let mut listeners = state.bind(&plan, workers)?;
-        let workshop = Workshop::<Postgres>::start().map_err(StartError::System)?;
-        let clients = Arc::new(AtomicUsize::new(0));
+        let listeners = state.bind(&plan, workers)?;
         let kit = Kit {
             driver: driver.0,
-            why: Arc::clone(&driver.1),
+            why: driver.1,
             clock,
-            workshop,
             registry: options.metrics,
             events: options.events,
             numbers: Arc::new(AtomicU64::new(1)),
-            clients: Arc::clone(&clients),
+            clients: Arc::default(),
             household: Household {
                 secret: random_secret().map_err(StartError::System)?,
                 hasher: RandomState::new(),
@@ -210,51 +211,36 @@ impl DataPlane {
             },
             failed: Arc::default(),
         };
-        // Workers need each other's mailboxes, whose wakers their drivers make: each tells its own first.
-        let (tell, told) = channel();
-        let mut threads = Vec::new();
-        let mut doors = Vec::new();
-        for number in 0..workers {
-            let (door, entry) = channel::<Start>();
-            doors.push(door);
-            let (kit, tell) = (kit.clone(), tell.clone());
-            let builder = std::thread::Builder::new().name(format!("forebay-{number}"));
-            let run = move || work(&kit, number as u16, &tell, &entry);
-            threads.push(builder.spawn(run).map_err(StartError::System)?);
+        let plane = DataPlane {
+            kit,
+            workers,
+            families: Arc::default(),
+            state: Mutex::new(state),
+        };
+        plane.give(&plan, listeners, &[])?;
+        Ok(plane)
+    }
+
+    /// Gives every protocol family its part of a plan; one that was not there yet starts.
+    fn give(
+        &self,
+        plan: &Plan,
+        mut listeners: Vec<Vec<NewEndpoint>>,
+        gone: &[u32],
+    ) -> Result<(), StartError> {
+        for engine in EngineFamily::ALL {
+            let part = Arc::new(plan.of(engine));
+            let own = listeners.iter_mut().map(|set| own(set, &part)).collect();
+            match self.families.get(engine) {
+                Some(family) => family.load(&part, own, gone),
+                None if part.proxies.is_empty() => {}
+                None => {
+                    let family = family::start(engine, &self.kit, self.workers, &part, own)?;
+                    self.families.add(engine, family);
+                }
+            }
         }
-        drop(tell);
-        let mut mailboxes: Vec<(u16, Arc<Mailbox<Postgres>>)> = Vec::new();
-        for _ in 0..workers {
-            let told = told
-                .recv()
-                .map_err(|_| StartError::System(io::Error::other("a worker died at its start")))?;
-            mailboxes.push(told.map_err(|error| StartError::Driver {
-                name: driver.0,
-                error,
-            })?);
-        }
-        mailboxes.sort_by_key(|(number, _)| *number);
-        let mailboxes: Vec<_> = mailboxes.into_iter().map(|(_, mailbox)| mailbox).collect();
-        for door in doors {
-            let listeners = listeners.pop().expect("one set for each worker");
-            let start = Start {
-                mailboxes: mailboxes.clone(),
-                plan: Arc::clone(&plan),
-                listeners,
-            };
-            // A worker that died is noticed by `ready`.
-            let _ = door.send(start);
-        }
-        let failed = Arc::clone(&kit.failed);
-        let state = Mutex::new(state);
-        Ok(DataPlane {
-            driver,
-            mailboxes,
-            threads,
-            clients,
-            failed,
-            state,
-        })
+        Ok(())
     }
 
     /// Where endpoints listen.
@@ -268,7 +254,7 @@ impl DataPlane {
 
     /// Which driver runs, and why that one.
     pub fn driver(&self) -> (&'static str, &str) {
-        (self.driver.0, &self.driver.1)
+        (self.kit.driver, &self.kit.why)
     }
 
     /// Takes a new configuration: new endpoints are bound first, so that a failure changes nothing.
@@ -276,24 +262,17 @@ impl DataPlane {
         let mut state = self.state();
         let plan = state.planner.plan(snapshot).map_err(StartError::Plan)?;
         let gone = state.unwanted(&plan);
-        let mut listeners = state.bind(&plan, self.mailboxes.len())?;
+        let listeners = state.bind(&plan, self.workers)?;
         state
             .endpoints
             .retain(|bound| !gone.contains(&bound.number));
-        for mailbox in &self.mailboxes {
-            let listeners = listeners.pop().expect("one set for each worker");
-            mailbox.send(Letter::Load {
-                plan: Arc::clone(&plan),
-                listeners,
-                gone: gone.clone(),
-            });
-        }
-        Ok(())
+        self.give(&plan, listeners, &gone)
     }
 
     /// Whether clients can be served, and if not, why.
     pub fn ready(&self) -> Result<(), String> {
         let failed = self
+            .kit
             .failed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -301,7 +280,7 @@ impl DataPlane {
         if let Some(why) = failed {
             return Err(why);
         }
-        match self.threads.iter().any(JoinHandle::is_finished) {
+        match self.families.all().iter().any(|family| family.has_ended()) {
             true => Err("a worker has ended".to_owned()),
             false => Ok(()),
         }
@@ -309,37 +288,40 @@ impl DataPlane {
 
     /// Accepts no more and ends sessions at their next boundary.
     pub fn drain(&self) {
-        self.mailboxes
-            .iter()
-            .for_each(|mailbox| mailbox.send(Letter::Drain));
+        self.families.all().iter().for_each(|family| family.drain());
     }
 
     /// Open client connections.
     pub fn clients(&self) -> usize {
-        self.clients.load(Ordering::Relaxed)
+        self.kit.clients.load(Ordering::Relaxed)
     }
 
     /// Whom to ask who is connected; may outlive the data plane, and then finds nobody.
     pub fn sessions_asker(&self) -> SessionsAsker {
         SessionsAsker {
-            mailboxes: self.mailboxes.clone(),
+            families: Arc::clone(&self.families),
         }
     }
 
     /// Closes everything and waits for the workers to end.
     pub fn stop(self) {
-        self.mailboxes
-            .iter()
-            .for_each(|mailbox| mailbox.send(Letter::Stop));
-        for thread in self.threads {
-            // A worker that panicked has said so on its own.
-            let _ = thread.join();
-        }
+        let families = self.families.all();
+        families.iter().for_each(|family| family.stop());
+        families.iter().for_each(|family| family.join());
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The listeners of one worker's set that belong to this part of a plan.
+fn own(set: &mut Vec<NewEndpoint>, part: &Plan) -> Vec<NewEndpoint> {
+    let is_own = |endpoint: &mut NewEndpoint| {
+        let mut proxies = part.proxies.iter();
+        proxies.any(|plan| plan.proxy.name == endpoint.proxy)
+    };
+    set.extract_if(.., is_own).collect()
 }
 
 impl State {
@@ -476,112 +458,4 @@ fn try_uring(clock: Clock) -> io::Result<()> {
     let mut ring = Uring::new(clock)?;
     let now = ring.now();
     ring.turn(Some(now), &mut Vec::new())
-}
-
-/// What every worker thread is given.
-struct Kit {
-    driver: &'static str,
-    why: Arc<str>,
-    clock: Clock,
-    workshop: Workshop<Postgres>,
-    registry: Arc<Registry>,
-    events: EventSink,
-    numbers: Arc<AtomicU64>,
-    clients: Arc<AtomicUsize>,
-    household: Household,
-    failed: Arc<Mutex<Option<String>>>,
-}
-
-impl Clone for Kit {
-    fn clone(&self) -> Kit {
-        Kit {
-            driver: self.driver,
-            why: Arc::clone(&self.why),
-            clock: self.clock,
-            workshop: self.workshop.clone(),
-            registry: Arc::clone(&self.registry),
-            events: self.events.clone(),
-            numbers: Arc::clone(&self.numbers),
-            clients: Arc::clone(&self.clients),
-            household: self.household.clone(),
-            failed: Arc::clone(&self.failed),
-        }
-    }
-}
-
-/// What a worker thread is given when all have a mailbox.
-struct Start {
-    mailboxes: Vec<Arc<Mailbox<Postgres>>>,
-    plan: Arc<Plan>,
-    listeners: Vec<NewEndpoint>,
-}
-
-type Told = io::Result<(u16, Arc<Mailbox<Postgres>>)>;
-
-/// A worker's thread.
-fn work(kit: &Kit, number: u16, tell: &Sender<Told>, entry: &std::sync::mpsc::Receiver<Start>) {
-    #[cfg(target_os = "linux")]
-    if kit.driver == "io_uring" {
-        return match Uring::new(kit.clock) {
-            Ok(driver) => work_on(driver, kit, number, tell, entry),
-            Err(error) => drop(tell.send(Err(error))),
-        };
-    }
-    match Epoll::new(kit.clock) {
-        Ok(driver) => work_on(driver, kit, number, tell, entry),
-        Err(error) => drop(tell.send(Err(error))),
-    }
-}
-
-fn work_on<D: Driver>(
-    driver: D,
-    kit: &Kit,
-    number: u16,
-    tell: &Sender<Told>,
-    entry: &std::sync::mpsc::Receiver<Start>,
-) {
-    let mailbox = Arc::new(Mailbox::new(driver.waker()));
-    if tell.send(Ok((number, mailbox))).is_err() {
-        return;
-    }
-    let Ok(Start {
-        mailboxes,
-        plan,
-        listeners,
-    }) = entry.recv()
-    else {
-        return;
-    };
-    let random = SystemRandom::new();
-    let crew = Crew {
-        number,
-        mailboxes,
-        workshop: Some(kit.workshop.clone()),
-        registry: Arc::clone(&kit.registry),
-        events: kit.events.clone(),
-        numbers: Arc::clone(&kit.numbers),
-        clients: Arc::clone(&kit.clients),
-        household: kit.household.clone(),
-        random: Box::new(move |bytes| {
-            random
-                .fill(bytes)
-                .expect("randomness was there at the start and does not go away");
-        }),
-    };
-    let mut worker: Worker<D, Postgres> = Worker::new(driver, crew);
-    worker.report(
-        Subject::worker(),
-        EventKind::WorkerStarted {
-            driver: kit.driver,
-            why: Arc::clone(&kit.why),
-        },
-    );
-    worker.load(&plan, listeners, &[]);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
-    let why = match result {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => format!("worker {number} failed: {error}"),
-        Err(_) => format!("worker {number} panicked"),
-    };
-    *kit.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
 }

@@ -24,6 +24,7 @@ use forebay_core::engine::{Engine, Household, Purpose};
 use forebay_core::event::{EventKind, EventSink};
 use forebay_core::metrics::{Registry, WorkerBlock, WorkerLabels};
 use forebay_core::orders::Orders;
+use forebay_core::snapshot::EngineFamily;
 use forebay_core::{CloseReason, Instant, Refusal};
 use forebay_pool::{Order as PoolOrder, PoolId, PoolKey, Pools, TargetId};
 use std::collections::{HashMap, VecDeque};
@@ -47,6 +48,8 @@ pub type Random = Box<dyn FnMut(&mut [u8])>;
 
 /// What all workers of a process have in common.
 pub struct Crew<E: Engine> {
+    /// Which family they serve.
+    pub engine: EngineFamily,
     /// This worker's number.
     pub number: u16,
     /// All mailboxes, by number.
@@ -113,6 +116,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// A worker that has nothing to do yet.
     pub fn new(driver: D, crew: Crew<E>) -> Worker<D, E> {
         let labels = WorkerLabels {
+            engine: crew.engine,
             worker: crew.number,
             driver: driver.name(),
         };

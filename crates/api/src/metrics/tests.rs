@@ -3,6 +3,7 @@
 use super::Metrics;
 use forebay_core::event::{Event, EventKind, EventSink};
 use forebay_core::metrics::{Availability, EndpointLabels, Registry, TargetLabels, WorkerLabels};
+use forebay_core::snapshot::EngineFamily;
 use forebay_core::snapshot::TargetRole;
 use forebay_core::{PinReason, Refusal};
 use std::sync::Arc;
@@ -149,6 +150,7 @@ fn workers_are_told_apart_by_number_and_driver() {
     let registry = Registry::default();
     for worker in 0..2 {
         let labels = WorkerLabels {
+            engine: EngineFamily::Postgres,
             worker,
             driver: "epoll",
         };

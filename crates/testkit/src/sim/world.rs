@@ -13,6 +13,7 @@ use forebay_core::Instant;
 use forebay_core::engine::Household;
 use forebay_core::event::{Event as Told, EventSink};
 use forebay_core::metrics::Registry;
+use forebay_core::snapshot::EngineFamily;
 use forebay_core::snapshot::PoolLimits;
 use forebay_dataplane::driver::Driver as _;
 use forebay_dataplane::mailbox::{Letter, Mailbox};
@@ -169,6 +170,7 @@ impl World {
         let workers = drivers.into_iter().enumerate().map(|(number, driver)| {
             let mut random = rng.fork();
             let crew = Crew {
+                engine: EngineFamily::Postgres,
                 number: number as u16,
                 mailboxes: mailboxes.clone(),
                 workshop: None,

@@ -11,9 +11,9 @@ mod workloads;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::postgres::{self, Server, ServerOptions};
+use crate::postgres::{Server, ServerOptions};
 use crate::steps::{heading, progress};
-use crate::{pgbench, procfs};
+use crate::{pgbench, place, procfs};
 use peers::{Kind, Peer, Stage};
 use report::{Measurement, Report};
 use workloads::Section;
@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<()> {
     let scale = if args.quick { 1 } else { 10 };
     progress(&format!("filling tables ({scale}00,000 rows)"));
     pgbench::fill(&server.binaries, &server.app, scale)?;
-    let folder = postgres::private_folder()?;
+    let folder = place::private_folder()?;
     let stage = Stage {
         server: &server,
         folder: &folder.path,

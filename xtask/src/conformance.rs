@@ -12,7 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
 
-use crate::postgres::{self, Access, Certificate, Server, ServerOptions};
+use crate::certificate::Certificate;
+use crate::place;
+use crate::postgres::{self, Access, Server, ServerOptions};
 use crate::proxy::{self, Proxy, ProxyOptions};
 use crate::steps::{heading, progress};
 use crate::{install, oracle, process, workspace};
@@ -172,7 +174,7 @@ fn one(args: &Args, version: u32, through: Option<(Driver, PathBuf)>) -> Result<
         ..Default::default()
     };
     let server = Server::start(&options)?;
-    let folder = postgres::private_folder()?;
+    let folder = place::private_folder()?;
     let mut proxy = None;
     let mut certificate = server.folder().join("server.crt");
     if let Some((driver, binary)) = &through {

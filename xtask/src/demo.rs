@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 
 use crate::cleanup;
 use crate::pgbench::{self, Figures, Load};
-use crate::postgres::{self, Access, Server, ServerOptions};
+use crate::place;
+use crate::postgres::{Access, Server, ServerOptions};
 use crate::proxy::{self, Proxy, ProxyOptions};
 use crate::psql::{self, Watch};
 use crate::steps::{heading, progress};
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> Result<()> {
     let server = Server::start(&options)?;
     progress("filling a table of 100,000 rows");
     pgbench::fill(&server.binaries, &server.app, 1)?;
-    let folder = postgres::private_folder()?;
+    let folder = place::private_folder()?;
     progress("starting forebay in front of it");
     let limits = ProxyOptions {
         max_connections: Some(PROXY_CONNECTIONS_MAX),

@@ -1,13 +1,14 @@
 //! `cargo xtask`: the commands that developers and continuous integration run.
 //!
 //! One file per command (`demo`, `test`, `check`, `bench` …); below them what they share: `cleanup` (what is
-//! undone at the end, at a panic and at Ctrl-C), `process` (children in their own groups), `postgres` (private
-//! servers), `proxy` (the `forebay` binary), `pgbench` and `psql` (load and questions), `install` (what a bare
+//! undone at the end, at a panic and at Ctrl-C), `process` (children in their own groups), `postgres` and `mysql` (private
+//! servers, each in a `place` of its own), `proxy` (the `forebay` binary), `pgbench` and `psql` (load and questions), `install` (what a bare
 //! machine lacks). `cargo xtask --help` lists the commands.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod bench;
+mod certificate;
 mod check;
 mod classifier;
 mod cleanup;
@@ -20,6 +21,7 @@ mod install;
 mod ledger;
 mod oracle;
 mod pgbench;
+mod place;
 mod postgres;
 mod process;
 mod procfs;
@@ -62,7 +64,7 @@ enum Command {
     Sim(sim::Args),
     /// Fuzz a target, or replay the committed corpus.
     Fuzz(fuzz::Args),
-    /// A private PostgreSQL of this machine, until Ctrl-C.
+    /// A private database server of this machine, until Ctrl-C: PostgreSQL, MySQL, MariaDB.
     #[command(subcommand)]
     Db(db::Command),
     /// Real databases and real drivers through the proxy.

@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::conformance::VERSIONS;
-use crate::postgres::{self, Access, Server, ServerOptions};
+use crate::postgres::{Access, Server, ServerOptions};
 use crate::proxy::{self, Proxy, ProxyOptions};
 use crate::steps::heading;
-use crate::{process, psql, workspace};
+use crate::{place, process, psql, workspace};
 
 /// User and backends of each bench: a superuser, who can set everything, and somebody who owns nothing.
 const BENCHES: [(&str, u32); 4] = [
@@ -83,7 +83,7 @@ fn one(args: &Args, version: u32, binary: &Path, oracle: &Path) -> Result<()> {
         ..Default::default()
     })?;
     make_roles(&server)?;
-    let folder = postgres::private_folder()?;
+    let folder = place::private_folder()?;
     let mut proxies = Vec::new();
     for (number, (user, backends)) in BENCHES.iter().enumerate() {
         let place = folder.path.join(number.to_string());

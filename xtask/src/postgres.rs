@@ -1,17 +1,15 @@
 //! Private PostgreSQL servers: found or installed, started in a moment, gone without a trace.
 //!
 //! `binaries` finds or installs them, `template` makes (once) the data directory that servers are copied from,
-//! `server` runs one, `certificate` makes what TLS needs. A server listens on loopback with SCRAM-SHA-256 and has two
+//! `server` runs one. A server listens on loopback with SCRAM-SHA-256 and has two
 //! roles, the superuser `postgres` and `app`, which owns the database `app`.
 
 mod binaries;
-mod certificate;
 mod server;
 mod template;
 
 pub use binaries::Binaries;
-pub use certificate::Certificate;
-pub use server::{Folder, Server, ServerOptions, User, free_port, private_folder, write_private};
+pub use server::{Server, ServerOptions};
 
 use std::process::Command;
 

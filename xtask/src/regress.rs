@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::postgres::{Access, Server, ServerOptions, User};
+use crate::place::User;
+use crate::postgres::{Access, Server, ServerOptions};
 use crate::process::{self, Running};
 use crate::proxy::{self, Proxy, ProxyOptions};
 use crate::steps::{heading, progress};

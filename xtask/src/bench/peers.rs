@@ -14,7 +14,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use super::BACKENDS_MAX;
-use crate::postgres::{self, Access, Certificate, Folder, Server, User};
+use crate::certificate::Certificate;
+use crate::place::{self, Folder, User};
+use crate::postgres::{Access, Server};
 use crate::process::{self, Running};
 use crate::proxy::{Proxy, ProxyOptions};
 use crate::{install, psql};
@@ -145,7 +147,7 @@ fn direct(stage: &Stage<'_>) -> Peer {
 
 fn forebay(kind: Kind, driver: &str, workers: u32, stage: &Stage<'_>) -> Result<Peer> {
     let binary = stage.binary.context("no forebay binary was built")?;
-    let folder = postgres::private_folder()?;
+    let folder = place::private_folder()?;
     let certificate = Certificate::make(&folder.path)?;
     let files = [
         ("--tls-cert", &certificate.certificate),
@@ -184,7 +186,7 @@ fn forebay(kind: Kind, driver: &str, workers: u32, stage: &Stage<'_>) -> Result<
 
 fn haproxy(stage: &Stage<'_>) -> Result<Peer> {
     let program = install::program("haproxy", "haproxy")?;
-    let port = postgres::free_port()?;
+    let port = place::free_port()?;
     let config = format!(
         "global\n  maxconn 4000\n  nbthread 1\n\
          defaults\n  mode tcp\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n\
@@ -204,7 +206,7 @@ fn pgbouncer(stage: &Stage<'_>) -> Result<Peer> {
     let given = std::env::var_os("FOREBAY_PGBOUNCER").map(PathBuf::from);
     let program = given.map_or_else(|| install::program("pgbouncer", "pgbouncer"), Ok)?;
     let version = first_line(&program, "--version");
-    let port = postgres::free_port()?;
+    let port = place::free_port()?;
     // The stored form of the password, as a careful operator gives it: from a plain one, PgBouncer would derive the key
     // again at every login.
     let sql = "SELECT rolpassword FROM pg_authid WHERE rolname = 'app'";
@@ -260,7 +262,7 @@ fn other(
     files: &[(&str, String)],
     make: impl Fn(&Path) -> Command,
 ) -> Result<Peer> {
-    let folder = postgres::private_folder()?;
+    let folder = place::private_folder()?;
     Certificate::make(&folder.path)?;
     for (name, text) in files {
         fs::write(folder.path.join(name), text)?;

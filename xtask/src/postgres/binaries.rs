@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::install::{self, Wheel};
+use crate::place::User;
 use crate::process;
 use crate::steps::progress;
 use crate::workspace;
@@ -188,11 +189,7 @@ impl Binaries {
     }
 
     /// The same programs at a place that the server's user can reach: ours, or a copy in `folder`.
-    pub fn reachable_by(
-        &self,
-        user: Option<super::server::User>,
-        folder: &Path,
-    ) -> Result<Binaries> {
+    pub fn reachable_by(&self, user: Option<User>, folder: &Path) -> Result<Binaries> {
         let Some(user) = user else {
             return Ok(self.clone());
         };

@@ -5,7 +5,6 @@
 //! user of the machine, and a superuser may run programs.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Binaries;
-use super::server::{self, Launch, User};
+use super::server::{self, Launch};
+use crate::place::{self, User, random_password};
 use crate::{cleanup, process, psql, steps, workspace};
 
 /// Passwords of the two roles of a template.
@@ -56,7 +56,7 @@ impl Template {
 
 fn make(binaries: &Binaries, user: Option<User>, folder: &Path) -> Result<()> {
     steps::progress(&format!("preparing PostgreSQL {} (once)", binaries.version));
-    let place = server::private_folder()?;
+    let place = place::private_folder()?;
     let data = place.path.join("data");
     let passwords = (random_password()?, random_password()?);
     let password_file = place.path.join("password");
@@ -122,7 +122,7 @@ fn keep(data: &Path, passwords: &(String, String), folder: &Path) -> Result<()> 
             .arg(part.join("data")),
     )?;
     for (role, password) in [("postgres", &passwords.0), ("app", &passwords.1)] {
-        server::write_private(&part.join(role), password)?;
+        place::write_private(&part.join(role), password)?;
     }
     fs::write(part.join("complete"), "")?;
     // When another run was faster, its template serves as well as ours.
@@ -131,14 +131,6 @@ fn keep(data: &Path, passwords: &(String, String), folder: &Path) -> Result<()> 
         fs::rename(&part, folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     Ok(())
-}
-
-fn random_password() -> Result<String> {
-    let mut bytes = [0_u8; 16];
-    fs::File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bytes))
-        .context("/dev/urandom")?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// How long a server may take to accept connections; seconds on a busy machine, never minutes.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Player;
-use crate::postgres::{self, Access, Server, ServerOptions};
+use crate::postgres::{Access, Server, ServerOptions};
 use crate::process::{self, Running};
 use crate::proxy::Proxy;
-use crate::{install, psql, workspace};
+use crate::{install, place, psql, workspace};
 
 /// The database that the tests are shown.
 const DATABASE: &str = "suite";
@@ -67,7 +67,7 @@ impl Stage {
     /// Forebay before it, with so many backends for each user and database.
     pub fn through(&self, binary: &Path, backends: u32, neighbour: bool) -> Result<Through> {
         let config = self.server.folder().join("forebay.toml");
-        postgres::write_private(&config, &configuration(&self.access, &self.users, backends))?;
+        place::write_private(&config, &configuration(&self.access, &self.users, backends))?;
         let proxy = Proxy::serve(binary, &config, &self.access, self.server.folder())?;
         let neighbour = neighbour
             .then(|| Neighbour::start(&proxy.access))

@@ -1,18 +1,23 @@
 //! Upstream sources as Debian carries them, fetched with `apt-get source`; nothing of them is committed.
 //!
-//! It works without root with folders of its own, and knows the mirrors of the machine by their own lists, to which the suites
-//! stable, stable-security and sid are added as sources.
+//! The suites stable, bookworm with its security updates, and sid are looked through, by an apt with folders of its own.
+//! Their binary packages are `debian_tree`'s.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::{install, process};
+use crate::apt::Apt;
+use crate::process;
 
-/// Where Debian keeps packages, unless `FOREBAY_DEBIAN_MIRROR` names another place.
-const MIRROR: &str = "http://deb.debian.org";
+/// Where sources are looked for.
+const PLACES: [&str; 4] = [
+    "debian stable main",
+    "debian bookworm main",
+    "debian sid main",
+    "debian-security bookworm-security main",
+];
 
 /// A package's upstream archive.
 pub struct Source {
@@ -24,21 +29,16 @@ pub struct Source {
 
 /// Fetches the upstream archive of a source or binary package into `folder`, of a version that starts as `wanted` says if there is one.
 pub fn fetch(package: &str, wanted: &str, folder: &Path) -> Result<Source> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let config = apt_config(folder)?;
-    let apt = |program: &str| {
-        let mut command = Command::new(program);
-        command.env("APT_CONFIG", &config).current_dir(folder);
-        command
-    };
-    process::capture(apt("apt-get").args(["-q", "update"]))?;
-    let shown = process::capture(apt("apt-cache").args(["showsrc", package]))?;
+    let apt = Apt::new(folder, "deb-src", &PLACES)?;
+    // One place that cannot be read leaves the others.
+    process::capture(apt.command("apt-get").args(["-q", "update"]))?;
+    let shown = process::capture(apt.command("apt-cache").args(["showsrc", package]))?;
     let mut why = format!("{package} is in no list");
     // A version can be gone from the mirror while a list still names it; so can the parts of a source of several parts, of which we want the first.
     for version in in_order(&shown, wanted) {
         let one = format!("{package}={version}");
         let arguments = ["-q", "source", "--download-only", "--tar-only", &one];
-        if let Err(error) = process::capture(apt("apt-get").args(arguments)) {
+        if let Err(error) = process::capture(apt.command("apt-get").args(arguments)) {
             why = error.to_string();
         }
         if let Some(archive) = archive(folder)? {
@@ -61,35 +61,6 @@ fn in_order<'a>(shown: &'a str, wanted: &str) -> Vec<&'a str> {
         versions.partition(|version| version.starts_with(wanted));
     first.extend(others);
     first
-}
-
-/// An apt that has nothing to do with the machine's own.
-fn apt_config(folder: &Path) -> Result<PathBuf> {
-    let root = folder.join("apt");
-    for place in ["lists/partial", "cache/archives/partial", "etc/apt.conf.d"] {
-        fs::create_dir_all(root.join(place))?;
-    }
-    fs::write(root.join("status"), "")?;
-    let mirror = std::env::var("FOREBAY_DEBIAN_MIRROR").unwrap_or_else(|_| MIRROR.into());
-    let keys = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]";
-    let places = [
-        "debian stable main",
-        "debian bookworm main",
-        "debian sid main",
-        "debian-security bookworm-security main",
-    ];
-    let lines = places.map(|place| format!("deb-src {keys} {mirror}/{place}\n"));
-    fs::write(root.join("etc/sources.list"), lines.concat())?;
-    let shown = root.display();
-    let config = root.join("apt.conf");
-    let text = format!(
-        "Dir::Etc \"{shown}/etc\"; Dir::Etc::Parts \"{shown}/etc/apt.conf.d\"; Dir::State::Lists \"{shown}/lists\";\n\
-         Dir::State::Status \"{shown}/status\"; Dir::Cache \"{shown}/cache\"; Acquire::Languages \"none\";\n\
-         Acquire::Check-Valid-Until \"false\"; Acquire::Retries \"3\"; APT::Sandbox::User \"{}\";\n",
-        if install::is_root() { "root" } else { "" }
-    );
-    fs::write(&config, text)?;
-    Ok(config)
 }
 
 fn archive(folder: &Path) -> Result<Option<PathBuf>> {

@@ -7,6 +7,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod apt;
 mod bench;
 mod certificate;
 mod check;
@@ -15,10 +16,12 @@ mod cleanup;
 mod conformance;
 mod db;
 mod debian_source;
+mod debian_tree;
 mod demo;
 mod fuzz;
 mod install;
 mod ledger;
+mod mysql;
 mod oracle;
 mod pgbench;
 mod place;

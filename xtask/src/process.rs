@@ -5,6 +5,7 @@
 //! been waited for, so an id that the kernel gave to somebody else is never hit.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -32,8 +33,13 @@ pub struct Running {
 impl Running {
     /// Starts `command`; `gently` is the signal that asks it to end (SIGKILL follows if it does not).
     pub fn start(command: &mut Command, gently: libc::c_int) -> Result<Running> {
+        Running::start_reading(command, gently, Stdio::null())
+    }
+
+    /// The same with something to read on its standard input.
+    fn start_reading(command: &mut Command, gently: libc::c_int, input: Stdio) -> Result<Running> {
         cleanup::wait_if_interrupted();
-        command.process_group(0).stdin(Stdio::null());
+        command.process_group(0).stdin(input);
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start `{}`", line(command)))?;
@@ -95,9 +101,14 @@ pub struct Finished {
 
 /// Runs to the end and keeps the output; an unsuccessful end is not an error here.
 pub fn finish(command: &mut Command) -> Result<Finished> {
-    let mut running = Running::start(
+    finish_reading(command, Stdio::null())
+}
+
+fn finish_reading(command: &mut Command, input: Stdio) -> Result<Finished> {
+    let mut running = Running::start_reading(
         command.stdout(Stdio::piped()).stderr(Stdio::piped()),
         libc::SIGTERM,
+        input,
     )?;
     let stderr = running.stderr.take();
     let errors = std::thread::spawn(move || read_all(stderr));
@@ -113,7 +124,16 @@ pub fn finish(command: &mut Command) -> Result<Finished> {
 
 /// Runs to the end and gives its standard output; an unsuccessful end is an error with what it said last.
 pub fn capture(command: &mut Command) -> Result<String> {
-    let finished = finish(command)?;
+    output_of(finish(command)?, command)
+}
+
+/// The same for a command that reads a file on its standard input.
+pub fn capture_reading(command: &mut Command, input: &Path) -> Result<String> {
+    let file = File::open(input).with_context(|| format!("cannot read {}", input.display()))?;
+    output_of(finish_reading(command, file.into())?, command)
+}
+
+fn output_of(finished: Finished, command: &Command) -> Result<String> {
     if !finished.status.success() {
         let said = if finished.stderr.trim().is_empty() {
             &finished.stdout

@@ -15,6 +15,7 @@ use clap::ValueEnum;
 
 use super::BACKENDS_MAX;
 use crate::certificate::Certificate;
+use crate::mysql::tools;
 use crate::place::{self, Folder, User};
 use crate::postgres::{Access, Server};
 use crate::process::{self, Running};
@@ -185,7 +186,7 @@ fn forebay(kind: Kind, driver: &str, workers: u32, stage: &Stage<'_>) -> Result<
 }
 
 fn haproxy(stage: &Stage<'_>) -> Result<Peer> {
-    let program = install::program("haproxy", "haproxy")?;
+    let program = tools::haproxy()?;
     let port = place::free_port()?;
     let config = format!(
         "global\n  maxconn 4000\n  nbthread 1\n\

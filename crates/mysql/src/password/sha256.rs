@@ -1,7 +1,8 @@
 //! `sha256_password`: the password itself, under TLS as it is, else sealed with the server's RSA key.
 //!
-//! A client under TLS answers with the password and a NUL; one without asks for the key with `01`, unless it has it. Source: MySQL's
-//! documentation, "SHA-256 Authentication Method". Deprecated; a server that can check `caching_sha2_password` asks for that instead.
+//! A client under TLS answers with the password and a NUL; one without asks for the key with `01`, unless it has it. A socket file does not
+//! count as private here, other than for `caching_sha2_password`. Source: MySQL's documentation, "SHA-256 Authentication Method". Deprecated;
+//! a server that can check `caching_sha2_password` asks for that instead.
 
 use super::clear;
 use super::rsa::ExpectKey;
@@ -21,17 +22,17 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// The answer. `is_private` says that nobody can listen: TLS, or a socket file.
+    /// The answer.
     ///
     /// # Errors
     /// [`ProofError::PasswordHoldsNul`](super::ProofError::PasswordHoldsNul).
     pub fn new(
         password: impl AsRef<[u8]>,
         nonce: &[u8; NONCE_BYTES],
-        is_private: bool,
+        is_tls: bool,
     ) -> Result<Answer, super::ProofError> {
         let password = password.as_ref();
-        if is_private || password.is_empty() {
+        if is_tls || password.is_empty() {
             return clear::answer(password).map(Answer::Password);
         }
         Ok(Answer::AskForKey(ExpectKey::new(*nonce)))

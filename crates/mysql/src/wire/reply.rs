@@ -87,7 +87,7 @@ impl<'a> OkPacket<'a> {
         Changes::new(self.changes)
     }
 
-    /// The same packet with these changes, which must be a block of [`Change::write`](super::tracker::Change::write), and with the
+    /// The same packet with these changes (none: an empty block is told like no block), which must be a block of [`Change::write`](super::tracker::Change::write), and with the
     /// status flag that goes with them.
     #[must_use]
     pub fn with_changes(self, block: &'a [u8]) -> OkPacket<'a> {
@@ -296,7 +296,8 @@ pub enum Beginning<'a> {
     Columns {
         /// How many columns they have.
         count: u64,
-        /// Whether the columns are described.
+        /// Whether the columns are described. Without [`Capabilities::DEPRECATE_EOF`] the EOF packet behind the descriptions comes even
+        /// if there are none.
         are_described: bool,
     },
 }
@@ -319,7 +320,7 @@ impl<'a> Beginning<'a> {
             _ => {}
         }
         let count = fields.number()?;
-        // MySQL's documentation has the byte ahead of the count; its server sends it behind, and MariaDB does both.
+        // MySQL's documentation has the byte ahead of the count; its server sends it behind, as MariaDB's does.
         let is_said = capabilities.has(Capabilities::OPTIONAL_RESULTSET_METADATA)
             || capabilities.has(Capabilities::MARIADB_CACHE_METADATA);
         Ok(Beginning::Columns {

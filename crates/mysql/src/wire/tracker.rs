@@ -63,7 +63,8 @@ impl<'a> Change<'a> {
                 value: fields.counted()?,
             },
             SCHEMA => Change::Schema(fields.counted()?),
-            STATE_CHANGE => Change::StateChange(fields.counted()?),
+            // Alone without a length of its own: its one byte is the whole item.
+            STATE_CHANGE => Change::StateChange(fields.rest()),
             GTIDS => Change::Gtids {
                 encoding: fields.byte()?,
                 text: fields.counted()?,
@@ -84,7 +85,7 @@ impl<'a> Change<'a> {
                 item(out, SYSTEM_VARIABLE, &data);
             }
             Change::Schema(name) => text(out, SCHEMA, name),
-            Change::StateChange(flag) => text(out, STATE_CHANGE, flag),
+            Change::StateChange(flag) => item(out, STATE_CHANGE, flag),
             Change::Gtids { encoding, text } => {
                 let mut data = vec![encoding];
                 write::counted(&mut data, text);
@@ -186,7 +187,7 @@ mod tests {
     /// What MySQL sends behind `SET autocommit = 1`, `USE d` and `SET @x = 1`, by hand.
     #[test]
     fn items_have_the_layout_of_the_documentation() {
-        let block = b"\0\x0f\x0aautocommit\x03OFF\x01\x02\x01d\x02\x02\x011\x03\x03\0\x01g";
+        let block = b"\0\x0f\x0aautocommit\x03OFF\x01\x02\x01d\x02\x011\x03\x03\0\x01g";
         let read: Vec<_> = Changes::new(block)
             .map(|change| change.expect("well-formed"))
             .collect();
@@ -216,7 +217,7 @@ mod tests {
             assert_eq!(read, [Err(DecodeError::Truncated)], "{cut}");
         }
         // An item that ends inside its own fields, in a block that goes on.
-        let read: Vec<_> = Changes::new(b"\x01\x01\x05\x02\x02\x011").collect();
+        let read: Vec<_> = Changes::new(b"\x01\x01\x05\x02\x011").collect();
         assert_eq!(read, [Err(DecodeError::Truncated)]);
     }
 }

@@ -236,6 +236,10 @@ fn client_auth(auth: ClientAuth) -> &'static str {
         ClientAuth::ScramSha256 => "POSTGRES_SCRAM_SHA_256",
         ClientAuth::Md5 => "POSTGRES_MD5",
         ClientAuth::ClearText => "POSTGRES_CLEAR_TEXT",
+        ClientAuth::NativePassword => "MYSQL_NATIVE_PASSWORD",
+        ClientAuth::CachingSha2 => "MYSQL_CACHING_SHA2_PASSWORD",
+        ClientAuth::Ed25519 => "MARIADB_ED25519",
+        ClientAuth::Parsec => "MARIADB_PARSEC",
     }
 }
 

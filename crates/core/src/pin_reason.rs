@@ -41,11 +41,25 @@ pub enum PinReason {
     TaintingFunction,
     /// A statement was prepared whose text is too long to be kept, so that only its backend has it.
     LongStatement,
+    /// A user variable (`@name`) holds a value that is only known to the server.
+    UserVariable,
+    /// A lock of `GET_LOCK` or of a locking service is held, or may be held.
+    NamedLock,
+    /// Tables, or the whole server, are locked (`LOCK TABLES`, `FLUSH TABLES WITH READ LOCK`, backup locks).
+    TableLock,
+    /// A table is open by `HANDLER`.
+    Handler,
+    /// A prepared statement has a cursor whose rows are not all fetched, or parts of its parameters were sent ahead.
+    Cursor,
+    /// A setting holds for the next transaction or statement alone.
+    OneShotSetting,
+    /// The session reads what its last statement left behind (warnings, `ROW_COUNT()`, `FOUND_ROWS()`).
+    LeftBehind,
 }
 
 impl PinReason {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [PinReason; 17] = [
+    pub const ALL: [PinReason; 24] = [
         PinReason::TemporaryObject,
         PinReason::HoldableCursor,
         PinReason::AdvisoryLock,
@@ -63,6 +77,13 @@ impl PinReason {
         PinReason::StartupParameter,
         PinReason::TaintingFunction,
         PinReason::LongStatement,
+        PinReason::UserVariable,
+        PinReason::NamedLock,
+        PinReason::TableLock,
+        PinReason::Handler,
+        PinReason::Cursor,
+        PinReason::OneShotSetting,
+        PinReason::LeftBehind,
     ];
 
     /// The name in logs and metric labels.
@@ -85,6 +106,13 @@ impl PinReason {
             PinReason::StartupParameter => "startup_parameter",
             PinReason::TaintingFunction => "tainting_function",
             PinReason::LongStatement => "long_statement",
+            PinReason::UserVariable => "user_variable",
+            PinReason::NamedLock => "named_lock",
+            PinReason::TableLock => "table_lock",
+            PinReason::Handler => "handler",
+            PinReason::Cursor => "cursor",
+            PinReason::OneShotSetting => "one_shot_setting",
+            PinReason::LeftBehind => "left_behind",
         }
     }
 }

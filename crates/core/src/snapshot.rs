@@ -76,6 +76,14 @@ pub enum ClientAuth {
     Md5,
     /// The password in clear, only ever asked for under TLS.
     ClearText,
+    /// `MYSQL_NATIVE_PASSWORD`.
+    NativePassword,
+    /// `MYSQL_CACHING_SHA2_PASSWORD`.
+    CachingSha2,
+    /// MariaDB's `client_ed25519`.
+    Ed25519,
+    /// MariaDB's `parsec`.
+    Parsec,
 }
 
 /// A database user and its password.

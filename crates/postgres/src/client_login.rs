@@ -402,6 +402,11 @@ impl ClientLogin {
                     credential,
                 }))
             }
+            // MySQL's: configuration does not allow them for this family.
+            ClientAuth::NativePassword
+            | ClientAuth::CachingSha2
+            | ClientAuth::Ed25519
+            | ClientAuth::Parsec => Err(Refusal::UnsupportedAuth),
             ClientAuth::ClearText => Err(Refusal::ClearTextNeedsTls {
                 user: startup.user_shown(),
             }),

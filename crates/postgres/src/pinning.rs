@@ -186,6 +186,14 @@ pub fn outlives_discard_all(reason: PinReason) -> bool {
         | PinReason::ReplicationConnection
         | PinReason::StartupParameter
         | PinReason::TaintingFunction => true,
+        // MySQL's alone.
+        PinReason::UserVariable
+        | PinReason::NamedLock
+        | PinReason::TableLock
+        | PinReason::Handler
+        | PinReason::Cursor
+        | PinReason::OneShotSetting
+        | PinReason::LeftBehind => true,
     }
 }
 

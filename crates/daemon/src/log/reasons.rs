@@ -40,6 +40,19 @@ pub fn pin(reason: PinReason) -> &'static str {
             "A function was called that leaves behind what nothing takes away (dblink_connect, tainting_functions)."
         }
         PinReason::LongStatement => "A prepared statement is too long to be kept by the proxy.",
+        PinReason::UserVariable => "A user variable holds a value that only the database knows.",
+        PinReason::NamedLock => "A named lock is held (GET_LOCK).",
+        PinReason::TableLock => {
+            "Tables or the server are locked (LOCK TABLES, FLUSH TABLES WITH READ LOCK)."
+        }
+        PinReason::Handler => "A table is open by HANDLER.",
+        PinReason::Cursor => {
+            "A prepared statement has a cursor with rows to fetch, or parts of its parameters were sent ahead."
+        }
+        PinReason::OneShotSetting => "A setting holds for the next transaction alone.",
+        PinReason::LeftBehind => {
+            "The session reads what its last statement left behind (warnings, ROW_COUNT, FOUND_ROWS)."
+        }
     }
 }
 

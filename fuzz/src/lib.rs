@@ -1,5 +1,7 @@
-//! What the fuzz targets call. The same functions are replayed over `corpus/` by the test `corpus` of `crates/postgres`, without a fuzzer.
+//! What the fuzz targets call. The same functions are replayed over `corpus/` by the tests `corpus` of `crates/postgres` and
+//! `crates/mysql`, without a fuzzer.
 
 pub mod bodies;
+pub mod mysql;
 #[path = "../../crates/postgres/tests/support/mod.rs"]
 pub mod support;

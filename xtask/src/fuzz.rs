@@ -17,16 +17,16 @@ pub struct Args {
     seconds: u64,
 }
 
-/// The package whose test `corpus` replays the corpus, if there is one yet.
-pub fn replay_package() -> Result<Option<String>> {
+/// The packages whose tests `corpus` replay the corpus.
+fn replay_packages() -> Result<Vec<String>> {
     let metadata = workspace::metadata()?;
     let names = metadata["packages"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(|package| package["name"].as_str());
-    let mut having = names.filter(|name| workspace::has_target(&metadata, name, "test", "corpus"));
-    Ok(having.next().map(ToString::to_string))
+    let having = names.filter(|name| workspace::has_target(&metadata, name, "test", "corpus"));
+    Ok(having.map(ToString::to_string).collect())
 }
 
 /// Runs the command.
@@ -39,10 +39,16 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// Feeds the committed corpus to the code.
 pub fn replay() -> Result<()> {
-    let Some(package) = replay_package()? else {
+    let packages = replay_packages()?;
+    if packages.is_empty() {
         bail!("no package has a test named `corpus` that replays fuzz/corpus");
-    };
-    process::show(workspace::cargo().args(["test", "-p", &package, "--test", "corpus"]))
+    }
+    let mut cargo = workspace::cargo();
+    cargo.arg("test");
+    for package in &packages {
+        cargo.args(["-p", package]);
+    }
+    process::show(cargo.args(["--test", "corpus"]))
 }
 
 fn search(target: &str, seconds: u64) -> Result<()> {

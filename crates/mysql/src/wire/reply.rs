@@ -49,8 +49,8 @@ pub struct OkPacket<'a> {
     pub warnings: u16,
     /// What there is to say to people; in a login's last packet, MariaDB's proof of its certificate.
     pub info: &'a [u8],
-    /// The session state block.
-    changes: &'a [u8],
+    /// The session state block, for [`changes`](Self::changes); sent with the status flag that goes with it, whatever that says here.
+    pub session_state: &'a [u8],
 }
 
 impl<'a> OkPacket<'a> {
@@ -77,18 +77,18 @@ impl<'a> OkPacket<'a> {
         let is_told = ok.status.has(Status::SESSION_STATE_CHANGED)
             && capabilities.has(Capabilities::SESSION_TRACK);
         if is_told && !fields.is_empty() {
-            ok.changes = fields.counted()?;
+            ok.session_state = fields.counted()?;
         }
         Ok(ok)
     }
 
     /// What changed in the session.
     pub fn changes(&self) -> Changes<'a> {
-        Changes::new(self.changes)
+        Changes::new(self.session_state)
     }
 
-    /// The same packet with these changes (none: an empty block is told like no block), which must be a block of [`Change::write`](super::tracker::Change::write), and with the
-    /// status flag that goes with them.
+    /// The same packet with this block, made by [`Change::write`](super::tracker::Change::write), and with or without the status flag that
+    /// goes with it. MySQL at times sets the flag and sends an empty block; that is told like none.
     #[must_use]
     pub fn with_changes(self, block: &'a [u8]) -> OkPacket<'a> {
         let status = match block.is_empty() {
@@ -96,7 +96,7 @@ impl<'a> OkPacket<'a> {
             false => self.status | Status::SESSION_STATE_CHANGED,
         };
         OkPacket {
-            changes: block,
+            session_state: block,
             status,
             ..self
         }
@@ -131,7 +131,8 @@ impl<'a> OkPacket<'a> {
         sequence: u8,
         capabilities: Capabilities,
     ) -> u8 {
-        let tracks = capabilities.has(Capabilities::SESSION_TRACK) && !self.changes.is_empty();
+        let tracks =
+            capabilities.has(Capabilities::SESSION_TRACK) && !self.session_state.is_empty();
         let status = match tracks {
             true => self.status | Status::SESSION_STATE_CHANGED,
             false => self.status.without(Status::SESSION_STATE_CHANGED),
@@ -146,7 +147,7 @@ impl<'a> OkPacket<'a> {
                 write::counted(out, self.info);
             }
             if tracks {
-                write::counted(out, self.changes);
+                write::counted(out, self.session_state);
             }
         })
     }

@@ -102,13 +102,9 @@ impl<'a> Response<'a> {
         let opening = Opening::take(&mut fields)?;
         let capabilities = opening.capabilities;
         let user = fields.string()?;
-        let proof = if capabilities.has(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA) {
-            fields.counted()?
-        } else if capabilities.has(Capabilities::SECURE_CONNECTION) {
-            let len = fields.byte()?;
-            fields.bytes(usize::from(len))?
-        } else {
-            fields.string()?
+        let proof = match capabilities.has(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA) {
+            true => fields.counted()?,
+            false => short_proof(&mut fields)?,
         };
         let database = match capabilities.has(Capabilities::CONNECT_WITH_DB) {
             true => Some(fields.string()?),
@@ -205,13 +201,7 @@ impl<'a> ChangeUser<'a> {
             return Err(DecodeError::Unexpected);
         }
         let user = fields.string()?;
-        let proof = match capabilities.has(Capabilities::SECURE_CONNECTION) {
-            true => {
-                let len = fields.byte()?;
-                fields.bytes(usize::from(len))?
-            }
-            false => fields.string()?,
-        };
+        let proof = short_proof(&mut fields)?;
         let database = fields.string()?;
         let collation = match fields.is_empty() {
             true => None,
@@ -254,6 +244,13 @@ impl std::fmt::Debug for ChangeUser<'_> {
             .field("plugin", &self.plugin.map(String::from_utf8_lossy))
             .finish_non_exhaustive()
     }
+}
+
+/// A proof of up to 255 bytes. Its length stands there also where [`Capabilities::SECURE_CONNECTION`] is left out, as MySQL reads it: proofs of
+/// old, which ended with a NUL, nobody checks any more.
+fn short_proof<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], DecodeError> {
+    let len = fields.byte()?;
+    fields.bytes(usize::from(len))
 }
 
 /// Method and attributes, with which both messages end. Servers forgive clients that announce them and leave them out.

@@ -14,7 +14,7 @@ fn ok() -> OkPacket<'static> {
         status: Status::AUTOCOMMIT | Status::IN_TRANS,
         warnings: 2,
         info: b"Records: 1",
-        changes: &[],
+        session_state: &[],
     }
 }
 

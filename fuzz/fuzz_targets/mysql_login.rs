@@ -1,0 +1,4 @@
+//! `mysql::login` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| forebay_fuzz::mysql::login(data));

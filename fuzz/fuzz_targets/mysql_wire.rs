@@ -1,0 +1,4 @@
+//! `mysql::wire` under libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| forebay_fuzz::mysql::wire(data));

@@ -1,0 +1,168 @@
+//! One function for each fuzz target of `crates/mysql`: any bytes in, a panic if something is wrong. Nothing panics by itself, nothing is
+//! read that is not there, and what is read and written again is read alike.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a panic is how a finding is reported"
+)]
+
+use forebay_mysql::password::{caching_sha2, certificate, clear, ed25519, native, parsec, rsa};
+use forebay_mysql::wire::auth::{AuthPacket, nonce_of};
+use forebay_mysql::wire::capability::Capabilities;
+use forebay_mysql::wire::column::ColumnDefinition;
+use forebay_mysql::wire::greeting::Greeting;
+use forebay_mysql::wire::read::Fields;
+use forebay_mysql::wire::reply::{
+    Beginning, EofPacket, ErrorPacket, OkPacket, PrepareOk, Progress, is_end_of_rows,
+};
+use forebay_mysql::wire::response::{ChangeUser, Opening, Response, attributes};
+use forebay_mysql::wire::{HEADER_BYTES, message, row};
+use std::sync::OnceLock;
+
+/// What a target does with one input.
+pub type Body = fn(&[u8]);
+
+/// Every target by name.
+pub const ALL: &[(&str, Body)] = &[("mysql_wire", wire), ("mysql_login", login)];
+
+/// Any payload as each of a server's packets; the first eight bytes are what was agreed on.
+pub fn wire(data: &[u8]) {
+    let Some((capabilities, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let capabilities = Capabilities(u64::from_le_bytes(*capabilities));
+    messages(data);
+    replies(data, capabilities);
+    rows(data);
+    let _ = AuthPacket::read(data);
+    if let Ok(greeting) = Greeting::read(data) {
+        // Methods have names only where that is agreed on.
+        let named = greeting.capabilities.has(Capabilities::PLUGIN_AUTH);
+        let made = made(|out| greeting.write(out));
+        let again = Greeting::read(&made).unwrap();
+        assert_eq!(again.nonce, greeting.nonce);
+        assert!(!named || again.plugin == greeting.plugin);
+    }
+}
+
+/// Any payload as each of a client's packets, and any bytes as proofs; the first eight bytes are what was agreed on.
+pub fn login(data: &[u8]) {
+    let Some((capabilities, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let capabilities = Capabilities(u64::from_le_bytes(*capabilities));
+    let _ = Opening::is_tls_request(data);
+    if let Ok(response) = Response::read(data) {
+        assert!(attributes(response.attributes).count() <= data.len());
+        let mut out = Vec::new();
+        if response.write(&mut out, 1).is_some() {
+            let again = Response::read(&out[HEADER_BYTES..]).unwrap();
+            assert_eq!((again.user, again.proof), (response.user, response.proof));
+            assert_eq!(again.database, response.database);
+            assert_eq!(again.attributes, response.attributes);
+        }
+    }
+    if let Ok(change) = ChangeUser::read(data, capabilities) {
+        let _ = change.write(&mut Vec::new(), capabilities);
+    }
+    proofs(data);
+}
+
+fn messages(data: &[u8]) {
+    match message(data) {
+        Ok(Ok(message)) => {
+            assert!(message.bytes.len() <= data.len() && message.packets > 0);
+            let payload = message.payload();
+            assert_eq!(
+                payload.len() + message.packets * HEADER_BYTES,
+                message.bytes.len()
+            );
+        }
+        Ok(Err(need)) => assert!(need > data.len()),
+        Err(_) => {}
+    }
+}
+
+fn replies(data: &[u8], capabilities: Capabilities) {
+    if let Ok(ok) = OkPacket::read(data, capabilities) {
+        assert!(ok.changes().count() <= data.len());
+        let made = made(|out| {
+            ok.write(out, 0, capabilities);
+        });
+        let again = OkPacket::read(&made, capabilities).unwrap();
+        assert_eq!(again, ok.with_changes(ok.session_state));
+    }
+    if let Some(&first) = data.first() {
+        let _ = is_end_of_rows(first, data.len(), capabilities);
+    }
+    let _ = Beginning::read(data, capabilities);
+    let _ = EofPacket::read(data);
+    let _ = Progress::read(data);
+    if let Ok(error) = ErrorPacket::read(data) {
+        let made = made(|out| {
+            error.write(out, 0);
+        });
+        assert_eq!(made, data);
+    }
+    if let Ok(prepared) = PrepareOk::read(data, capabilities) {
+        let made = made(|out| {
+            prepared.write(out, 0, capabilities);
+        });
+        assert_eq!(PrepareOk::read(&made, capabilities), Ok(prepared));
+    }
+    if let Ok(column) = ColumnDefinition::read(data, capabilities) {
+        let made = made(|out| {
+            column.write(out, 0, capabilities);
+        });
+        assert_eq!(ColumnDefinition::read(&made, capabilities), Ok(column));
+    }
+}
+
+fn rows(data: &[u8]) {
+    assert!(row::text_values(data).count() <= data.len());
+    let _ = row::text_row::<3>(data);
+    // The types of a binary row are the server's word, too.
+    let mut fields = Fields(data);
+    let Ok(types) = fields.counted() else {
+        return;
+    };
+    let columns: Vec<_> = types.iter().map(|kind| (*kind, kind % 2 == 0)).collect();
+    if let Ok(values) = row::binary_row(fields.0, &columns) {
+        assert_eq!(values.len(), columns.len());
+    }
+}
+
+fn proofs(data: &[u8]) {
+    static KEYS: OnceLock<(rsa::KeyPair, parsec::Verifier)> = OnceLock::new();
+    let (pair, verifier) = KEYS.get_or_init(|| {
+        let derivation = parsec::Derivation::new([1; parsec::SALT_BYTES]);
+        (
+            rsa::KeyPair::generate().unwrap(),
+            parsec::Verifier::derive("pencil", derivation).unwrap(),
+        )
+    });
+    let nonce = nonce_of(data).unwrap_or([b'n'; 20]);
+    assert!(!native::NativeHash::of("pencil").verify(data, &nonce));
+    assert!(!caching_sha2::CachedHash::of("pencil").verify(data, &nonce));
+    assert!(!verifier.verify(data, &[7; 32]));
+    assert!(!certificate::verify(data, b"stored", &nonce, &[7; 32]));
+    assert!(!clear::verify(
+        data,
+        "a password that no input of a fuzzer holds"
+    ));
+    if data.len() == ed25519::SIGNATURE_BYTES {
+        assert!(!ed25519::PublicKey::of("pencil").verify(data, &[7; 32]));
+    }
+    assert!(pair.open(data, &nonce).is_err());
+    let _ = caching_sha2::ExpectVerdict::new(nonce, false).on_more(data);
+    let _ = parsec::Derivation::read(data);
+    let _ = rsa::PublicKey::from_pem(data);
+}
+
+/// The payload of a made packet.
+fn made(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out);
+    out.split_off(HEADER_BYTES)
+}

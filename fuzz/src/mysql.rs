@@ -17,6 +17,7 @@ use forebay_mysql::wire::reply::{
     Beginning, EofPacket, ErrorPacket, OkPacket, PrepareOk, Progress, is_end_of_rows,
 };
 use forebay_mysql::wire::response::{ChangeUser, Opening, Response, attributes};
+use forebay_mysql::wire::statement::{Execute, LongData, rows_wanted, statement_of};
 use forebay_mysql::wire::{HEADER_BYTES, message, row};
 use std::sync::OnceLock;
 
@@ -66,7 +67,22 @@ pub fn login(data: &[u8]) {
     if let Ok(change) = ChangeUser::read(data, capabilities) {
         let _ = change.write(&mut Vec::new(), capabilities);
     }
+    statements(data);
     proofs(data);
+}
+
+fn statements(data: &[u8]) {
+    let _ = (statement_of(data), rows_wanted(data));
+    for parameters in [0, 1, 7, 8, 9, u16::MAX] {
+        let Ok(execute) = Execute::read(data, parameters) else {
+            continue;
+        };
+        let made = made(|out| execute.write(out));
+        assert_eq!(Execute::read(&made, parameters), Ok(execute));
+    }
+    if let Ok(piece) = LongData::read(data) {
+        assert_eq!(made(|out| piece.write(out)), data);
+    }
 }
 
 fn messages(data: &[u8]) {

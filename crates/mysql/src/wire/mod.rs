@@ -2,7 +2,7 @@
 //! Servers Protocol").
 //!
 //! `header` and `message` find packets and messages in bytes; `greeting`, `response` and `auth` read and make what is said up to the
-//! login; `reply` and `tracker` read what ends a statement, `column` and `row` its result; `read` and `write` are what these are made of.
+//! login; `reply` and `tracker` read what ends a statement, `column` and `row` its result; `statement` is what clients say of prepared statements; `read` and `write` are what these are made of.
 //! `capability`, `status` and `command` are the numbers. Readers take payloads, that is packets without their headers, and borrow from
 //! them. Nothing here knows what a packet means to a session.
 
@@ -15,6 +15,7 @@ pub mod read;
 pub mod reply;
 pub mod response;
 pub mod row;
+pub mod statement;
 pub mod status;
 pub mod tracker;
 pub mod write;

@@ -198,3 +198,36 @@ fn proofs_are_not_shown_by_debug() {
     assert!(!format!("{secret:?}").contains(&format!("{:?}", secret.proof)));
     assert!(!format!("{secret:?}").contains("sesame"));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_response_is_read_as_it_was_written(
+        user in "[^\0]{0,40}",
+        proof in proptest::collection::vec(0_u8.., 0..400),
+        database in proptest::option::of("[^\0]{1,40}"),
+        attributes in proptest::collection::vec(0_u8.., 0..400),
+        zstd_level in 0_u8..,
+        maria in proptest::bool::ANY,
+    ) {
+        let family = match maria {
+            true => Capabilities::MARIADB_CACHE_METADATA,
+            false => Capabilities::LONG_PASSWORD,
+        };
+        let capabilities = CAPABILITIES.without(Capabilities::MARIADB) | family;
+        let named = match database {
+            Some(_) => capabilities,
+            None => capabilities.without(Capabilities::CONNECT_WITH_DB),
+        };
+        let response = Response {
+            opening: Opening { capabilities: named, ..OPENING },
+            user: user.as_bytes(),
+            proof: &proof,
+            database: database.as_deref().map(str::as_bytes),
+            plugin: Some(b"client_ed25519"),
+            attributes: &attributes,
+            zstd_level: Some(zstd_level),
+        };
+        let bytes = written(&response);
+        proptest::prop_assert_eq!(Response::read(&bytes), Ok(response));
+    }
+}

@@ -2,9 +2,10 @@
 //!
 //! The info of the login's OK packet is the byte 1 and, in hexadecimal, `SHA256(stored form || nonce || SHA256(certificate))`. The client makes
 //! the same of its password and of the certificate that it saw, so that nobody who sits between can put his own in. The stored form is that of
-//! the method; `caching_sha2_password` has none and cannot prove a certificate. The nonce is the greeting's 20 bytes, or those of the
-//! last request to authenticate by a method with a nonce of 20 bytes. Sources: MariaDB's documentation, "OK_Packet" and "Zero-configuration TLS";
-//! `plugins/auth/my_auth.c` of its connector.
+//! the method; `caching_sha2_password` has none and cannot prove a certificate: a client that is greeted with it gives up before it answers, so
+//! a greeting that is to be trusted names `mysql_native_password`, whatever is asked for then. The nonce is the greeting's 20 bytes, or those of
+//! the last request to authenticate by a method with a nonce of 20 bytes; servers send the same twice. Sources: MariaDB's documentation,
+//! "OK_Packet" and "Zero-configuration TLS"; `plugins/auth/my_auth.c` of its connector.
 
 use super::sha256;
 use crate::wire::greeting::NONCE_BYTES;

@@ -2,10 +2,12 @@
 //!
 //! | file | answers |
 //! | --- | --- |
+//! | `sql/` | what the text of a command does to its session |
 //! | `wire/` | where packets and messages begin and end, and what their fields are |
 //! | `password/` | how a password is proven, by each authentication method and on either side |
 //!
 //! Invariants: no socket, clock, thread or randomness, but for what RSA takes inside its library; every size is checked before it is kept.
 
 pub mod password;
+pub mod sql;
 pub mod wire;

@@ -8,6 +8,9 @@
 )]
 
 use forebay_mysql::password::{caching_sha2, certificate, clear, ed25519, native, parsec, rsa};
+use forebay_mysql::sql::{
+    Charset, Dialect, Facts, Family, Modes, classify, explain, fingerprint, mentioned, normalized,
+};
 use forebay_mysql::wire::auth::{AuthPacket, nonce_of};
 use forebay_mysql::wire::capability::Capabilities;
 use forebay_mysql::wire::column::ColumnDefinition;
@@ -25,7 +28,11 @@ use std::sync::OnceLock;
 pub type Body = fn(&[u8]);
 
 /// Every target by name.
-pub const ALL: &[(&str, Body)] = &[("mysql_wire", wire), ("mysql_login", login)];
+pub const ALL: &[(&str, Body)] = &[
+    ("mysql_wire", wire),
+    ("mysql_login", login),
+    ("mysql_sql", sql),
+];
 
 /// Any payload as each of a server's packets; the first eight bytes are what was agreed on.
 pub fn wire(data: &[u8]) {
@@ -181,4 +188,53 @@ fn made(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out);
     out.split_off(HEADER_BYTES)
+}
+
+/// Longest text that is shown of one input.
+const SHOWN_BYTES_MAX: usize = 200;
+
+/// Any text, read in several ways: the first byte chooses modes and character set.
+pub fn sql(data: &[u8]) {
+    let Some((&how, text)) = data.split_first() else {
+        return;
+    };
+    for (family, version) in [
+        (Family::MySql, 80036),
+        (Family::MySql, 90704),
+        (Family::MariaDb, 101119),
+    ] {
+        let dialect = Dialect {
+            modes: Modes {
+                ansi_quotes: how & 1 != 0,
+                no_backslash_escapes: how & 2 != 0,
+                pipes_as_concat: false,
+                ignore_space: how & 4 != 0,
+                oracle: how & 8 != 0,
+            },
+            charset: [Charset::Utf8, Charset::AsciiSafe, Charset::Unsafe]
+                [usize::from(how >> 4) % 3],
+            ..Dialect::new(family, version)
+        };
+        judged(text, dialect);
+    }
+}
+
+fn judged(text: &[u8], dialect: Dialect) {
+    let class = classify(text, dialect);
+    assert!(class.statements().len() <= text.len() + 1);
+    let explained = explain(text, dialect, SHOWN_BYTES_MAX);
+    let as_explained = explained.iter().map(|one| &one.statement);
+    assert!(
+        as_explained.eq(class.statements()),
+        "explained otherwise than judged"
+    );
+    for one in &explained {
+        let found: Facts = one.findings.iter().map(|finding| finding.fact).collect();
+        assert_eq!(found, one.statement.facts);
+        assert!(one.normalized.len() <= SHOWN_BYTES_MAX);
+        assert!(text.get(one.range.clone()).is_some());
+    }
+    assert!(normalized(text, dialect, SHOWN_BYTES_MAX).len() <= SHOWN_BYTES_MAX);
+    fingerprint(text, dialect);
+    mentioned(text, dialect);
 }

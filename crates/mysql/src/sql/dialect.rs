@@ -110,7 +110,8 @@ impl Dialect {
     pub(super) fn after(self, statement: &Statement) -> Option<Self> {
         match &statement.effect {
             Effect::Set(assignments) => assignments.iter().try_fold(self, Dialect::with),
-            // Routines put back the modes and the character set that they were called under; SQL made of texts does not.
+            // Routines put back the modes and the client's character set that they were called under, as all families were seen to
+            // do; blocks and SQL made of texts do not.
             Effect::Opaque | Effect::Execute(_) => None,
             _ => Some(self),
         }

@@ -100,6 +100,8 @@ pub(super) struct Lexer<'a> {
     in_comment: bool,
     /// What it has met on the way that no token tells.
     notes: Facts,
+    /// A comment was passed over.
+    commented: bool,
 }
 
 impl<'a> Lexer<'a> {
@@ -110,6 +112,7 @@ impl<'a> Lexer<'a> {
             dialect,
             in_comment: false,
             notes: Facts::NONE,
+            commented: false,
         }
     }
 
@@ -182,6 +185,11 @@ impl<'a> Lexer<'a> {
     /// What was met that no token tells, and forgets it: called at the end of each statement.
     pub(super) fn take_notes(&mut self) -> Facts {
         std::mem::take(&mut self.notes)
+    }
+
+    /// Whether a comment was met, and forgets it.
+    pub(super) fn take_commented(&mut self) -> bool {
+        std::mem::take(&mut self.commented)
     }
 
     /// The next token; `End` for ever once the text is used up.

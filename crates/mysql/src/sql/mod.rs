@@ -70,7 +70,8 @@ const STATEMENTS_MAX: usize = 1000;
 pub enum Class {
     /// One statement.
     One(Statement),
-    /// One for each statement, in order; none, if there is nothing but comments and white space.
+    /// One for each statement, in order; none, if there is nothing but white space and semicolons. A comment behind the last is
+    /// one more, as the servers answer it.
     ///
     /// The server reads a statement only when it has run those before, and runs none behind one that failed. If the text
     /// cannot be read to its end, the last is `Opaque` and `Unreadable`, and stands for all that may follow.
@@ -328,6 +329,16 @@ impl<W: Default> Told<W> {
             dialect: None,
         }
     }
+
+    /// A comment that is no part of a statement: the servers answer it.
+    fn comment(range: Range<usize>, lexer: &mut Lexer<'_>) -> Self {
+        Told {
+            range,
+            statement: Statement::new(Effect::Plain, lexer.take_notes()),
+            watch: W::default(),
+            dialect: Some(lexer.dialect()),
+        }
+    }
 }
 
 /// Tells of each statement in order.
@@ -337,8 +348,11 @@ fn each<W: Watch + Default>(sql: &[u8], dialect: Dialect, mut tell: impl FnMut(T
     }
     let mut lexer = Lexer::new(sql, dialect);
     for count in 0.. {
-        let Some(first) = next_statement(&mut lexer) else {
-            return;
+        let begins = lexer.at();
+        let first = match next_statement(&mut lexer) {
+            Next::Statement(first) => first,
+            Next::Comment => return tell(Told::comment(begins..sql.len(), &mut lexer)),
+            Next::Nothing => return,
         };
         let start = first.range().start;
         if count == STATEMENTS_MAX {
@@ -355,25 +369,43 @@ fn each<W: Watch + Default>(sql: &[u8], dialect: Dialect, mut tell: impl FnMut(T
             watch,
             dialect: Some(dialect),
         });
-        let Some(dialect) = after else {
-            // How the rest is read depends on what that statement has done.
-            if let Some(first) = next_statement(&mut lexer) {
-                tell(Told::unreadable(first.range().start..sql.len()));
-            }
-            return;
-        };
-        lexer.set_dialect(dialect);
+        match after {
+            Some(dialect) => lexer.set_dialect(dialect),
+            None => return rest(lexer, tell),
+        }
     }
 }
 
-/// Where the next statement begins. Comments that are not run are none, and the servers answer them as such.
-fn next_statement(lexer: &mut Lexer<'_>) -> Option<lexer::Token> {
+/// How the rest is read depends on what the statement before it has done.
+fn rest<W: Watch + Default>(mut lexer: Lexer<'_>, mut tell: impl FnMut(Told<W>)) {
+    let (begins, end) = (lexer.at(), lexer.text().len());
+    match next_statement(&mut lexer) {
+        Next::Statement(first) => tell(Told::unreadable(first.range().start..end)),
+        Next::Comment => tell(Told::comment(begins..end, &mut lexer)),
+        Next::Nothing => {}
+    }
+}
+
+/// What comes behind a statement.
+enum Next {
+    /// A statement that begins with this token.
+    Statement(lexer::Token),
+    /// Nothing but a comment that is not run.
+    Comment,
+    Nothing,
+}
+
+fn next_statement(lexer: &mut Lexer<'_>) -> Next {
+    lexer.take_commented();
     loop {
         let first = lexer.next();
         match first.kind {
+            // Before another statement an empty one is refused, commented or not; at the end a `;` is nothing.
             Kind::Semicolon => {}
-            Kind::End if !lexer.trouble() => return None,
-            _ => return Some(first),
+            Kind::End if lexer.trouble() => return Next::Statement(first),
+            Kind::End if lexer.take_commented() => return Next::Comment,
+            Kind::End => return Next::Nothing,
+            _ => return Next::Statement(first),
         }
     }
 }

@@ -280,8 +280,7 @@ impl<W: Watch> Scan<W> {
             return;
         }
         self.speak(lexer, facts, name);
-        let apart = name.range().end != open.range().start;
-        let hidden = facts.without_space && apart && !lexer.dialect().modes.ignore_space;
+        let hidden = facts.without_space && !is_adjacent(lexer, name, open);
         if hidden || !facts.harmless(&lexer.dialect()) {
             self.note(Fact::CallsUnknown, name, name);
         }
@@ -312,6 +311,14 @@ impl<W: Watch> Scan<W> {
             _ => self.note(fact, name, name),
         }
     }
+}
+
+/// Whether nothing parts a name from its bracket, or what IGNORE_SPACE ignores, which are no comments.
+fn is_adjacent(lexer: &Lexer<'_>, name: Token, open: Token) -> bool {
+    let between = name.range().end..open.range().start;
+    let gap = lexer.text().get(between).unwrap_or_default();
+    let is_space = |byte: &u8| matches!(byte, b' ' | 0x09..=0x0d);
+    gap.is_empty() || (lexer.dialect().modes.ignore_space && gap.iter().all(is_space))
 }
 
 const COUNTS: &[u8] = b"sql_calc_found_rows";

@@ -277,7 +277,8 @@ fn call<W: Watch>(reader: &mut Reader<'_, '_>, scan: &mut Scan<W>) -> Effect {
     if scan.facts.has(Fact::ReadsUserVariable) {
         scan.note(Fact::WritesUserVariable, first, last);
     }
-    Effect::Opaque
+    // Not `Opaque`: what a routine does to modes and to the client's character set is undone when it returns.
+    Effect::Plain
 }
 
 /// `LOAD DATA`, `LOAD XML`; `LOAD INDEX` is administration.

@@ -43,6 +43,7 @@ impl Lexer<'_> {
 
     /// Only a line feed ends it, or a NUL, behind which the server reads on.
     fn line_comment(&mut self, from: usize) -> Option<Kind> {
+        self.commented = true;
         let rest = self.text.get(from..).unwrap_or_default();
         match memchr2(b'\n', 0, rest) {
             Some(offset) if rest[offset] == 0 => Some(self.give_up()),
@@ -58,6 +59,7 @@ impl Lexer<'_> {
     }
 
     fn block_comment(&mut self, start: usize) -> Option<Kind> {
+        self.commented = true;
         let third = self.byte(start + 2);
         if third == b'!' {
             return self.executable(start + 3, false);

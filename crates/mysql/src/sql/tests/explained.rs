@@ -85,7 +85,9 @@ fn statements_are_told_apart() {
         texts,
         expected.map(|(text, shown)| (text, shown.to_owned()))
     );
-    assert_eq!(explained(" ; -- nothing"), []);
+    assert_eq!(explained(" ; "), []);
+    let comment = explained("SELECT 1; -- 'secret'");
+    assert_eq!((comment.len(), comment[1].normalized.as_str()), (2, ""));
 }
 
 #[test]

@@ -175,19 +175,29 @@ fn what_older_versions_read_otherwise_cannot_be_told() {
 }
 
 #[test]
-fn comments_that_are_not_run_are_no_statements() {
-    for sql in [
-        "",
-        " ",
-        ";",
-        " ; ; ",
-        "-- x",
-        "/* x */",
-        "# x\n;",
-        "/*!99999 SET @a = 1 */",
-    ] {
-        for dialect in [Dialect::new(Family::MySql, 80000), mariadb()] {
+fn comments_alone_are_answered() {
+    for sql in ["", " ", ";", " ; ; "] {
+        for dialect in both() {
             assert_eq!(statements(sql, dialect), [], "{sql}");
+        }
+    }
+    assert_pure(&["-- x", "/* x */", "# x\n;", "/*! */", " /* a */ -- b"]);
+    assert_plain(&[Fact::VersionedComment], &["/*!99999 SET @a = 1 */"]);
+    for (sql, count) in [
+        ("SELECT 1; -- x", 2),
+        ("SELECT 1 -- x", 1),
+        ("SELECT 1 -- x\n;", 1),
+        ("SELECT 1; # x\n;", 2),
+        ("SELECT 1; /*!99999 x */ ;", 2),
+        ("SET sql_mode = @a; -- x", 2),
+    ] {
+        for dialect in both() {
+            assert_eq!(statements(sql, dialect).len(), count, "{sql}");
+            assert!(
+                !classify(sql.as_bytes(), dialect)
+                    .facts()
+                    .has(Fact::Unreadable)
+            );
         }
     }
 }
@@ -223,7 +233,8 @@ fn modes_decide_what_quotes_and_backslashes_mean() {
         ("ANSI_QUOTES", r#"SELECT "a"" evil()""#, false),
         ("ANSI_QUOTES", r"SELECT 'a\' evil()'", false),
         ("", "SELECT count (*)", true),
-        ("IGNORE_SPACE", "SELECT count (*)", false),
+        ("IGNORE_SPACE", "SELECT count \n(*)", false),
+        ("IGNORE_SPACE", "SELECT count /* no space */(*)", true),
         ("", "SELECT abs (1)", false),
         ("", "SELECT a || evil()", true),
         ("PIPES_AS_CONCAT", "SELECT a || evil()", true),
@@ -378,11 +389,14 @@ fn what_a_statement_sets_holds_for_those_behind_it() {
         "SET GLOBAL a = 1, sql_mode = ''",
         "EXECUTE a",
         "nonsense",
-        "CALL p()",
         "PREPARE a",
     ] {
         assert!(facts(before, "SELECT 1").has(Fact::Unreadable), "{before}");
         assert_eq!(statements(before, mysql()).len(), 1, "{before}");
+    }
+    // What a routine sets of these is undone when it returns.
+    for before in ["CALL p()", "SELECT f()", "SELECT 1"] {
+        assert_eq!(facts(before, "SELECT 1"), Facts::NONE, "{before}");
     }
     assert_eq!(facts("SET NAMES utf8mb4", "SELECT é"), Facts::NONE);
     assert!(facts("SET NAMES latin1", "SELECT é").has(Fact::Unreadable));

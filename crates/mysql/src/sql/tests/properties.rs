@@ -27,8 +27,6 @@ const STATEMENTS: &[&str] = &[
     "LOCK TABLES t READ",
     "",
     " ",
-    "-- nothing\n",
-    "# nothing\n",
 ];
 
 /// Pieces that texts made of them are more often near to SQL.
@@ -261,7 +259,8 @@ proptest! {
 
     #[test]
     fn comments_and_case_make_no_difference(statement in prop::sample::select(STATEMENTS)) {
-        if statement.contains(['\'', '"', '`', '-', '#']) {
+        // A comment alone is a statement.
+        if statement.trim().is_empty() || statement.contains(['\'', '"', '`', '-', '#']) {
             return Ok(());
         }
         let commented = format!("/* ; */{}/**/", statement.replace(' ', " /* 'x */ # '\n "));

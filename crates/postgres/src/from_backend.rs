@@ -288,6 +288,7 @@ impl FromBackend<'_> {
         };
         if let (Some(statement), Some(columns), Some(session)) =
             (about, columns, self.session.as_deref())
+            && !statement.shows_own()
         {
             let version = self.shared.statements.schema_version(session.scope);
             let same = statement.columns.see(columns, self.now, version);

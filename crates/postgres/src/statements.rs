@@ -82,6 +82,8 @@ pub struct Statement {
     has_constants: bool,
     /// Whether its constants may be times of the moment in which it is prepared.
     momentary: bool,
+    /// Whether its columns are those of what its session has made on a backend.
+    shows_own: bool,
     /// Whether some backend has prepared it.
     proven: AtomicBool,
     /// What CommandComplete shall say, where [`STAND_IN`] is sent in its stead.
@@ -230,7 +232,7 @@ impl Statements {
             self.sweep_at = (self.table.len() * 2).max(SWEEP_MIN);
         }
         let statement = Statement::new(name, draft, Some(meaning));
-        if matches!(statement.effect, Effect::Execute(_)) {
+        if statement.shows_own {
             // What the name in it stands for is another matter in each session.
             return self.private(draft);
         }
@@ -346,6 +348,7 @@ impl Statement {
             told_types: OnceLock::new(),
             columns: Columns::default(),
             fingerprint: fingerprint(draft.text, std::slice::from_ref(&effect)),
+            shows_own: matches!(effect, Effect::Execute(_)) || sql::shows_own(draft.text),
             effect,
             meaning,
             has_constants: has_constants(draft.text),
@@ -392,6 +395,7 @@ impl Statement {
             meaning: None,
             has_constants: false,
             momentary: false,
+            shows_own: false,
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: true,
@@ -457,6 +461,12 @@ impl Statement {
         self.momentary
     }
 
+    /// Whether its columns are those of what its session has made on a backend, so that they are nobody else's, and others at any time:
+    /// the server never refuses to go on with it because of that.
+    pub fn shows_own(&self) -> bool {
+        self.shows_own
+    }
+
     /// Whether its text has constants, or may have.
     pub fn has_constants(&self) -> bool {
         self.has_constants
@@ -498,6 +508,7 @@ impl Statement {
             meaning: self.meaning,
             has_constants: self.has_constants,
             momentary: self.momentary,
+            shows_own: self.shows_own,
             proven: AtomicBool::new(false),
             tag: self.tag,
             is_unread: false,

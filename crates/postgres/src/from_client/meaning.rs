@@ -100,7 +100,7 @@ impl FromClient<'_> {
             // Preparing it again would bring another moment.
             _ if statement.is_momentary() => true,
             // It is the session's own, and nothing in it is looked at before it is executed.
-            _ if matches!(statement.effect, Effect::Execute(_)) => true,
+            _ if statement.shows_own() => true,
             Some(now) => statement.means(now),
             None => statement.is_private() || self.may_be_used_unseen(statement),
         }

@@ -56,6 +56,21 @@ pub fn is_keyword(word: &str) -> bool {
     words::facts(word.as_bytes()).keyword
 }
 
+/// Whether the columns of a statement are those of what its session has made, or of what another statement is there called so: a cursor's
+/// rows, a prepared statement's, the value of a custom setting, whose name is spelled as its server process heard it first.
+pub fn shows_own(sql: &[u8]) -> bool {
+    let mut lexer = Lexer::new(sql, true);
+    let mut first = lexer.next();
+    while first.kind == Kind::Semicolon {
+        first = lexer.next();
+    }
+    match lexer.key(first) {
+        words::keys::FETCH | words::keys::EXECUTE => true,
+        words::keys::SHOW => memchr(b'.', sql).is_some(),
+        _ => false,
+    }
+}
+
 /// What a whole query string (one or several statements) does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {

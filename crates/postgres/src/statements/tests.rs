@@ -74,6 +74,27 @@ fn a_private_name_is_given_once() {
 }
 
 #[test]
+fn what_shows_a_sessions_own_cursor_or_setting_is_nobody_elses() {
+    let mut statements = statements();
+    for text in [
+        "fetch 10 from c",
+        "; /* x */ FETCH NEXT FROM c",
+        "show app.tenant",
+        "execute s",
+        "explain execute s",
+    ] {
+        let one = statements.named(&draft(text), meaning(1, 1));
+        let other = statements.named(&draft(text), meaning(1, 1));
+        assert!(one.shows_own() && one.is_private(), "{text}");
+        assert_ne!(one.name, other.name, "{text}");
+    }
+    for text in ["show work_mem", "select 1 fetch first row only", "close c"] {
+        let one = statements.named(&draft(text), meaning(1, 1));
+        assert!(!one.shows_own() && !one.is_private(), "{text}");
+    }
+}
+
+#[test]
 fn a_backslash_that_may_end_a_text_is_read_both_ways() {
     let hidden = r"select '\', '; set lock_timeout=999; --'";
     let pins = Class::Statements(vec![Effect::Pin(PinReason::UntrackedSetting)]);

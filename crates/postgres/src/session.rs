@@ -89,11 +89,14 @@ impl Session {
 
     /// It may change this backend in ways that only the server knows.
     pub fn suspect(&mut self, backend: &mut Backend) {
-        if backend.suspect == Some(Mark::NOBODY) || backend.suspect == Some(self.mark()) {
+        if backend.suspect == Some(self.mark()) {
             return;
         }
+        // What it left elsewhere is old from now on, also where nobody is to find what it leaves here.
         self.marks = self.marks.wrapping_add(1);
-        backend.suspect = Some(self.mark());
+        if backend.suspect != Some(Mark::NOBODY) {
+            backend.suspect = Some(self.mark());
+        }
     }
 }
 

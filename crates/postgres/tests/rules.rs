@@ -105,6 +105,13 @@ fn suits(world: &World, client: usize, backend: usize, request: &str) -> bool {
     Postgres::suits(session, state, &input)
 }
 
+/// Whether the first client with this request would rather have the backend than wait for another.
+fn prefers(world: &World, backend: usize, sql: &str) -> bool {
+    let input = encoded(&[format!("Query {sql:?}")], From::Client);
+    let (client, backend) = (&world.clients[0], &world.backends[backend]);
+    Postgres::prefers(&client.session, &backend.state, &input)
+}
+
 fn is_pinned(world: &World) -> bool {
     world.noted.iter().any(|order| order.starts_with("Pin "))
 }
@@ -155,11 +162,6 @@ fn where_the_server_cannot_be_asked_what_a_session_holds_it_keeps_its_backend() 
 #[test]
 fn the_backend_that_remembers_a_value_is_preferred_by_who_asks_for_it() {
     let mut world = world(2, 2, SessionRules::default());
-    let prefers = |world: &World, backend: usize, sql: &str| {
-        let input = encoded(&[format!("Query {sql:?}")], From::Client);
-        let (client, backend) = (&world.clients[0], &world.backends[backend]);
-        Postgres::prefers(&client.session, &backend.state, &input)
-    };
     assert!(prefers(&world, 1, "select lastval()"), "nobody remembers");
     query(&mut world, 0, 0, "insert into t values (1)", "INSERT 0 1");
     assert!(prefers(&world, 0, "select lastval()"));
@@ -167,6 +169,24 @@ fn the_backend_that_remembers_a_value_is_preferred_by_who_asks_for_it() {
     assert!(prefers(&world, 1, "select 1"), "it does not ask");
     query(&mut world, 1, 0, "insert into t values (1)", "INSERT 0 1");
     assert!(!prefers(&world, 0, "select lastval()"), "another had it");
+}
+
+#[test]
+fn a_backend_that_remembers_an_older_value_is_not_preferred() {
+    let mut world = world(2, 1, SessionRules::default());
+    query(&mut world, 0, 0, "insert into t values (1)", "INSERT 0 1");
+    // Whoever gets the other one next resets it.
+    world.backends[1].state.init_query = "set work_mem = '8MB'".into();
+    world.client_says(
+        0,
+        &["Query \"reset work_mem; insert into t values (1)\"".to_owned()],
+    );
+    world.lease(0, 1);
+    world.backends[1].sent.clear();
+    world.backend_says(1, &["CommandComplete \"RESET\""]);
+    answer(&mut world, 1, "INSERT 0 1");
+    tell(&mut world, 1, &[]);
+    assert!(!prefers(&world, 0, "select lastval()"));
 }
 
 #[test]

@@ -92,6 +92,8 @@ pub struct Exchange {
     pub tracked: bool,
     /// The segment that is being answered did things that only the server knows.
     pub opaque: bool,
+    /// And something was reset before, whose value the client began with.
+    pub opaque_behind_reset: bool,
     /// The open transaction changed a schema.
     pub schema_changed: bool,
     /// The open transaction may notify others.
@@ -152,6 +154,7 @@ impl Exchange {
             discarding: false,
             tracked: false,
             opaque: false,
+            opaque_behind_reset: false,
             schema_changed: false,
             notifies: false,
             listens: false,
@@ -198,6 +201,11 @@ impl Exchange {
         self.asks
             .as_ref()
             .is_some_and(|asks| !asks.learned.is_empty())
+    }
+
+    /// Whether the server is to be asked for all settings when the transaction is over.
+    pub fn asks_settings(&self) -> bool {
+        self.asks.as_ref().is_some_and(|asks| asks.settings)
     }
 
     /// Takes what is to be asked, if there is something.

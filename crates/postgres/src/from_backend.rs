@@ -358,7 +358,13 @@ impl FromBackend<'_> {
             return self.hide(header, rest);
         };
         let name = Fields(body).string().unwrap_or_default();
-        if session.tracker.restores(name) {
+        let failed = self.backend.exchange.failed;
+        let is_lost = if failed {
+            session.tracker.loses_by_error(name)
+        } else {
+            session.tracker.restores(name)
+        };
+        if is_lost {
             // Not what the session has: the client's own value is set again right away.
             return self.hide(header, rest);
         }

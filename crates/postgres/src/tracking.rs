@@ -9,6 +9,7 @@ mod adopt;
 mod bounds;
 mod channels;
 mod difference;
+mod losses;
 mod meaning;
 
 pub use adopt::{Adopted, Server};
@@ -21,6 +22,7 @@ use crate::sql::{Effect, SetValue};
 use difference::push_set;
 use forebay_core::notification::Channel;
 use forebay_core::settings::{Interner, Map, Settings, Value};
+use losses::Losses;
 use meaning::Local;
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -46,10 +48,10 @@ pub struct Tracker {
     channels: BTreeSet<Channel>,
     /// Only while the open transaction has set something or has savepoints.
     pending: Option<Box<Pending>>,
-    /// What a committed RESET took away on the backend and must be set again there.
-    restore: BTreeSet<Box<str>>,
-    /// Those of them that were set again within a transaction, which may be rolled back: they are set once more when it is over.
-    again: BTreeSet<Box<str>>,
+    /// What a RESET took away on the backend and must be set again there.
+    lost_values: Losses,
+    /// What `SET LOCAL … TO DEFAULT` took away, until the transaction ends.
+    lost_locally: Losses,
     /// What texts mean with the current values; `None` when it was not asked for since they changed.
     meaning: Cell<Option<Meaning>>,
     /// Not everything that is set is tracked: see `tracking/bounds.rs`.
@@ -60,10 +62,6 @@ pub struct Tracker {
 #[derive(Debug)]
 struct Pending {
     frames: Vec<Frame>,
-    /// Settings of the baseline that a RESET took away on the backend.
-    restore: BTreeSet<Box<str>>,
-    /// Those that `SET LOCAL … TO DEFAULT` took away, until the transaction ends.
-    restore_locally: BTreeSet<Box<str>>,
 }
 
 /// What must be set again on the backend because a RESET brought back its default instead of the client's baseline.
@@ -72,9 +70,9 @@ pub struct Restore {
     /// The statements that do.
     pub statements: Vec<String>,
     /// The settings that were reset for the session.
-    pub names: BTreeSet<Box<str>>,
+    pub names: Vec<Box<str>>,
     /// The settings that were reset for the rest of the transaction only.
-    pub local: BTreeSet<Box<str>>,
+    pub local: Vec<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -98,8 +96,8 @@ impl Tracker {
             baseline,
             channels: BTreeSet::new(),
             pending: None,
-            restore: BTreeSet::new(),
-            again: BTreeSet::new(),
+            lost_values: Losses::default(),
+            lost_locally: Losses::default(),
             meaning: Cell::new(None),
             lost: false,
         }
@@ -131,8 +129,6 @@ impl Tracker {
         self.pending.get_or_insert_with(|| {
             Box::new(Pending {
                 frames: vec![Frame::default()],
-                restore: BTreeSet::new(),
-                restore_locally: BTreeSet::new(),
             })
         })
     }
@@ -220,6 +216,12 @@ impl Tracker {
 
     fn end(&mut self, commit: bool, interner: &mut Interner) {
         self.meaning.set(None);
+        self.lost_locally = Losses::default();
+        if commit {
+            self.lost_values.on_commit();
+        } else {
+            self.lost_values.on_rollback(1);
+        }
         let Some(mut pending) = self.pending.take().filter(|_| commit) else {
             return;
         };
@@ -232,7 +234,6 @@ impl Tracker {
         if let Some(map) = map.filter(|map| map != self.committed.map()) {
             self.committed = interner.intern(map);
         }
-        self.restore.append(&mut pending.restore);
     }
 
     fn rollback_to(&mut self, name: &str) {
@@ -245,12 +246,8 @@ impl Tracker {
             frames.truncate(at + 1);
             (frames[at].map, frames[at].local) = (None, None);
             frames[at].channels = None;
-            // What was set again behind it is not any more.
-            let again = self.again.iter().filter(|name| self.is_at_baseline(name));
-            let again: Vec<_> = again.cloned().collect();
-            let pending = self.pending();
-            pending.restore.extend(again);
-            pending.restore_locally.clear();
+            self.lost_values.on_rollback(at + 1);
+            self.lost_locally.on_rollback(at + 1);
         }
         self.meaning.set(None);
     }
@@ -264,7 +261,8 @@ impl Tracker {
             let (mut map, mut local, mut channels) = (None, None, None);
             let again = frames[at].again;
             frames[at].again = again.saturating_sub(1);
-            for frame in frames.drain(at + usize::from(again > 0)..).rev() {
+            let first = at + usize::from(again > 0);
+            for frame in frames.drain(first..).rev() {
                 map = map.or(frame.map);
                 local = local.or(frame.local);
                 channels = channels.or(frame.channels);
@@ -275,6 +273,8 @@ impl Tracker {
             below.map = map.or(below.map.take());
             below.local = local.or(below.local.take());
             below.channels = channels.or(below.channels.take());
+            self.lost_values.on_release(first);
+            self.lost_locally.on_release(first);
         }
     }
 
@@ -285,9 +285,12 @@ impl Tracker {
             SetValue::Default => return self.reset(name),
         };
         self.forget_local(name);
+        let frame = self.frames();
+        self.lost_values.is_set(name, frame);
         if name == AUTHORIZATION {
             // A new session user starts with no role (`assign_session_authorization`).
             self.map_mut().remove(ROLE);
+            self.lost_values.is_set(ROLE, frame);
         }
         if self.tracks(name, &value) {
             self.map_mut().insert(name.into(), value);
@@ -301,7 +304,7 @@ impl Tracker {
         match baseline {
             Some(value) => {
                 map.insert(name.into(), value);
-                self.pending().restore.insert(name.into());
+                self.lost_values.lose(name, self.frames());
             }
             None => drop(map.remove(name)),
         }
@@ -314,11 +317,22 @@ impl Tracker {
     /// `SET LOCAL` gave a setting this value; the default is the database's where it should be the baseline's.
     fn lose_locally(&mut self, name: &str, value: Option<&SetValue>) {
         let lost = value == Some(&SetValue::Default) && self.baseline.map().contains_key(name);
+        let frame = self.frames();
         if lost {
-            self.pending().restore_locally.insert(name.into());
-        } else if let Some(pending) = &mut self.pending {
-            pending.restore_locally.remove(name);
+            // It has its end here.
+            self.pending();
+            self.lost_locally.lose(name, frame);
+        } else {
+            self.lost_locally.is_set(name, frame);
+            self.lost_values.is_hidden(name, frame);
         }
+    }
+
+    /// How many frames the transaction has that is open, or that a statement is of its own.
+    fn frames(&self) -> usize {
+        self.pending
+            .as_ref()
+            .map_or(1, |pending| pending.frames.len())
     }
 
     /// All settings but those that are `kept` are as the session began with.
@@ -331,11 +345,12 @@ impl Tracker {
             map.retain(|name, _| kept(name));
             map.extend(reset().map(|(name, value)| (name.clone(), value.clone())));
         }
-        let restore = &mut self.pending().restore;
+        // The boundary decides on it, also where nothing else has changed.
+        self.pending();
+        let frame = self.frames();
         for (name, _) in reset() {
-            if !restore.contains(name) {
-                restore.insert(name.clone());
-            }
+            self.lost_values.lose(name, frame);
+            self.lost_locally.is_set(name, frame);
         }
         self.forget_all_local(kept);
     }
@@ -391,24 +406,18 @@ impl Tracker {
 
     /// What must be set again on the backend now, after the boundary was noted.
     pub fn take_restore(&mut self, reads_utf8: bool, in_transaction: bool) -> Option<Restore> {
-        let mut names = std::mem::take(&mut self.restore);
-        if let Some(pending) = self.pending.as_mut() {
-            names.append(&mut pending.restore);
+        if !self.restores_again() {
+            return None;
         }
-        if in_transaction {
-            self.again.extend(names.iter().cloned());
-        } else {
-            names.append(&mut self.again);
+        let frame = if in_transaction { self.frames() } else { 0 };
+        if !in_transaction {
+            self.lost_values.on_rollback(1);
         }
-        let local = self
-            .pending
-            .as_mut()
-            .map(|pending| std::mem::take(&mut pending.restore_locally));
-        let local = local.unwrap_or_default();
+        let names = self.lost_values.take_due(frame);
+        let local = self.lost_locally.take_due(frame);
         if names.is_empty() && local.is_empty() {
             return None;
         }
-        // As the session sees it now: a rollback to a savepoint may have undone the RESET.
         let current = names
             .iter()
             .filter_map(|name| Some((name, self.current(name)?)));
@@ -437,17 +446,31 @@ impl Tracker {
         self.current(name) == self.baseline.map().get(name)
     }
 
-    /// Whether something is set again that a rollback would take away once more.
+    /// Whether something is to be set again, or is set again and a rollback would take it away once more.
     pub fn restores_again(&self) -> bool {
-        !self.again.is_empty()
+        self.lost_values.is_any_open() || self.lost_locally.is_any_open()
+    }
+
+    /// What is to be set again for the session.
+    pub fn lost(&self) -> Vec<Box<str>> {
+        self.lost_values.due().cloned().collect()
+    }
+
+    /// Whether the backend would lack something of the baseline if nobody were there to set it again when the transaction is over.
+    pub fn lacks_baseline(&self) -> bool {
+        self.lost_values.is_any_committed()
     }
 
     /// Whether the backend lost this setting of the baseline to a RESET and is about to be given it again.
     pub fn restores(&self, name: &[u8]) -> bool {
-        let pending = self.pending.iter();
-        let pending = pending.flat_map(|open| open.restore.iter().chain(&open.restore_locally));
-        let mut names = pending.chain(&self.restore);
-        names.any(|restored| restored.as_bytes().eq_ignore_ascii_case(name))
+        self.lost_values.is_due(name) || self.lost_locally.is_due(name)
+    }
+
+    /// Whether an error, which undoes the innermost frame, has the backend lose this setting of the baseline once more.
+    pub fn loses_by_error(&self, name: &[u8]) -> bool {
+        let frame = self.frames();
+        let is_lost = |losses: &Losses| losses.is_lost_without(name, frame);
+        is_lost(&self.lost_values) || is_lost(&self.lost_locally)
     }
 }
 

@@ -14,7 +14,6 @@ use crate::reports;
 use crate::tracking::Restore;
 use crate::wire::{Header, write};
 use forebay_core::orders::Order;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What statements of ours are called that set again what a RESET took.
@@ -47,6 +46,7 @@ impl FromBackend<'_> {
         exchange.status = status;
         let failed = std::mem::take(&mut exchange.failed);
         (exchange.tracked, exchange.opaque) = (false, false);
+        let opaque_behind_reset = std::mem::take(&mut exchange.opaque_behind_reset);
         if status == b'I' {
             // Behind it there may be portals of segments that were sent without waiting for this one.
             if exchange.is_empty() && !exchange.open_segment {
@@ -89,10 +89,20 @@ impl FromBackend<'_> {
             let notified = std::mem::take(&mut self.backend.exchange.notifies);
             self.backend.stirred |= notified && !session.hears();
         }
-        let restore = self.take_restore();
+        // What code has set behind a RESET is to stay.
+        let asks_first = opaque_behind_reset && self.restores_what_is_asked();
+        let restore = if asks_first {
+            self.foretell_restored();
+            None
+        } else {
+            self.take_restore()
+        };
         let step = self.pass(header, rest);
         self.orders.push(Order::Answered { since });
         self.restore(restore);
+        if asks_first && !self.ask() {
+            self.send_restore();
+        }
         self.answer_locals();
         if self.end_waiting() {
             return step;
@@ -108,15 +118,35 @@ impl FromBackend<'_> {
         if self.backend.exchange.status == b'E' {
             return None;
         }
+        if !session.tracker.restores_again() {
+            return None;
+        }
         let reads_utf8 = reports::reads_utf8(&self.backend.reports);
         let in_transaction = self.backend.exchange.status != b'I';
-        let restore = session.tracker.take_restore(reads_utf8, in_transaction)?;
-        if session.tracker.restores_again() {
-            // Should nobody be there to do so when the transaction is over.
+        let restore = session.tracker.take_restore(reads_utf8, in_transaction);
+        if session.tracker.lacks_baseline() {
+            // Should nobody be there to set it again when the transaction is over.
             self.backend.suspect = Some(Mark::NOBODY);
         }
+        let restore = restore?;
         self.tell_restored(&restore.names, &restore.local);
         Some(restore)
+    }
+
+    /// Whether something is to be set again outside of a transaction, of which the server is about to be asked whether it is set.
+    fn restores_what_is_asked(&self) -> bool {
+        let exchange = &self.backend.exchange;
+        let session = self.session.as_deref();
+        session.is_some_and(|session| session.tracker.restores_again())
+            && exchange.is_clean()
+            && exchange.asks_settings()
+    }
+
+    /// Most code sets nothing: the client is told in time what it will have then.
+    fn foretell_restored(&mut self) {
+        let session = self.session.as_deref();
+        let names = session.map_or(Vec::new(), |session| session.tracker.lost());
+        self.tell_restored(&names, &[]);
     }
 
     fn restore(&mut self, restore: Option<Restore>) {
@@ -167,7 +197,7 @@ impl FromBackend<'_> {
     }
 
     /// What was reset has the client's values again, or will have them before anything else is done.
-    pub(super) fn tell_restored(&mut self, names: &BTreeSet<Box<str>>, local: &BTreeSet<Box<str>>) {
+    pub(super) fn tell_restored(&mut self, names: &[Box<str>], local: &[Box<str>]) {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };

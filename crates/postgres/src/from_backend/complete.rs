@@ -144,7 +144,10 @@ impl FromBackend<'_> {
             | Effect::CopyIn
             | Effect::Execute(_)
             | Effect::Pin(_)
-            | Effect::PinMany(_) => exchange.opaque = true,
+            | Effect::PinMany(_) => {
+                exchange.opaque = true;
+                exchange.opaque_behind_reset |= session.tracker.restores_again();
+            }
             Effect::Close => {}
             _ => exchange.tracked = true,
         }

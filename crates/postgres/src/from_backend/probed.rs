@@ -2,7 +2,7 @@
 //!
 //! Until the answer is there the client's next message waits, and the backend stays with it.
 
-use super::FromBackend;
+use super::{FromBackend, tell_reports};
 use crate::customs;
 use crate::exchange::Expect;
 use crate::parting;
@@ -56,6 +56,12 @@ impl FromBackend<'_> {
             self.take_over(probe);
         }
         self.send_restore();
+        if let Some(session) = self.session.as_deref_mut()
+            && self.backend.exchange.is_empty()
+        {
+            // Of what code has set behind a RESET the client was not told before.
+            tell_reports(session, self.backend, self.orders);
+        }
         self.answer_locals();
         // What the client asked meanwhile it asks with a lease of its own, unless something pins: nobody else waits for both.
         self.end_waiting();

@@ -57,6 +57,7 @@ impl Tracker {
                 map.insert((*name).into(), Value::Literal(reading.shown.clone()));
             }
         }
+        self.lost_values.are_known(|name| read.contains_key(name));
         let lost: Vec<_> = before
             .keys()
             .filter(|name| probe.was_asked(name) && !read.contains_key(&***name))
@@ -88,7 +89,7 @@ impl Tracker {
         match self.baseline.map().get(name) {
             Some(value) => {
                 map.insert(name.into(), value.clone());
-                self.restore.insert(name.into());
+                self.lost_values.lose(name, 0);
             }
             None => drop(map.remove(name)),
         }

@@ -79,9 +79,11 @@ impl Tracker {
 
     /// A savepoint is set.
     pub(super) fn savepoint(&mut self, name: &str) {
+        let restores = self.restores_again();
         if let Some(top) = self.pending().frames.last_mut()
             && top.savepoint.as_deref() == Some(name)
             && !top.has_own()
+            && !restores
         {
             top.again = top.again.saturating_add(1);
             return;
@@ -118,6 +120,8 @@ impl Tracker {
             ..Frame::default()
         };
         *frames = vec![top];
+        self.lost_values.on_release(1);
+        self.lost_locally.on_release(1);
         self.lose();
     }
 }

@@ -113,7 +113,7 @@ impl Tracker {
         if !name.is_empty() && !is_meaningful(name) {
             return;
         }
-        // The backend is about to be given it: `restore_locally`.
+        // The backend is about to be given it: `lost_locally`.
         let first = self.baseline.map().get(name).cloned();
         let local = self.local_mut();
         local.remove(name);
@@ -135,9 +135,7 @@ impl Tracker {
 
     /// A setting has a new value for the rest of the session.
     pub(super) fn forget_local(&mut self, name: &str) {
-        if let Some(pending) = &mut self.pending {
-            pending.restore_locally.remove(name);
-        }
+        self.lost_locally.is_set(name, self.frames());
         if self.local().is_some() {
             let local = self.local_mut();
             local.remove(name);

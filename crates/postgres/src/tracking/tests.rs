@@ -194,11 +194,10 @@ fn reset_returns_to_the_startup_message_and_says_what_the_backend_lacks() {
     world.complete(set("a", "1"), "SET").ready(b'I', false);
     world.complete(Effect::Reset("a".into()), "RESET");
     assert!(world.tracker.restores(b"A") && !world.tracker.restores(b"b"));
-    let restored = world.tracker.take_restore(true, false);
+    let restored = world.ready(b'I', false).tracker.take_restore(true, false);
     let restored = restored.map(|restore| restore.statements.join(";"));
     assert_eq!(restored.as_deref(), Some("SET a TO 'base'"));
     assert_eq!(world.tracker.take_restore(true, false), None);
-    world.ready(b'I', false);
     assert_eq!(world.committed("a"), Some(&Value::Literal("base".into())));
     world
         .complete(set("c", "1"), "SET")
@@ -342,14 +341,72 @@ fn what_a_reset_took_is_restored_although_its_transaction_ended_in_the_same_segm
 }
 
 #[test]
-fn a_reset_undone_by_a_savepoint_gives_back_what_was_before() {
+fn a_reset_undone_by_a_savepoint_has_taken_nothing() {
     let mut world = World::new(&[("a", "base")]);
     world.complete(set("a", "1"), "SET");
     world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
     world.complete(Effect::Reset("a".into()), "RESET");
     world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
-    let restored = world.ready(b'T', false).tracker.take_restore(true, false);
-    assert_eq!(restored.expect("in doubt").statements, ["SET a TO 1"]);
+    let restored = world.ready(b'T', false).tracker.take_restore(true, true);
+    assert_eq!(restored, None);
+    assert_eq!(world.tracker.current("a"), Some(&sql("1")));
+}
+
+fn restored_in_transaction(world: &mut World) -> Vec<String> {
+    let restored = world.ready(b'T', false).tracker.take_restore(true, true);
+    restored.map_or(Vec::new(), |restore| restore.statements)
+}
+
+#[test]
+fn what_was_set_again_where_it_was_reset_no_rollback_to_a_later_savepoint_takes_away() {
+    let mut world = World::new(&[("a", "base")]);
+    world.complete(Effect::Begin, "BEGIN");
+    world.complete(Effect::ResetAll, "RESET");
+    assert_eq!(restored_in_transaction(&mut world), ["SET a TO 'base'"]);
+    // Whatever stands over it: the server keeps it.
+    world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
+    world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
+    assert!(restored_in_transaction(&mut world).is_empty());
+    assert!(!world.tracker.restores_again());
+}
+
+#[test]
+fn a_default_for_the_transaction_is_given_again_behind_a_rollback_to_the_savepoint_below() {
+    let mut world = World::new(&[("a", "base")]);
+    let local = vec![("a".into(), Some(SetValue::Default))];
+    let session = Vec::new();
+    world.complete(Effect::SetLocally { local, session }, "SET");
+    world.complete(Effect::Savepoint("s".into()), "SAVEPOINT");
+    let given = ["SET LOCAL a TO 'base'"];
+    assert_eq!(restored_in_transaction(&mut world), given);
+    world.complete(Effect::RollbackTo("s".into()), "ROLLBACK");
+    assert_eq!(restored_in_transaction(&mut world), given);
+}
+
+#[test]
+fn what_is_set_for_the_transaction_behind_a_reset_is_not_set_over() {
+    let mut world = World::new(&[("a", "base")]);
+    let local = vec![("a".into(), Some(SetValue::Sql("1".into())))];
+    let session = Vec::new();
+    world.complete(Effect::Reset("a".into()), "RESET");
+    world.complete(Effect::SetLocally { local, session }, "SET");
+    assert!(restored_in_transaction(&mut world).is_empty());
+    world.complete(Effect::Commit { chain: false }, "COMMIT");
+    let restored = world.ready(b'I', false).tracker.take_restore(true, false);
+    assert_eq!(restored.expect("it shows").statements, ["SET a TO 'base'"]);
+}
+
+#[test]
+fn what_was_committed_before_a_transaction_is_set_again_behind_its_rollback_only() {
+    for (tag, lost) in [("COMMIT", false), ("ROLLBACK", true)] {
+        let mut world = World::new(&[("a", "base")]);
+        world.complete(Effect::DiscardAll, "DISCARD ALL");
+        assert_eq!(restored_in_transaction(&mut world), ["SET a TO 'base'"]);
+        assert!(world.tracker.lacks_baseline());
+        world.complete(Effect::Commit { chain: false }, tag);
+        let restored = world.ready(b'I', false).tracker.take_restore(true, false);
+        assert_eq!(restored.is_some(), lost, "{tag}");
+    }
 }
 
 #[test]

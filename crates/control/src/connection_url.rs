@@ -1,4 +1,5 @@
-//! `forebay run postgres://user:password@host:5432/db?sslmode=…`: a URL and a few options, as a snapshot with one proxy.
+//! `forebay run postgres://user:password@host:5432/db?sslmode=…` (or `mysql://`, `mariadb://`): a URL and a few options, as a snapshot with
+//! one proxy.
 //!
 //! The URL is libpq's, as far as it tells how to reach the database (PostgreSQL documentation, "Connection URIs"). Its database is only the
 //! default that is printed: clients choose any. Parameters that shape a client's own session are ignored with a warning, unknown ones are
@@ -49,8 +50,8 @@ pub struct RunOptions {
     pub idle_client_timeout: Duration,
     /// `ConnectionBorrowTimeout`.
     pub borrow_timeout: Duration,
-    /// How clients prove that they know the password.
-    pub client_auth: ClientAuth,
+    /// How clients prove that they know the password; `None`: as the servers of the family would have it.
+    pub client_auth: Option<ClientAuth>,
 }
 
 impl Default for RunOptions {
@@ -67,7 +68,7 @@ impl Default for RunOptions {
             tls_key: None,
             idle_client_timeout: proxy_defaults::IDLE_CLIENT_TIMEOUT,
             borrow_timeout: PoolLimits::default().borrow_timeout,
-            client_auth: ClientAuth::ScramSha256,
+            client_auth: None,
         }
     }
 }
@@ -75,6 +76,8 @@ impl Default for RunOptions {
 /// What a URL means.
 #[derive(Debug)]
 pub struct FromUrl {
+    /// The protocol family.
+    pub engine: EngineFamily,
     /// What the workers run on: the proxy `default` with the endpoint `default`.
     pub snapshot: Snapshot,
     /// The database user.
@@ -104,6 +107,7 @@ pub fn read(
     check_durations(options, &report);
     check_addresses(&parts.target, options, &report);
     check_sizes(options, &report);
+    check_auth(parts.scheme, options, &report);
     let (tls, more) = report.finish(tls)?;
     warnings.extend(more);
     let proxy = proxy(&parts, options, tls);
@@ -112,14 +116,69 @@ pub fn read(
             generation,
             proxies: vec![Arc::new(proxy)],
         },
+        engine: parts.scheme.engine(),
         user: parts.user,
         database: parts.database,
         warnings,
     })
 }
 
+/// What a URL begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Postgres,
+    Mysql,
+    Mariadb,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Postgres => "postgres",
+            Scheme::Mysql => "mysql",
+            Scheme::Mariadb => "mariadb",
+        }
+    }
+
+    fn engine(self) -> EngineFamily {
+        match self {
+            Scheme::Postgres => EngineFamily::Postgres,
+            Scheme::Mysql | Scheme::Mariadb => EngineFamily::Mysql,
+        }
+    }
+
+    /// Where the family's own tools look for a password.
+    fn password_variable(self) -> &'static str {
+        match self.engine() {
+            EngineFamily::Postgres => "PGPASSWORD",
+            EngineFamily::Mysql => "MYSQL_PWD",
+        }
+    }
+
+    /// What servers ask for where nobody says otherwise.
+    fn client_auth(self) -> ClientAuth {
+        match self {
+            Scheme::Postgres => ClientAuth::ScramSha256,
+            Scheme::Mysql => ClientAuth::CachingSha2,
+            Scheme::Mariadb => ClientAuth::NativePassword,
+        }
+    }
+}
+
+/// How clients prove a password must be something that the family has.
+fn check_auth(scheme: Scheme, options: &RunOptions, report: &Report) {
+    let Some(auth) = options.client_auth else {
+        return;
+    };
+    if !auth.is_of(scheme.engine()) {
+        let fix = format!("is not spoken by clients of {}://", scheme.as_str());
+        report.error(&place("--client-auth"), None, fix);
+    }
+}
+
 /// The pieces of a URL, decoded and checked.
 struct Parts {
+    scheme: Scheme,
     user: String,
     password: SecretString,
     database: String,
@@ -135,24 +194,29 @@ impl Parts {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(error) => {
-                report.error(&whole, None, format!("not a URL: {error}; expected postgres://user:password@host:5432/database; {ESCAPES}"));
+                report.error(&whole, None, format!("not a URL: {error}; expected postgres://user:password@host:5432/database, or mysql:// or mariadb://; {ESCAPES}"));
                 return None;
             }
         };
-        check_shape(&url, report)?;
+        let scheme = check_shape(&url, report)?;
         // Without a user the parts are not what they seem: a bare ? or / in a password moves everything behind it.
-        let user = user(&url, report)?;
-        let password = password(&url, report, environment);
-        let host = host(&url, report);
+        let user = user(scheme, &url, report)?;
+        let password = password(scheme, &url, report, environment);
+        let host = host(scheme, &url, report);
         let database = decoded(url.path().trim_start_matches('/'), "database", report);
         let tls = parameters::read(url.query().unwrap_or(""), report);
+        let port = url.port().unwrap_or(scheme.engine().port());
+        let database = database.filter(|name| !name.is_empty());
         Some(Parts {
-            database: database
-                .filter(|name| !name.is_empty())
-                .unwrap_or(user.clone()),
+            scheme,
+            database: match scheme.engine() {
+                EngineFamily::Postgres => database.unwrap_or(user.clone()),
+                // A session need not have one.
+                EngineFamily::Mysql => database.unwrap_or_default(),
+            },
             user,
             password: password?,
-            target: target(host?, url.port().unwrap_or(5432), tls),
+            target: target(host?, port, tls),
         })
     }
 }
@@ -166,33 +230,39 @@ fn target(host: String, port: u16, tls: TargetTls) -> Arc<Target> {
 }
 
 /// Scheme and the absence of a fragment.
-fn check_shape(url: &Url, report: &Report) -> Option<()> {
-    let scheme = Some(format!("{:?}", url.scheme()));
-    match url.scheme() {
-        "postgres" | "postgresql" => {}
-        "mysql" | "mariadb" | "sqlserver" | "mssql" => {
+fn check_shape(url: &Url, report: &Report) -> Option<Scheme> {
+    let text = Some(format!("{:?}", url.scheme()));
+    let scheme = match url.scheme() {
+        "postgres" | "postgresql" => Scheme::Postgres,
+        "mysql" => Scheme::Mysql,
+        "mariadb" => Scheme::Mariadb,
+        "sqlserver" | "mssql" => {
             report.error(
                 &place("scheme"),
-                scheme,
-                "not yet supported: only postgres:// is",
+                text,
+                "not yet supported: only postgres://, mysql:// and mariadb:// are",
             );
             return None;
         }
         _ => {
-            report.error(&place("scheme"), scheme, "must be postgres or postgresql");
+            let fix = "must be postgres, postgresql, mysql or mariadb";
+            report.error(&place("scheme"), text, fix);
             return None;
         }
-    }
+    };
     if url.fragment().is_some() {
         report.error(&place(""), None, format!("holds a bare #; {ESCAPES}"));
         return None;
     }
-    Some(())
+    Some(scheme)
 }
 
-fn user(url: &Url, report: &Report) -> Option<String> {
+fn user(scheme: Scheme, url: &Url, report: &Report) -> Option<String> {
     if url.username().is_empty() {
-        let fix = format!("missing: postgres://USER:password@host/database; {ESCAPES}");
+        let fix = format!(
+            "missing: {}://USER:password@host/database; {ESCAPES}",
+            scheme.as_str()
+        );
         report.error(&place("user"), None, fix);
         return None;
     }
@@ -208,13 +278,22 @@ fn user(url: &Url, report: &Report) -> Option<String> {
     Some(user)
 }
 
-fn password(url: &Url, report: &Report, environment: Environment<'_>) -> Option<SecretString> {
+fn password(
+    scheme: Scheme,
+    url: &Url,
+    report: &Report,
+    environment: Environment<'_>,
+) -> Option<SecretString> {
     let given = match url.password() {
         Some(text) => decoded(text, "password", report).map(Zeroizing::new)?,
-        None => Zeroizing::new(environment("PGPASSWORD").unwrap_or_default()),
+        None => Zeroizing::new(environment(scheme.password_variable()).unwrap_or_default()),
     };
     if given.is_empty() {
-        let fix = "missing: postgres://user:PASSWORD@host/database, or the environment variable PGPASSWORD";
+        let fix = format!(
+            "missing: {}://user:PASSWORD@host/database, or the environment variable {}",
+            scheme.as_str(),
+            scheme.password_variable()
+        );
         report.error(&place("password"), None, fix);
         return None;
     }
@@ -225,13 +304,17 @@ fn password(url: &Url, report: &Report, environment: Environment<'_>) -> Option<
     Some(SecretString::from(given.as_str()))
 }
 
-fn host(url: &Url, report: &Report) -> Option<String> {
+fn host(scheme: Scheme, url: &Url, report: &Report) -> Option<String> {
     let text = url.host_str().unwrap_or_default();
     if text.is_empty() {
         report.error(
             &place("host"),
             None,
-            "missing: postgres://user:password@HOST:5432/database",
+            format!(
+                "missing: {}://user:password@HOST:{}/database",
+                scheme.as_str(),
+                scheme.engine().port()
+            ),
         );
         return None;
     }
@@ -274,7 +357,7 @@ fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Pr
     let name: Arc<str> = Arc::from("default");
     Proxy {
         name: Arc::clone(&name),
-        engine: EngineFamily::Postgres,
+        engine: parts.scheme.engine(),
         require_tls: options.require_tls,
         idle_client_timeout: options.idle_client_timeout,
         clients_max: u32::MAX,
@@ -284,7 +367,7 @@ fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Pr
         credentials: vec![Arc::new(Credential {
             username: parts.user.clone(),
             password: parts.password.clone(),
-            client_auth: options.client_auth,
+            client_auth: options.client_auth.unwrap_or(parts.scheme.client_auth()),
         })],
         endpoints: vec![Endpoint {
             name,

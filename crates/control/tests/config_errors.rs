@@ -14,8 +14,8 @@ fn each_wrong_value_is_one_line_with_key_value_and_fix() {
         (name, "name = \"1st\"", "DIR/forebay.toml:8: proxies[0].name = \"1st\": must be 1 to 63 ASCII letters, digits and single hyphens, a letter first, no hyphen at the end".to_owned()),
         (name, "name = 7", "DIR/forebay.toml:8: proxies[0].name = 7: must be a string".to_owned()),
         (name, "", "DIR/forebay.toml:7: proxies[0].name: missing: a name for the proxy, such as \"orders\"".to_owned()),
-        ("engine_family = \"POSTGRESQL\"", "engine_family = \"MYSQL\"", "DIR/forebay.toml:9: proxies[0].engine_family = \"MYSQL\": not yet supported: only \"POSTGRESQL\" is".to_owned()),
-        ("engine_family = \"POSTGRESQL\"", "engine_family = \"postgresql\"", "DIR/forebay.toml:9: proxies[0].engine_family = \"postgresql\": must be \"POSTGRESQL\" (in capitals)".to_owned()),
+        ("engine_family = \"POSTGRESQL\"", "engine_family = \"SQLSERVER\"", "DIR/forebay.toml:9: proxies[0].engine_family = \"SQLSERVER\": not yet supported: only \"POSTGRESQL\" and \"MYSQL\" are".to_owned()),
+        ("engine_family = \"POSTGRESQL\"", "engine_family = \"postgresql\"", "DIR/forebay.toml:9: proxies[0].engine_family = \"postgresql\": must be \"POSTGRESQL\" or \"MYSQL\" (in capitals)".to_owned()),
         ("secret = \"app\"", "secret = \"web\"", "DIR/forebay.toml:10: proxies[0].auth[0].secret = \"web\": no such secret; there are: app".to_owned()),
         ("secret = \"app\"", "secret = \"app\", client_password_auth_type = \"MYSQL_NATIVE_PASSWORD\"", "DIR/forebay.toml:10: proxies[0].auth[0].client_password_auth_type = \"MYSQL_NATIVE_PASSWORD\": must be POSTGRES_SCRAM_SHA_256, POSTGRES_MD5 or POSTGRES_CLEAR_TEXT".to_owned()),
         ("secret = \"app\"", "secret = \"app\", client_password_auth_type = \"POSTGRES_CLEAR_TEXT\"", "DIR/forebay.toml:10: proxies[0].auth[0].client_password_auth_type = \"POSTGRES_CLEAR_TEXT\": is only spoken under TLS: the proxy needs tls = { certificate = …, private_key = … }".to_owned()),
@@ -81,7 +81,7 @@ fn all_errors_are_reported_at_once_in_the_order_of_their_lines() {
     .replace("host = \"db.example.org\"", "port = \"no\"");
     let errors = Directory::new().load(&text).expect_err("four errors");
     let expected = [
-        "DIR/forebay.toml:9: proxies[0].engine_family = \"X\": must be \"POSTGRESQL\" (in capitals)",
+        "DIR/forebay.toml:9: proxies[0].engine_family = \"X\": must be \"POSTGRESQL\" or \"MYSQL\" (in capitals)",
         "DIR/forebay.toml:10: proxies[0].max_clients = \"many\": must be 1 to 10000000, or 0 for no limit",
         "DIR/forebay.toml:15: proxies[0].target_group.targets[0].host: missing: the database's host name or address",
         "DIR/forebay.toml:16: proxies[0].target_group.targets[0].port = \"no\": must be 1 to 65535",

@@ -15,7 +15,7 @@ fn a_url_is_a_proxy_with_one_user_and_one_target() {
         pool_size_min: 3,
         lease_order: LeaseOrder::Rotate,
         borrow_timeout: Duration::from_secs(5),
-        client_auth: ClientAuth::Md5,
+        client_auth: Some(ClientAuth::Md5),
         ..RunOptions::default()
     };
     let url =
@@ -62,10 +62,10 @@ fn what_a_url_leaves_out_has_libpqs_defaults() {
 fn a_wrong_url_is_a_line_that_does_not_repeat_it() {
     let escapes = "characters such as @ : / ? # % in user, password or database are written as %40 %3A %2F %3F %23 %25";
     let table = [
-        ("app", format!("URL: not a URL: relative URL without a base; expected postgres://user:password@host:5432/database; {escapes}")),
-        ("postgres://app:hunter2@db:99999/x", format!("URL: not a URL: invalid port number; expected postgres://user:password@host:5432/database; {escapes}")),
-        ("mysql://app:hunter2@db/x", "URL: scheme = \"mysql\": not yet supported: only postgres:// is".to_owned()),
-        ("http://app:hunter2@db/x", "URL: scheme = \"http\": must be postgres or postgresql".to_owned()),
+        ("app", format!("URL: not a URL: relative URL without a base; expected postgres://user:password@host:5432/database, or mysql:// or mariadb://; {escapes}")),
+        ("postgres://app:hunter2@db:99999/x", format!("URL: not a URL: invalid port number; expected postgres://user:password@host:5432/database, or mysql:// or mariadb://; {escapes}")),
+        ("sqlserver://app:hunter2@db/x", "URL: scheme = \"sqlserver\": not yet supported: only postgres://, mysql:// and mariadb:// are".to_owned()),
+        ("http://app:hunter2@db/x", "URL: scheme = \"http\": must be postgres, postgresql, mysql or mariadb".to_owned()),
         ("postgres://:hunter2@db/x", format!("URL: user: missing: postgres://USER:password@host/database; {escapes}")),
         ("postgres://app@db/x", "URL: password: missing: postgres://user:PASSWORD@host/database, or the environment variable PGPASSWORD".to_owned()),
         ("postgres://app:hunter2@db/x#y", format!("URL: holds a bare #; {escapes}")),
@@ -73,7 +73,7 @@ fn a_wrong_url_is_a_line_that_does_not_repeat_it() {
         ("postgres://app:hunter2@db,db2/x", "URL: host = \"db,db2\": must be one host; several need a file: forebay serve --config".to_owned()),
         ("postgres://app:hunter2@%2Fvar%2Frun/x", "URL: host = \"/var/run\": is a Unix socket; only TCP is supported".to_owned()),
         ("postgres://app:hunter2@db/x?sslmode=allow", "URL: sslmode = \"allow\": must be disable, prefer, require, verify-ca or verify-full".to_owned()),
-        ("postgres://app:hunter2@db/x?sslmod=require", "URL: sslmod: not supported; known are sslmode, sslrootcert, sslcert, sslkey".to_owned()),
+        ("postgres://app:hunter2@db/x?sslmod=require", "URL: sslmod: not supported; known are sslmode, sslrootcert, sslcert, sslkey (and MySQL's ssl-mode, ssl-ca, ssl-cert, ssl-key)".to_owned()),
         ("postgres://app:hunter2@db/x?sslcert=a.pem", "URL: sslcert: needs sslkey as well".to_owned()),
         ("postgres://app:hunter2@db/x?sslrootcert=/none.pem", "URL: sslrootcert: cannot read /none.pem: No such file or directory (os error 2)".to_owned()),
         ("postgres://app:hunter2@db/x?sslmode=require&sslrootcert=system", "URL: sslrootcert: system needs sslmode=verify-full (any weaker check would prove nothing)".to_owned()),

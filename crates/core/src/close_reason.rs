@@ -11,6 +11,8 @@ pub enum CloseReason {
     ClientGoneMidway,
     /// Its session was pinned and ended: what it left behind cannot be told.
     WasPinned,
+    /// Another client ended it (KILL).
+    Killed,
     /// The proxy refused the client.
     Refused,
     /// The client's bytes broke the protocol.
@@ -53,6 +55,7 @@ impl CloseReason {
             CloseReason::ClientGone => "client_gone",
             CloseReason::ClientGoneMidway => "client_gone_midway",
             CloseReason::WasPinned => "was_pinned",
+            CloseReason::Killed => "killed",
             CloseReason::Refused => "refused",
             CloseReason::ClientProtocol => "client_protocol",
             CloseReason::Tls => "tls",

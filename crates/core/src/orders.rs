@@ -131,6 +131,8 @@ pub struct CancelKey {
     pub process: u32,
     /// What proves the right to cancel it: a secret of 4 to 256 bytes, or who asks, where the family trusts that.
     pub secret: Vec<u8>,
+    /// The session is to end, not only what it does.
+    pub ends: bool,
 }
 
 impl std::fmt::Debug for CancelKey {

@@ -24,11 +24,29 @@ pub struct Snapshot {
 pub enum EngineFamily {
     /// PostgreSQL.
     Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
 }
 
 impl EngineFamily {
     /// All of them.
-    pub const ALL: [EngineFamily; 1] = [EngineFamily::Postgres];
+    pub const ALL: [EngineFamily; 2] = [EngineFamily::Postgres, EngineFamily::Mysql];
+
+    /// The name as RDS spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EngineFamily::Postgres => "POSTGRESQL",
+            EngineFamily::Mysql => "MYSQL",
+        }
+    }
+
+    /// The port on which its servers listen by custom.
+    pub fn port(self) -> u16 {
+        match self {
+            EngineFamily::Postgres => 5432,
+            EngineFamily::Mysql => 3306,
+        }
+    }
 }
 
 /// One proxy: who may come in where, and what stands behind it.
@@ -84,6 +102,20 @@ pub enum ClientAuth {
     Ed25519,
     /// MariaDB's `parsec`.
     Parsec,
+}
+
+impl ClientAuth {
+    /// Whether clients of this family speak it.
+    pub fn is_of(self, engine: EngineFamily) -> bool {
+        match self {
+            ClientAuth::ScramSha256 | ClientAuth::Md5 => engine == EngineFamily::Postgres,
+            ClientAuth::ClearText => true,
+            ClientAuth::NativePassword
+            | ClientAuth::CachingSha2
+            | ClientAuth::Ed25519
+            | ClientAuth::Parsec => engine == EngineFamily::Mysql,
+        }
+    }
 }
 
 /// A database user and its password.

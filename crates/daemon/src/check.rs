@@ -3,7 +3,7 @@
 use crate::plan::environment;
 use anyhow::Result;
 use forebay_control::config;
-use forebay_core::snapshot::{EngineFamily, Proxy};
+use forebay_core::snapshot::Proxy;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
@@ -27,9 +27,7 @@ pub fn check(path: &Path) -> Result<()> {
 }
 
 fn describe(summary: &mut String, proxy: &Proxy) {
-    let engine = match proxy.engine {
-        EngineFamily::Postgres => "POSTGRESQL",
-    };
+    let engine = proxy.engine.as_str();
     let users: Vec<&str> = proxy
         .credentials
         .iter()

@@ -48,6 +48,7 @@ pub enum Command {
 const RUN_EXAMPLES: &str = "\
 Examples:
   forebay run postgres://app:secret@127.0.0.1:5432/orders
+  forebay run mysql://app:secret@127.0.0.1:3306/orders
   PGPASSWORD=secret forebay run postgres://app@db.example.org/orders --listen 0.0.0.0:6432
   forebay run 'postgres://app:secret@db.example.org/orders?sslmode=verify-full&sslrootcert=ca.pem'
 
@@ -57,7 +58,7 @@ Clients log in with the same user and password, to any database that this user m
 #[derive(Debug, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct RunArgs {
-    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…
+    /// The database: postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…, or mysql://… or mariadb://…
     ///
     /// Characters such as @ : / in user or password are written %40 %3A %2F. Without a password, PGPASSWORD is taken from the environment, where
     /// other users of the machine cannot see it. Known parameters: sslmode, sslrootcert, sslcert, sslkey, with libpq's meanings.
@@ -92,9 +93,9 @@ pub struct RunArgs {
     /// How long a client waits for a database connection, 0s to 1h
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration)]
     pub borrow_timeout: Duration,
-    /// How clients prove that they know the password
-    #[arg(long, value_enum, default_value_t = ClientAuth::Scram)]
-    pub client_auth: ClientAuth,
+    /// How clients prove that they know the password [default: scram for postgres://, caching-sha2 for mysql://, native for mariadb://]
+    #[arg(long, value_enum)]
+    pub client_auth: Option<ClientAuth>,
     /// How long SIGTERM waits for transactions to end
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub drain_timeout: Duration,
@@ -247,6 +248,15 @@ pub enum ClientAuth {
     Scram,
     /// MD5: for clients that know nothing better
     Md5,
+    /// caching_sha2_password, MySQL's usual one
+    #[value(name = "caching-sha2")]
+    CachingSha2,
+    /// mysql_native_password, MariaDB's usual one
+    Native,
+    /// MariaDB's client_ed25519
+    Ed25519,
+    /// MariaDB's parsec
+    Parsec,
 }
 
 /// `--lease-order`.

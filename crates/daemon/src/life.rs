@@ -16,7 +16,7 @@ use forebay_api::{Audience, Server, Sessions};
 use forebay_control::config::{self, Driver, LogFormat, ServerConfig, SessionsAudience};
 use forebay_control::differences;
 use forebay_core::metrics::Registry;
-use forebay_core::snapshot::Snapshot;
+use forebay_core::snapshot::{EngineFamily, Snapshot};
 use forebay_dataplane::{DataPlane, DriverChoice, Options};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -208,12 +208,28 @@ impl Running {
         let (driver, why) = plane.driver();
         let plural = if workers == 1 { "" } else { "s" };
         lines.push(format!("driver {driver} ({why}), {workers} worker{plural}"));
-        if let (Origin::Url { user, database }, Some(at)) = (&self.origin, endpoints.first()) {
-            let (user, database) = (encoded(user), encoded(database));
-            lines.push(format!(
-                "connect with: psql 'postgres://{user}@{}/{database}'",
-                at.address
-            ));
+        if let (
+            Origin::Url {
+                engine,
+                user,
+                database,
+            },
+            Some(at),
+        ) = (&self.origin, endpoints.first())
+        {
+            lines.push(match engine {
+                EngineFamily::Postgres => format!(
+                    "connect with: psql 'postgres://{}@{}/{}'",
+                    encoded(user),
+                    at.address,
+                    encoded(database)
+                ),
+                EngineFamily::Mysql => format!(
+                    "connect with: mysql --host={} --port={} --user='{user}' --password {database}",
+                    at.address.ip(),
+                    at.address.port()
+                ),
+            });
         }
         lines.join("\n") + "\n"
     }

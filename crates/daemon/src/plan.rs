@@ -5,7 +5,7 @@ use anyhow::Result;
 use forebay_control::Warning;
 use forebay_control::config::{self, Driver, LogFormat, ServerConfig};
 use forebay_control::connection_url::{self, RunOptions};
-use forebay_core::snapshot::{ClientAuth, LeaseOrder, Snapshot};
+use forebay_core::snapshot::{ClientAuth, EngineFamily, LeaseOrder, Snapshot};
 use std::path::PathBuf;
 use tracing::level_filters::LevelFilter;
 
@@ -23,8 +23,12 @@ pub struct Plan {
 pub enum Origin {
     /// A file, which SIGHUP reads again, and what it said of the process itself.
     File { path: PathBuf, server: ServerConfig },
-    /// The command line; user and database for the example that is printed.
-    Url { user: String, database: String },
+    /// The command line; family, user and database for the example that is printed.
+    Url {
+        engine: EngineFamily,
+        user: String,
+        database: String,
+    },
 }
 
 /// The plan of `forebay run`.
@@ -49,10 +53,14 @@ pub fn from_url(args: &RunArgs) -> Result<Plan> {
         tls_key: args.tls_key.clone(),
         idle_client_timeout: args.idle_client_timeout,
         borrow_timeout: args.borrow_timeout,
-        client_auth: match args.client_auth {
+        client_auth: args.client_auth.map(|auth| match auth {
             cli::ClientAuth::Scram => ClientAuth::ScramSha256,
             cli::ClientAuth::Md5 => ClientAuth::Md5,
-        },
+            cli::ClientAuth::CachingSha2 => ClientAuth::CachingSha2,
+            cli::ClientAuth::Native => ClientAuth::NativePassword,
+            cli::ClientAuth::Ed25519 => ClientAuth::Ed25519,
+            cli::ClientAuth::Parsec => ClientAuth::Parsec,
+        }),
     };
     let read = connection_url::read(&args.url, &options, 1, &environment)?;
     Ok(Plan {
@@ -62,6 +70,7 @@ pub fn from_url(args: &RunArgs) -> Result<Plan> {
         snapshot: read.snapshot,
         warnings: read.warnings,
         origin: Origin::Url {
+            engine: read.engine,
             user: read.user,
             database: read.database,
         },

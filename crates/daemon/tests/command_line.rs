@@ -135,8 +135,8 @@ fn a_wrong_command_line_is_status_2_and_a_wrong_url_1() {
     ] {
         assert_eq!(forebay(arguments).status, 2, "{arguments:?}");
     }
-    let output = forebay(&["run", "mysql://app:hunter2@db/x"]);
-    let expected = "forebay: URL: scheme = \"mysql\": not yet supported: only postgres:// is\n";
+    let output = forebay(&["run", "sqlserver://app:hunter2@db/x"]);
+    let expected = "forebay: URL: scheme = \"sqlserver\": not yet supported: only postgres://, mysql:// and mariadb:// are\n";
     assert_eq!((output.status, output.stderr.as_str()), (1, expected));
 }
 

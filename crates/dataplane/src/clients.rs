@@ -363,6 +363,13 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return self.cancel_missed(asker);
         };
         let delivered = &victim.endpoint.block.cancels_delivered;
+        if key.ends {
+            delivered.add(1);
+            let victim = victim.ticket;
+            // What runs for it is cancelled with it.
+            self.close_client(victim, CloseReason::Killed);
+            return self.tell_cancelled(asker, true);
+        }
         match (victim.phase, victim.lease) {
             (Phase::Waiting { .. }, _) => {
                 delivered.add(1);

@@ -21,6 +21,7 @@ use forebay_core::event::{EventKind, EventSink};
 use forebay_core::metrics::Registry;
 use forebay_core::sessions::{SessionsAsked, SessionsReport};
 use forebay_core::snapshot::EngineFamily;
+use forebay_mysql::Mysql;
 use forebay_postgres::Postgres;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -79,13 +80,12 @@ pub(crate) fn start(
     plan: &Arc<Plan>,
     listeners: Vec<Vec<NewEndpoint>>,
 ) -> Result<Arc<dyn Family>, StartError> {
+    let given = (engine, kit);
     Ok(match engine {
-        EngineFamily::Postgres => Arc::new(Workers::<Postgres>::start(
-            (engine, kit),
-            workers,
-            plan,
-            listeners,
-        )?),
+        EngineFamily::Postgres => {
+            Arc::new(Workers::<Postgres>::start(given, workers, plan, listeners)?)
+        }
+        EngineFamily::Mysql => Arc::new(Workers::<Mysql>::start(given, workers, plan, listeners)?),
     })
 }
 
@@ -144,6 +144,7 @@ impl<E: Engine> Workers<E> {
 fn thread_name(engine: EngineFamily) -> &'static str {
     match engine {
         EngineFamily::Postgres => "forebay-pg",
+        EngineFamily::Mysql => "forebay-my",
     }
 }
 

@@ -8,6 +8,25 @@
 //!
 //! Invariants: no socket, clock, thread or randomness, but for what RSA takes inside its library; every size is checked before it is kept.
 
+pub mod backend;
+pub mod backend_login;
+pub mod client_login;
+pub mod engine;
+pub mod errors;
+pub mod exchange;
+pub mod from_backend;
+pub mod from_client;
+pub mod handshake;
+pub mod judging;
+pub mod login_cache;
 pub mod password;
+pub mod pinning;
+pub mod server;
+pub mod session;
 pub mod sql;
+pub mod statements;
+pub mod tracking;
+pub mod unleased;
 pub mod wire;
+
+pub use engine::Mysql;

@@ -267,7 +267,11 @@ impl ClientLogin {
             First::Gss => self.on_gss_request(asked, is_last, orders)?,
             First::Cancel { process, secret } => {
                 let secret = secret.to_vec();
-                orders.push(Order::Cancel(Box::new(CancelKey { process, secret })));
+                orders.push(Order::Cancel(Box::new(CancelKey {
+                    process,
+                    secret,
+                    ends: false,
+                })));
                 self.state = State::Over;
             }
             First::Startup {

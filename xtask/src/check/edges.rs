@@ -22,7 +22,12 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("forebay-control", &["forebay-core"]),
     (
         "forebay-dataplane",
-        &["forebay-postgres", "forebay-pool", "forebay-core"],
+        &[
+            "forebay-postgres",
+            "forebay-mysql",
+            "forebay-pool",
+            "forebay-core",
+        ],
     ),
     ("forebay-postgres", &["forebay-core"]),
     ("forebay-mysql", &["forebay-core"]),

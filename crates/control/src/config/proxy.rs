@@ -50,9 +50,9 @@ fn read(table: &Table<'_>, secrets: &[Secret], sites: &mut Sites) -> Proxy {
     let engine = engine_family(table);
     let name = Arc::from(name.unwrap_or_default());
     let tls = tls::read_server(table);
-    let credentials = credentials(table, secrets, tls.as_ref());
+    let credentials = credentials(table, engine, secrets, tls.as_ref());
     let first_target = sites.targets();
-    let target_group = target_group::read(table, credentials.len(), sites);
+    let target_group = target_group::read(table, engine, credentials.len(), sites);
     let limits = &target_group.limits;
     let percent = (limits.connections_max == u32::MAX).then_some(limits.connections_max_percent);
     sites.on_proxy(first_target, &name, percent);
@@ -80,13 +80,16 @@ fn read(table: &Table<'_>, secrets: &[Secret], sites: &mut Sites) -> Proxy {
 }
 
 fn engine_family(table: &Table<'_>) -> EngineFamily {
-    if let Some((text, field)) = table.text_required("engine_family", "\"POSTGRESQL\"") {
+    let fix = "\"POSTGRESQL\" or \"MYSQL\"";
+    if let Some((text, field)) = table.text_required("engine_family", fix) {
         match text {
             "POSTGRESQL" => {}
-            "MYSQL" | "SQLSERVER" => {
-                table.wrong(&field, "not yet supported: only \"POSTGRESQL\" is")
-            }
-            _ => table.wrong(&field, "must be \"POSTGRESQL\" (in capitals)"),
+            "MYSQL" => return EngineFamily::Mysql,
+            "SQLSERVER" => table.wrong(
+                &field,
+                "not yet supported: only \"POSTGRESQL\" and \"MYSQL\" are",
+            ),
+            _ => table.wrong(&field, "must be \"POSTGRESQL\" or \"MYSQL\" (in capitals)"),
         }
     }
     EngineFamily::Postgres
@@ -106,6 +109,7 @@ fn require_tls(table: &Table<'_>) -> bool {
 /// `Auth`: which secrets may be used, and how clients prove that they know the password.
 fn credentials(
     table: &Table<'_>,
+    engine: EngineFamily,
     secrets: &[Secret],
     tls: Option<&Arc<ServerTls>>,
 ) -> Vec<Arc<Credential>> {
@@ -122,7 +126,7 @@ fn credentials(
     let mut credentials: Vec<Arc<Credential>> = Vec::new();
     for table in tables {
         table.allow(&["secret", "client_password_auth_type"]);
-        let client_auth = client_auth(&table, tls.is_some());
+        let client_auth = client_auth(&table, engine, tls.is_some());
         let Some((name, field)) = table.text_required("secret", "the name of one of [[secrets]]")
         else {
             continue;
@@ -150,13 +154,24 @@ fn credentials(
     credentials
 }
 
-fn client_auth(table: &Table<'_>, tls: bool) -> ClientAuth {
-    let words = [
+fn client_auth(table: &Table<'_>, engine: EngineFamily, tls: bool) -> ClientAuth {
+    const POSTGRES: [(&str, ClientAuth); 3] = [
         ("POSTGRES_SCRAM_SHA_256", ClientAuth::ScramSha256),
         ("POSTGRES_MD5", ClientAuth::Md5),
         ("POSTGRES_CLEAR_TEXT", ClientAuth::ClearText),
     ];
-    let auth = table.choice("client_password_auth_type", &words, ClientAuth::ScramSha256);
+    const MYSQL: [(&str, ClientAuth); 5] = [
+        ("MYSQL_CACHING_SHA2_PASSWORD", ClientAuth::CachingSha2),
+        ("MYSQL_NATIVE_PASSWORD", ClientAuth::NativePassword),
+        ("MYSQL_CLEAR_PASSWORD", ClientAuth::ClearText),
+        ("MARIADB_ED25519", ClientAuth::Ed25519),
+        ("MARIADB_PARSEC", ClientAuth::Parsec),
+    ];
+    let (words, default) = match engine {
+        EngineFamily::Postgres => (&POSTGRES[..], ClientAuth::ScramSha256),
+        EngineFamily::Mysql => (&MYSQL[..], ClientAuth::CachingSha2),
+    };
+    let auth = table.choice("client_password_auth_type", words, default);
     if let Some(field) = table.field("client_password_auth_type")
         && auth == ClientAuth::ClearText
         && !tls

@@ -3,7 +3,7 @@
 use super::reader::Table;
 use super::sites::Sites;
 use super::{proxy_defaults, session_rules, tls, values};
-use forebay_core::snapshot::{LeaseOrder, PoolLimits, Target, TargetGroup};
+use forebay_core::snapshot::{EngineFamily, LeaseOrder, PoolLimits, Target, TargetGroup};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,12 @@ const INIT_QUERY_BYTES_MAX: usize = 16 * 1024;
 const LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads the target group of a proxy with so many users.
-pub(super) fn read(proxy: &Table<'_>, users: usize, sites: &mut Sites) -> TargetGroup {
+pub(super) fn read(
+    proxy: &Table<'_>,
+    engine: EngineFamily,
+    users: usize,
+    sites: &mut Sites,
+) -> TargetGroup {
     let Some(table) = proxy.table("target_group") else {
         if proxy.field("target_group").is_none() {
             proxy.missing(
@@ -53,7 +58,7 @@ pub(super) fn read(proxy: &Table<'_>, users: usize, sites: &mut Sites) -> Target
     TargetGroup {
         limits,
         rules: Arc::new(session_rules::read(&table)),
-        targets: targets(&table, sites),
+        targets: targets(&table, engine, sites),
     }
 }
 
@@ -173,7 +178,7 @@ fn init_query(table: &Table<'_>) -> Arc<str> {
 }
 
 /// RDS lets a proxy have one database (or cluster); several instances belong to failover.
-fn targets(table: &Table<'_>, sites: &mut Sites) -> Vec<Arc<Target>> {
+fn targets(table: &Table<'_>, engine: EngineFamily, sites: &mut Sites) -> Vec<Arc<Target>> {
     let fix = "at least one [[proxies.target_group.targets]] with a host";
     let tables = table.tables_required("targets", fix);
     if let Some(second) = tables.get(1) {
@@ -182,14 +187,14 @@ fn targets(table: &Table<'_>, sites: &mut Sites) -> Vec<Arc<Target>> {
     }
     tables
         .iter()
-        .filter_map(|table| target(table, sites))
+        .filter_map(|table| target(table, engine, sites))
         .collect()
 }
 
-fn target(table: &Table<'_>, sites: &mut Sites) -> Option<Arc<Target>> {
+fn target(table: &Table<'_>, engine: EngineFamily, sites: &mut Sites) -> Option<Arc<Target>> {
     table.allow(&["host", "port", "tls"]);
     let tls = tls::read_target(table);
-    let port = port(table);
+    let port = port(table, engine);
     let (host, field) = table.text_required("host", "the database's host name or address")?;
     if !values::is_host(host) {
         let fix = "must be a host name or an IP address, without a port";
@@ -203,7 +208,7 @@ fn target(table: &Table<'_>, sites: &mut Sites) -> Option<Arc<Target>> {
     }))
 }
 
-fn port(table: &Table<'_>) -> u16 {
-    let port = table.integer("port", 1..=65535, 5432);
-    u16::try_from(port).unwrap_or(5432)
+fn port(table: &Table<'_>, engine: EngineFamily) -> u16 {
+    let port = table.integer("port", 1..=65535, engine.port().into());
+    u16::try_from(port).unwrap_or(engine.port())
 }

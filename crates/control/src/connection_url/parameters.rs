@@ -56,9 +56,11 @@ impl Given {
     fn take(&mut self, name: &str, value: String, report: &Report) {
         match name {
             "sslmode" => self.mode = mode(&value, report),
-            "sslrootcert" => self.root = Some(value),
-            "sslcert" => self.certificate = Some(value),
-            "sslkey" => self.key = Some(value),
+            // The options of MySQL's own tools.
+            "ssl-mode" => self.mode = mysql_mode(&value, report),
+            "sslrootcert" | "ssl-ca" => self.root = Some(value),
+            "sslcert" | "ssl-cert" => self.certificate = Some(value),
+            "sslkey" | "ssl-key" => self.key = Some(value),
             ignored if IGNORED.contains(&ignored) => {
                 report.warning(&place(name), "is ignored: clients give their own");
             }
@@ -66,9 +68,9 @@ impl Given {
                 // What is no name may be a piece of a password with a bare ? in it.
                 let is_name = name
                     .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                    .all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-'));
                 let name = if is_name { name } else { "a parameter" };
-                let fix = "not supported; known are sslmode, sslrootcert, sslcert, sslkey";
+                let fix = "not supported; known are sslmode, sslrootcert, sslcert, sslkey (and MySQL's ssl-mode, ssl-ca, ssl-cert, ssl-key)";
                 report.error(&place(name), None, fix);
             }
         }
@@ -127,6 +129,25 @@ impl Given {
             }
         }
     }
+}
+
+/// The words of MySQL's `--ssl-mode` (MySQL documentation, "Command Options for Encrypted Connections").
+const MYSQL_MODES: [(&str, TlsMode); 5] = [
+    ("disabled", TlsMode::Disable),
+    ("preferred", TlsMode::Prefer),
+    ("required", TlsMode::Require),
+    ("verify_ca", TlsMode::VerifyCa),
+    ("verify_identity", TlsMode::VerifyFull),
+];
+
+fn mysql_mode(value: &str, report: &Report) -> Option<TlsMode> {
+    let word = value.to_ascii_lowercase();
+    let found = MYSQL_MODES.iter().find(|(known, _)| *known == word);
+    if found.is_none() {
+        let fix = "must be DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY";
+        report.error(&place("ssl-mode"), Some(format!("{value:?}")), fix);
+    }
+    found.map(|(_, mode)| *mode)
 }
 
 fn mode(value: &str, report: &Report) -> Option<TlsMode> {

@@ -67,6 +67,7 @@ pub fn close(reason: CloseReason) -> &'static str {
         CloseReason::WasPinned => {
             "The client session that was pinned to this database connection ended."
         }
+        CloseReason::Killed => "Another client ended it (KILL).",
         CloseReason::Refused => "The proxy refused the client.",
         CloseReason::ClientProtocol => "The client broke the protocol.",
         CloseReason::Tls => "TLS failed.",

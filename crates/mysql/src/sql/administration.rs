@@ -9,7 +9,7 @@ use super::scan::{Scan, begins_query};
 use super::statement::{at_end_of, insert, query};
 use super::watch::Watch;
 use super::words::keys;
-use super::{Effect, HandlerDoes, Kill, Killed, Lock, Name};
+use super::{Effect, WithTable, Kill, Killed, Lock, Name};
 
 /// By the first word, which is behind us.
 pub(super) fn by_keyword<W: Watch>(
@@ -447,13 +447,13 @@ fn handler<W: Watch>(reader: &mut Reader<'_, '_>, scan: &mut Scan<W>) -> Effect 
         return at_end_of(reader, None);
     };
     let does = match reader.word() {
-        keys::OPEN => HandlerDoes::Open,
-        keys::READ => HandlerDoes::Read,
-        keys::CLOSE => HandlerDoes::Close,
+        keys::OPEN => WithTable::Open,
+        keys::READ => WithTable::Read,
+        keys::CLOSE => WithTable::Close,
         _ => return at_end_of(reader, None),
     };
     reader.advance();
-    if does == HandlerDoes::Open {
+    if does == WithTable::Open {
         reader.takes(keys::AS);
         if let Some(alias) = reader.name() {
             name = Name {

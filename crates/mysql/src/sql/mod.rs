@@ -199,7 +199,7 @@ pub enum Effect {
         /// The table, or another name for it.
         name: Name,
         /// What is done with it.
-        does: HandlerDoes,
+        does: WithTable,
     },
     /// `KILL …`.
     Kill(Kill),
@@ -248,7 +248,7 @@ pub enum Lock {
 
 /// What is done with a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandlerDoes {
+pub enum WithTable {
     /// `OPEN [AS name]`: it has the name given, or the table's.
     Open,
     /// `READ`.

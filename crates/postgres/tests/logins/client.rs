@@ -213,6 +213,7 @@ fn a_cancel_request_names_the_session_under_tls_and_without() {
         let key = CancelKey {
             process: 42,
             secret: secret.to_vec(),
+            ends: false,
         };
         let sides = [
             ProxyOf {

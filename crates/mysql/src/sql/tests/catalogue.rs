@@ -297,23 +297,23 @@ fn handlers_are_opened_read_and_closed() {
         name: name(table),
         does,
     };
-    assert_each(&does("t", HandlerDoes::Open), &[], &["HANDLER t OPEN"]);
+    assert_each(&does("t", WithTable::Open), &[], &["HANDLER t OPEN"]);
     assert_each(
-        &does("a", HandlerDoes::Open),
+        &does("a", WithTable::Open),
         &[],
         &["HANDLER t OPEN AS a", "HANDLER d.t OPEN a"],
     );
     assert_each(
-        &does("t", HandlerDoes::Read),
+        &does("t", WithTable::Read),
         &[],
         &["HANDLER t READ FIRST WHERE a = 1 LIMIT 2"],
     );
     assert_each(
-        &does("t", HandlerDoes::Read),
+        &does("t", WithTable::Read),
         &[Fact::CallsUnknown],
         &["HANDLER t READ NEXT WHERE f(a)"],
     );
-    assert_each(&does("t", HandlerDoes::Close), &[], &["HANDLER t CLOSE"]);
+    assert_each(&does("t", WithTable::Close), &[], &["HANDLER t CLOSE"]);
 }
 
 #[test]

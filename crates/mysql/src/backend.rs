@@ -1,0 +1,99 @@
+//! What belongs to one database connection from dial to close, and moves with it to another worker.
+
+use crate::backend_login::BackendLogin;
+use crate::exchange::Exchange;
+use crate::judging::Said;
+use crate::server::Server;
+use crate::statements::{PreparedOn, Statement};
+use crate::wire::capability::Capabilities;
+use forebay_core::Instant;
+use forebay_core::settings::Settings;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One database connection.
+pub struct Backend {
+    /// How far it has come.
+    pub stage: Stage,
+    /// What was agreed on with the server.
+    pub capabilities: Capabilities,
+    /// The number by which its statement can be killed.
+    pub process: u32,
+    /// What is under way.
+    pub exchange: Exchange,
+    /// What the client's statements under way will have done, one after the other.
+    pub said: VecDeque<Said>,
+    /// The settings that were sent to it and that it confirmed, the database among them.
+    pub label: Arc<Settings>,
+    /// Character sets and collation as they were when it was opened: what a reset does not bring back everywhere.
+    pub beginning: Beginning,
+    /// Who may have changed it in ways that the label does not show.
+    pub suspect: Option<Mark>,
+    /// Whose statement ran last, and how many that session had run then: what it left behind is still there.
+    pub last: Option<Mark>,
+    /// What its pool runs on each new backend, and behind each reset; empty for nothing.
+    pub init_query: Arc<str>,
+    /// Statements that it has.
+    pub prepared: PreparedOn,
+    /// Its session keeps it across boundaries.
+    pub pinned: bool,
+    /// The answer to a command of ours is awaited before the client's bytes are sent.
+    pub holding: bool,
+    /// Who its server is.
+    pub server: Server,
+    /// When the client's command under way came.
+    pub asked_at: Instant,
+    /// The text of the client's command under way, for people, where it has one.
+    pub shape_text: Option<Box<[u8]>>,
+    /// What is being prepared for the client.
+    pub preparing: Option<(Statement, Arc<[Said]>)>,
+    /// The client's command makes the connection new.
+    pub resets: bool,
+    /// The client's statement that is being executed.
+    pub executing: Option<u32>,
+    /// The client was answered by us: the backend may have nothing more to do.
+    pub may_part: bool,
+    /// What the packet under way is part of passes to the client.
+    pub passes: bool,
+    /// What is the answer to the client's command, which must not be sent.
+    pub give_error: Option<Box<[u8]>>,
+    /// Packets that have answered a question of ours.
+    pub question_packets: u32,
+}
+
+/// What a connection begins with and `COM_RESET_CONNECTION` may not bring back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// `character_set_client`.
+    pub client: Box<str>,
+    /// `collation_connection`.
+    pub connection: Box<str>,
+    /// `character_set_results`; NULL is none.
+    pub results: Option<Box<str>>,
+}
+
+/// Who may have changed a backend in ways that its label does not show. Only a session's latest mark is good for that session: when it
+/// has changed another backend since, what it left on this one is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The session.
+    pub session: u64,
+    /// Marks that it has made.
+    pub count: u32,
+}
+
+impl Mark {
+    /// Nobody knows what the backend holds.
+    pub const NOBODY: Mark = Mark {
+        session: 0,
+        count: 0,
+    };
+}
+
+/// How far a database connection has come.
+pub enum Stage {
+    /// It logs in, carries a request to kill, or only listens to the greeting.
+    Login(Box<BackendLogin>),
+    /// It serves.
+    Ready,
+}

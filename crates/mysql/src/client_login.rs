@@ -1,0 +1,382 @@
+//! Who is there, on the client's side: from the first byte to a user who has proven its password, or a refusal.
+//!
+//! ```text
+//! ExpectTarget --on_learned--> ExpectResponse --SSLRequest--> ExpectTls --on_tls--> ExpectResponse
+//! ExpectResponse --proof by our method--> [ExpectPassword, ExpectSealed] --> Admitted
+//!                '--any other--> ExpectProof (by request to switch) --> …
+//! ```
+//! The greeting is that of the target, less what the proxy does not do. A user whom nobody knows goes through the same exchange as one with a
+//! wrong password. Nothing is read between a request for TLS and its handshake. Lengths are bounded before bytes are kept.
+//! Source: MySQL's documentation, "Connection Phase"; MariaDB's, "Connection".
+
+mod proof;
+
+use crate::handshake;
+use crate::login_cache::{Done, LoginCache, Work};
+use crate::password::{self, Method};
+use crate::server::Server;
+use crate::wire::capability::Capabilities;
+use crate::wire::greeting::{Greeting, NONCE_BYTES};
+use crate::wire::response::{Opening, RESPONSE_BYTES_MAX, Response, attributes};
+use crate::wire::status::Status;
+use crate::wire::{self, HEADER_BYTES};
+use forebay_core::Refusal;
+use forebay_core::engine::{ClientFacts, TlsFacts};
+use forebay_core::orders::{Admission, Order, Orders};
+use forebay_core::snapshot::{ClientAuth, Credential};
+use proof::{Checking, Next};
+use std::sync::Arc;
+
+/// Longest proof behind the response: an answer by RSA with a long key, or a password in clear text, such as a token.
+const PROOF_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest name of an application that is kept.
+const PROGRAM_BYTES_MAX: usize = 64;
+
+/// The machine that logs one client in.
+pub struct ClientLogin {
+    facts: ClientFacts,
+    is_tls: bool,
+    certificate_shown: bool,
+    /// What the greeting offered.
+    offered: Capabilities,
+    /// The number of our next packet.
+    sequence: u8,
+    state: State,
+}
+
+/// What a login found out.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// The user.
+    pub user: Box<str>,
+    /// The database that it named.
+    pub database: Option<Box<str>>,
+    /// What was agreed on.
+    pub capabilities: Capabilities,
+    /// What its connection calls itself.
+    pub program: Option<Box<str>>,
+    /// The server that it was greeted as.
+    pub server: Server,
+    /// The number of the packet that ends the login.
+    pub sequence: u8,
+}
+
+enum State {
+    /// What the target says of itself is not known.
+    ExpectTarget,
+    ExpectResponse(Greeted),
+    ExpectTls(Greeted),
+    ExpectProof(Box<Known>, Checking),
+    /// A key is made elsewhere.
+    Working(Box<Known>, Checking),
+    Admitted(Box<Known>),
+    Over,
+}
+
+/// What the greeting said.
+#[derive(Clone, Copy)]
+struct Greeted {
+    server: Server,
+    nonce: [u8; NONCE_BYTES],
+}
+
+/// Who the client says it is.
+pub(crate) struct Known {
+    user: String,
+    credential: Option<Arc<Credential>>,
+    database: Option<Box<str>>,
+    capabilities: Capabilities,
+    collation: u8,
+    program: Option<Box<str>>,
+    server: Server,
+}
+
+impl std::fmt::Debug for ClientLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientLogin")
+            .field("session", &self.facts.session)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientLogin {
+    /// A client connected.
+    pub fn new(facts: ClientFacts, orders: &mut Orders<Work>) -> ClientLogin {
+        let mut login = ClientLogin {
+            facts,
+            is_tls: false,
+            certificate_shown: false,
+            offered: Capabilities::NONE,
+            sequence: 0,
+            state: State::ExpectTarget,
+        };
+        match login.facts.target.take() {
+            Some(said) => login.on_learned(&said, orders),
+            None => orders.push(Order::Learn),
+        }
+        login
+    }
+
+    /// The number of our next packet.
+    pub fn sequence(&self) -> u8 {
+        self.sequence
+    }
+
+    /// What the target says of itself is known: the client is greeted.
+    pub fn on_learned(&mut self, said: &[u8], orders: &mut Orders<Work>) {
+        let State::ExpectTarget = self.state else {
+            return;
+        };
+        let Ok(target) = Greeting::read(said) else {
+            self.state = State::Over;
+            return orders.push(Order::Bug("a greeting that was read before cannot be read"));
+        };
+        self.offered = handshake::offered(target.capabilities);
+        let tls = match self.facts.proxy.tls {
+            Some(_) => Capabilities::SSL,
+            None => Capabilities::NONE,
+        };
+        let (first, _) = self
+            .facts
+            .entropy
+            .split_first_chunk()
+            .expect("64 are more than 20");
+        let nonce = password::nonce(*first);
+        let greeting = Greeting {
+            connection_id: self.facts.process,
+            nonce,
+            status: Status::AUTOCOMMIT,
+            capabilities: self.offered | tls,
+            ..target
+        };
+        orders.to_client(|out| greeting.write(out));
+        self.sequence = 1;
+        let server = Server::of(&target);
+        self.state = State::ExpectResponse(Greeted { server, nonce });
+    }
+
+    /// The client's bytes.
+    pub fn on_bytes(&mut self, cache: &LoginCache, input: &[u8], orders: &mut Orders<Work>) {
+        let mut input = input;
+        loop {
+            let max = match self.state {
+                State::ExpectResponse(_) => RESPONSE_BYTES_MAX,
+                State::ExpectProof(..) => PROOF_BYTES_MAX,
+                State::ExpectTarget
+                | State::ExpectTls(_)
+                | State::Working(..)
+                | State::Admitted(_)
+                | State::Over => return,
+            };
+            let Some(header) = wire::header(input) else {
+                return;
+            };
+            if header.len > HEADER_BYTES + max {
+                let max = u32::try_from(max).expect("bounds are small");
+                return self.refuse(Refusal::MessageTooLarge { max }, orders);
+            }
+            let Some(packet) = input.get(..header.len) else {
+                return orders.push(Order::Need(header.len));
+            };
+            if header.sequence != self.sequence {
+                return self.refuse(Refusal::ProtocolViolation("packets out of order"), orders);
+            }
+            self.sequence = header.sequence.wrapping_add(1);
+            orders.swallow(header.len);
+            input = &input[header.len..];
+            if let Err(refusal) = self.on_packet(cache, &packet[HEADER_BYTES..], orders) {
+                return self.refuse(refusal, orders);
+            }
+        }
+    }
+
+    fn on_packet(
+        &mut self,
+        cache: &LoginCache,
+        payload: &[u8],
+        orders: &mut Orders<Work>,
+    ) -> Result<(), Refusal> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::ExpectResponse(greeted) if Opening::is_tls_request(payload) => {
+                if self.is_tls || self.facts.proxy.tls.is_none() {
+                    return Err(Refusal::ProtocolViolation("TLS was not offered"));
+                }
+                self.state = State::ExpectTls(greeted);
+                orders.push(Order::StartTls);
+                Ok(())
+            }
+            State::ExpectResponse(greeted) => self.on_response(cache, greeted, payload, orders),
+            State::ExpectProof(known, checking) => {
+                let next = checking.on_proof(&known, self.is_tls, payload, cache);
+                self.go_on(known, next, orders)
+            }
+            other => {
+                self.state = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// The TLS handshake is complete.
+    pub fn on_tls(&mut self, facts: &TlsFacts, orders: &mut Orders<Work>) {
+        let State::ExpectTls(greeted) = self.state else {
+            return orders.push(Order::Bug(
+                "TLS completed for a client that did not begin it",
+            ));
+        };
+        self.is_tls = true;
+        self.certificate_shown = facts.client_certificate;
+        self.state = State::ExpectResponse(greeted);
+    }
+
+    /// Slow work is done.
+    pub fn on_work(&mut self, done: &Done, cache: &LoginCache, orders: &mut Orders<Work>) {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Working(known, checking) => {
+                let next = checking.on_work(done, cache);
+                if let Err(refusal) = self.go_on(known, next, orders) {
+                    self.refuse(refusal, orders);
+                }
+                orders.push(Order::Resume);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// What the login found out, once the client is admitted.
+    pub fn into_admitted(self) -> Option<Admitted> {
+        let State::Admitted(known) = self.state else {
+            return None;
+        };
+        Some(Admitted {
+            user: known.user.into(),
+            database: known.database,
+            capabilities: known.capabilities,
+            program: known.program,
+            server: known.server,
+            sequence: self.sequence,
+        })
+    }
+
+    fn on_response(
+        &mut self,
+        cache: &LoginCache,
+        greeted: Greeted,
+        payload: &[u8],
+        orders: &mut Orders<Work>,
+    ) -> Result<(), Refusal> {
+        let broken = |error: wire::DecodeError| Refusal::ProtocolViolation(error.as_str());
+        let response = Response::read(payload).map_err(broken)?;
+        let proxy = &self.facts.proxy;
+        if proxy.require_tls && !self.is_tls {
+            return Err(Refusal::TlsRequired);
+        }
+        let asks_for_certificate = proxy
+            .tls
+            .as_ref()
+            .is_some_and(|tls| !tls.client_authorities.is_empty());
+        if asks_for_certificate && !self.certificate_shown {
+            return Err(Refusal::CertificateRequired);
+        }
+        let known = Box::new(self.known(&greeted, &response)?);
+        let method = match &known.credential {
+            Some(credential) => method_of(credential.client_auth)?,
+            None => proxy
+                .credentials
+                .first()
+                .map_or(Ok(Method::Native), |other| method_of(other.client_auth))?,
+        };
+        let next = if response.plugin == Some(method.as_str().as_bytes())
+            && matches!(method, Method::Native | Method::CachingSha2)
+        {
+            let checking = Checking::Short(method, greeted.nonce);
+            checking.on_proof(&known, self.is_tls, response.proof, cache)
+        } else {
+            Checking::ask(
+                method,
+                &self.facts.entropy[NONCE_BYTES..],
+                self.is_tls,
+                &known,
+            )
+        };
+        self.go_on(known, next, orders)
+    }
+
+    fn known(&self, greeted: &Greeted, response: &Response<'_>) -> Result<Known, Refusal> {
+        let user = String::from_utf8_lossy(response.user).into_owned();
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(Into::into);
+        let database = response.database.map(text).transpose();
+        let opening = response.opening;
+        let program = attributes(response.attributes)
+            .flatten()
+            .find(|(name, _)| *name == b"program_name")
+            .map(|(_, value)| &value[..value.len().min(PROGRAM_BYTES_MAX)]);
+        Ok(Known {
+            credential: self.facts.proxy.credential(&user).cloned(),
+            user,
+            database: database
+                .map_err(|_| Refusal::FeatureNotSupported("names of databases are UTF-8 here"))?,
+            capabilities: handshake::agreed(opening.capabilities, self.offered),
+            collation: opening.collation,
+            program: program.map(|name| String::from_utf8_lossy(name).into()),
+            server: greeted.server,
+        })
+    }
+
+    fn go_on(
+        &mut self,
+        known: Box<Known>,
+        next: Next,
+        orders: &mut Orders<Work>,
+    ) -> Result<(), Refusal> {
+        let sequence = self.sequence;
+        match next {
+            Next::Send(made, checking) => {
+                let mut next = sequence;
+                orders.to_client(|out| next = made.write(out, sequence));
+                self.sequence = next;
+                self.state = State::ExpectProof(known, checking);
+            }
+            Next::Work(work, checking) => {
+                self.state = State::Working(known, checking);
+                orders.push(Order::Pause);
+                orders.push(Order::Work(work));
+            }
+            Next::Accepted(made) => {
+                if let Some(made) = made {
+                    let mut next = sequence;
+                    orders.to_client(|out| next = made.write(out, sequence));
+                    self.sequence = next;
+                }
+                orders.push(Order::Admit(Box::new(Admission {
+                    user: known.user.clone(),
+                    database: String::new(),
+                    handshake: handshake::number(known.capabilities, known.collation),
+                    dedicated: None,
+                })));
+                self.state = State::Admitted(known);
+            }
+            Next::Refused(refusal) => return Err(refusal),
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, refusal: Refusal, orders: &mut Orders<Work>) {
+        self.state = State::Over;
+        orders.refuse(refusal);
+    }
+}
+
+/// The method by which clients prove that they know a password.
+fn method_of(auth: ClientAuth) -> Result<Method, Refusal> {
+    match auth {
+        ClientAuth::NativePassword => Ok(Method::Native),
+        ClientAuth::CachingSha2 => Ok(Method::CachingSha2),
+        ClientAuth::Ed25519 => Ok(Method::Ed25519),
+        ClientAuth::Parsec => Ok(Method::Parsec),
+        ClientAuth::ClearText => Ok(Method::Clear),
+        // Configuration does not allow these for this family.
+        ClientAuth::ScramSha256 | ClientAuth::Md5 => Err(Refusal::UnsupportedAuth),
+    }
+}

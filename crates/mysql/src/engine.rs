@@ -1,0 +1,528 @@
+//! MySQL's side of the engine contract: which machine a fact concerns, and what happens where two of them meet (admission, lease,
+//! farewell).
+
+use crate::backend::{self, Backend, Mark};
+use crate::backend_login::BackendLogin;
+use crate::client_login::ClientLogin;
+use crate::errors;
+use crate::exchange::{Exchange, Shape, Whose};
+use crate::from_backend::{FromBackend, boundary};
+use crate::from_client::FromClient;
+use crate::login_cache::{self, Done, LoginCache, Work};
+use crate::server::Server;
+use crate::session::{Admitting, Session, Stage};
+use crate::statements::{DATABASE, PreparedOn};
+use crate::tracking::{self, There};
+use crate::unleased;
+use crate::wire::reply::OkPacket;
+use crate::wire::{self, HEADER_BYTES, command, write};
+use forebay_core::engine::{
+    BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
+};
+use forebay_core::notification::{Notification, Round};
+use forebay_core::orders::{CancelKey, Order, Orders};
+use forebay_core::sessions::{SessionFacts, SessionState};
+use forebay_core::settings::{Interner, Map, Value};
+use forebay_core::{Instant, Refusal};
+use std::collections::VecDeque;
+use std::hash::RandomState;
+use std::sync::Arc;
+
+/// The engine of MySQL and MariaDB.
+#[derive(Debug)]
+pub struct Mysql;
+
+/// What one worker keeps for all its sessions and backends.
+pub struct Shared {
+    /// Settings in use.
+    pub settings: Interner,
+    /// Names prepared statements; the same on all workers.
+    pub hasher: RandomState,
+    /// What logins take long to make.
+    pub logins: LoginCache,
+}
+
+/// The login is complete.
+fn welcome(session: &mut Session, sequence: u8, orders: &mut Orders<Work>) {
+    session.stage = Stage::Ready;
+    let ok = OkPacket {
+        status: session.status,
+        ..OkPacket::default()
+    };
+    let capabilities = session.capabilities;
+    orders.to_client(|out| {
+        ok.write(out, sequence, capabilities);
+    });
+    session.sequence = 0;
+    orders.push(Order::ClientReady);
+}
+
+/// The database that a client named was chosen on this backend, or refused.
+pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
+    let Stage::Admission(admitting) = &session.stage else {
+        return;
+    };
+    let sequence = admitting.admitted.sequence;
+    if let Some(error) = backend.give_error.take() {
+        session.stage = Stage::Over;
+        orders.to_client(|out| {
+            write::packet(out, sequence, |out| out.extend_from_slice(&error));
+        });
+        // What the backend has chosen is what it had chosen before, whatever that was.
+        backend.suspect = Some(Mark::NOBODY);
+        let refusal = match wire::reply::ErrorPacket::read(&error) {
+            Ok(error) => {
+                let message = String::from_utf8_lossy(error.message);
+                errors::target_refused(error.code, message.as_ref().into())
+            }
+            Err(error) => Refusal::ProtocolViolation(error.as_str()),
+        };
+        return orders.refuse(refusal);
+    }
+    welcome(session, sequence, orders);
+    boundary(Some(session), backend, orders);
+}
+
+/// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
+fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
+    let in_doubt = backend.suspect.is_some_and(|mark| mark != session.mark());
+    if !in_doubt && Arc::ptr_eq(&backend.label, &session.settings) {
+        return;
+    }
+    let replay = tracking::replay(
+        &There {
+            map: backend.label.map(),
+            in_doubt,
+            beginning: &backend.beginning,
+            has_init_query: !backend.init_query.is_empty(),
+        },
+        session.settings.map(),
+    );
+    backend.label = Arc::clone(&session.settings);
+    if replay.is_empty() {
+        return;
+    }
+    if replay.resets {
+        backend.suspect = None;
+        backend.last = None;
+        backend.prepared.clear();
+        let init_query = Arc::clone(&backend.init_query);
+        orders.to_backend(|out| write::command(out, command::RESET_CONNECTION, b""));
+        backend.exchange.push(Whose::Reset, Shape::Simple);
+        if !init_query.is_empty() {
+            orders.to_backend(|out| write::query(out, init_query.as_bytes()));
+            backend.exchange.push(Whose::Reset, Shape::Results);
+        }
+    }
+    if let Some(database) = &replay.database {
+        orders.to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
+        backend.exchange.push(Whose::Database, Shape::Simple);
+        // Whether it is still there is not known: what the client asks must not be done elsewhere.
+        backend.holding = true;
+    }
+    if let Some(set) = &replay.set {
+        orders.to_backend(|out| write::query(out, set.as_bytes()));
+        backend.exchange.push(Whose::Replay, Shape::Simple);
+    }
+    orders.push(Order::Replayed);
+}
+
+impl Engine for Mysql {
+    type Session = Session;
+    type Backend = Backend;
+    type Shared = Shared;
+    type Work = Work;
+    type Done = Done;
+
+    fn shared(household: Household) -> Shared {
+        Shared {
+            settings: Interner::new(household.hasher.clone()),
+            hasher: household.hasher,
+            logins: LoginCache::new(household.secret),
+        }
+    }
+
+    fn session(shared: &mut Shared, facts: ClientFacts, orders: &mut Orders<Work>) -> Session {
+        let rules = Arc::clone(&facts.proxy.target_group.rules);
+        let (id, process) = (facts.session, facts.process);
+        let login = ClientLogin::new(facts, orders);
+        Session::new(id, process, login, &shared.settings.empty(), rules)
+    }
+
+    fn on_learned(
+        _: &mut Shared,
+        session: &mut Session,
+        said: &Arc<[u8]>,
+        orders: &mut Orders<Work>,
+    ) {
+        if let Stage::Login(login) = &mut session.stage {
+            login.on_learned(said, orders);
+        }
+    }
+
+    fn on_client_tls(session: &mut Session, facts: &TlsFacts, orders: &mut Orders<Work>) {
+        if let Stage::Login(login) = &mut session.stage {
+            login.on_tls(facts, orders);
+        }
+    }
+
+    fn on_client_bytes(
+        shared: &mut Shared,
+        session: &mut Session,
+        backend: Option<&mut Backend>,
+        now: Instant,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) {
+        match (&mut session.stage, backend) {
+            (Stage::Login(login), _) => login.on_bytes(&shared.logins, input, orders),
+            // Nothing is due from the client before it was told that it may begin.
+            (Stage::Admission(_) | Stage::Over, _) => orders.push(Order::Pause),
+            (Stage::Ready, None) => {
+                unleased::on_bytes(&mut shared.settings, session, input, orders);
+            }
+            (Stage::Ready, Some(backend)) => {
+                FromClient {
+                    shared,
+                    session,
+                    backend,
+                    now,
+                    orders,
+                    kind: 0,
+                }
+                .run(input);
+                if std::mem::take(&mut backend.may_part) {
+                    boundary(Some(session), backend, orders);
+                }
+            }
+        }
+    }
+
+    fn on_pool(shared: &mut Shared, session: &mut Session, pool: u64, orders: &mut Orders<Work>) {
+        let Stage::Login(login) = std::mem::replace(&mut session.stage, Stage::Over) else {
+            return;
+        };
+        let Some(admitted) = login.into_admitted() else {
+            return orders.push(Order::Bug(
+                "a client was admitted before it had proven itself",
+            ));
+        };
+        session.user.clone_from(&admitted.user);
+        session.capabilities = admitted.capabilities;
+        session.program.clone_from(&admitted.program);
+        let Some(database) = &admitted.database else {
+            return welcome(session, admitted.sequence, orders);
+        };
+        let value = Value::Literal(database.clone());
+        let map = Map::from([(DATABASE.into(), value)]);
+        session.settings = shared.settings.intern(map);
+        session.stage = Stage::Admission(Box::new(Admitting { admitted, pool }));
+        orders.push(Order::Lease);
+    }
+
+    /// A session without a database must not find itself in another's: there is no way out of one.
+    fn suits(session: &Session, backend: &Backend, _: &[u8]) -> bool {
+        session.settings.map().contains_key(DATABASE) || !backend.label.map().contains_key(DATABASE)
+    }
+
+    fn prefers(session: &Session, backend: &Backend, input: &[u8]) -> bool {
+        Self::suits(session, backend, input)
+    }
+
+    fn on_leased(
+        _: &mut Shared,
+        session: &mut Session,
+        backend: &mut Backend,
+        _: Instant,
+        orders: &mut Orders<Work>,
+    ) {
+        replay(session, backend, orders);
+        if backend.exchange.is_empty() {
+            finish_admission(session, backend, orders);
+        }
+    }
+
+    fn on_backend_bytes(
+        shared: &mut Shared,
+        backend: &mut Backend,
+        session: Option<&mut Session>,
+        _: Instant,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) {
+        match &mut backend.stage {
+            backend::Stage::Login(login) => {
+                if login.on_bytes(input, orders) {
+                    log_in(backend);
+                }
+            }
+            backend::Stage::Ready => FromBackend {
+                shared,
+                backend,
+                session,
+                orders,
+            }
+            .run(input),
+        }
+    }
+
+    fn on_client_gone(backend: &mut Backend, orders: &mut Orders<Work>) -> Farewell {
+        backend.holding = false;
+        backend.give_error = None;
+        backend.preparing = None;
+        let exchange = &mut backend.exchange;
+        if !matches!(backend.stage, backend::Stage::Ready) || backend.pinned {
+            return match exchange.is_empty() {
+                true => Farewell::Close,
+                false => Farewell::CancelAndClose,
+            };
+        }
+        if exchange.is_clean() {
+            return Farewell::Clean;
+        }
+        if !exchange.is_empty() {
+            return Farewell::CancelAndClose;
+        }
+        if exchange.from_client.is_some() || exchange.from_backend_left > 0 {
+            return Farewell::Close;
+        }
+        // A transaction is open and nothing is under way.
+        exchange.push(Whose::Rollback, Shape::Simple);
+        orders.to_backend(|out| write::query(out, b"ROLLBACK"));
+        Farewell::Cleaning
+    }
+
+    fn on_refused(session: &mut Session, refusal: &Refusal, orders: &mut Orders<Work>) {
+        let sequence = match &session.stage {
+            Stage::Login(login) => login.sequence(),
+            Stage::Admission(admitting) => admitting.admitted.sequence,
+            Stage::Ready => session.sequence,
+            Stage::Over => return,
+        };
+        orders.to_client(|out| errors::write(refusal, sequence, out));
+    }
+
+    fn has_whole_request(session: &Session, input: &[u8]) -> bool {
+        matches!(session.stage, Stage::Ready) && first_command(input).is_some()
+    }
+
+    fn on_lease_refused(
+        session: &mut Session,
+        refusal: &Refusal,
+        input: &[u8],
+        orders: &mut Orders<Work>,
+    ) -> bool {
+        let (Stage::Ready, Some(len)) = (&session.stage, first_command(input)) else {
+            return false;
+        };
+        orders.swallow(len);
+        if command::has_answer(input[HEADER_BYTES]) {
+            orders.to_client(|out| errors::write(refusal, 1, out));
+        }
+        session.sequence = 0;
+        true
+    }
+
+    fn backend(shared: &mut Shared, facts: BackendFacts, _: &mut Orders<Work>) -> Backend {
+        let empty = shared.settings.empty();
+        Backend {
+            stage: backend::Stage::Login(Box::new(BackendLogin::new(facts))),
+            capabilities: wire::capability::Capabilities::NONE,
+            process: 0,
+            exchange: Exchange::default(),
+            said: VecDeque::new(),
+            label: empty,
+            beginning: backend::Beginning::default(),
+            suspect: None,
+            last: None,
+            init_query: "".into(),
+            prepared: PreparedOn::default(),
+            pinned: false,
+            holding: false,
+            server: Server::default(),
+            asked_at: Instant::ZERO,
+            shape_text: None,
+            preparing: None,
+            resets: false,
+            executing: None,
+            may_part: false,
+            passes: false,
+            give_error: None,
+            question_packets: 0,
+        }
+    }
+
+    fn on_backend_tls(backend: &mut Backend, facts: &TlsFacts, orders: &mut Orders<Work>) {
+        if let backend::Stage::Login(login) = &mut backend.stage {
+            login.on_tls(facts, orders);
+        }
+    }
+
+    /// Never: the server says its version first.
+    fn is_version_in_doubt(_: &Backend) -> bool {
+        false
+    }
+
+    fn on_backend_closing(backend: &mut Backend, orders: &mut Orders<Work>) {
+        if matches!(backend.stage, backend::Stage::Ready) && backend.exchange.is_empty() {
+            orders.to_backend(|out| write::command(out, command::QUIT, b""));
+        }
+    }
+
+    fn work(work: Work) -> Done {
+        login_cache::work(work)
+    }
+
+    fn on_client_work(
+        shared: &mut Shared,
+        session: &mut Session,
+        done: Done,
+        orders: &mut Orders<Work>,
+    ) {
+        shared.logins.learn(&done);
+        if let Stage::Login(login) = &mut session.stage {
+            login.on_work(&done, &shared.logins, orders);
+        }
+    }
+
+    fn on_backend_work(
+        _: &mut Shared,
+        backend: &mut Backend,
+        done: Done,
+        orders: &mut Orders<Work>,
+    ) {
+        if let backend::Stage::Login(login) = &mut backend.stage {
+            login.on_work(done, orders);
+        }
+    }
+
+    fn is_clean(backend: &Backend) -> bool {
+        matches!(backend.stage, backend::Stage::Ready)
+            && backend.exchange.is_clean()
+            && !backend.holding
+            && !backend.pinned
+            && backend.give_error.is_none()
+    }
+
+    fn in_transaction(backend: &Backend) -> bool {
+        backend.exchange.in_transaction()
+    }
+
+    fn backend_label(backend: &Backend) -> u64 {
+        match backend.suspect {
+            Some(_) => 0,
+            None => backend.label.label(),
+        }
+    }
+
+    fn session_label(session: &Session) -> u64 {
+        session.settings.label()
+    }
+
+    fn is_idle(_: &Session, backend: Option<&Backend>) -> bool {
+        backend.is_none_or(|backend| backend.exchange.is_clean())
+    }
+
+    fn describe(session: &Session, backend: Option<&Backend>) -> SessionFacts {
+        let state = match backend.map(|backend| &backend.exchange) {
+            None => SessionState::Idle,
+            Some(exchange) if !exchange.is_empty() => SessionState::Active,
+            Some(exchange) if exchange.in_transaction() => SessionState::InTransaction,
+            Some(_) => SessionState::Idle,
+        };
+        SessionFacts {
+            application: session.program.clone(),
+            state,
+            process: backend.map_or(0, |backend| backend.process),
+        }
+    }
+
+    /// One's own sessions may be ended without a privilege (MySQL documentation, "KILL Statement").
+    fn cancels(session: &Session, key: &CancelKey) -> bool {
+        session.process == key.process
+            && !session.user.is_empty()
+            && session.user.as_bytes() == key.secret
+    }
+
+    fn on_cancelled(session: &mut Session, found: bool, orders: &mut Orders<Work>) {
+        let Some(number) = session.killing.take() else {
+            return;
+        };
+        let capabilities = session.capabilities;
+        let status = session.status;
+        orders.to_client(|out| match found {
+            true => {
+                let ok = OkPacket {
+                    status,
+                    ..OkPacket::default()
+                };
+                ok.write(out, 1, capabilities);
+            }
+            // ER_NO_SUCH_THREAD
+            false => {
+                let message = format!("Unknown thread id: {number}");
+                wire::reply::ErrorPacket {
+                    code: 1094,
+                    state: Some(*b"HY000"),
+                    message: message.as_bytes(),
+                }
+                .write(out, 1);
+            }
+        });
+        session.sequence = 0;
+    }
+
+    fn is_preparing(backend: &Backend) -> bool {
+        let front = backend.exchange.front();
+        front.is_some_and(|due| due.whose != Whose::Client)
+    }
+
+    fn cancel(backend: &Backend) -> Option<Purpose> {
+        (!backend.exchange.is_empty()).then_some(Purpose::Cancel {
+            process: backend.process,
+            secret: Vec::new(),
+        })
+    }
+
+    /// Nothing: the family has no channels to listen on.
+    fn on_subscribed(_: &mut Session, _: u32, _: Result<(), &Refusal>, _: &mut Orders<Work>) {}
+
+    fn on_notification(_: &mut Session, _: &Arc<Notification>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn deliver(_: &mut Session, _: Option<&Backend>, _: &mut Orders<Work>) {}
+
+    fn is_listening(_: &Session) -> bool {
+        false
+    }
+
+    fn listen(_: &mut Backend, _: &Round, orders: &mut Orders<Work>) {
+        orders.push(Order::Bug("a connection of MySQL's was to listen"));
+    }
+
+    fn on_backend_moved_in(shared: &mut Shared, backend: &mut Backend) {
+        backend.label = shared.settings.intern(backend.label.map().clone());
+    }
+}
+
+/// The length of the command at the start of what a client sent, if it is whole.
+fn first_command(input: &[u8]) -> Option<usize> {
+    let message = wire::message(input).ok()?.ok()?;
+    (message.bytes.len() > HEADER_BYTES).then_some(message.bytes.len())
+}
+
+/// The backend's login is over.
+fn log_in(backend: &mut Backend) {
+    let backend::Stage::Login(login) = std::mem::replace(&mut backend.stage, backend::Stage::Ready)
+    else {
+        return;
+    };
+    let learned = login.into_logged_in();
+    backend.capabilities = learned.capabilities;
+    backend.process = learned.process;
+    backend.server = learned.server.unwrap_or_default();
+    backend.beginning = learned.beginning;
+    backend.init_query = learned.init_query;
+    backend.exchange.status = learned.status;
+}

@@ -1,0 +1,475 @@
+//! A backend's bytes: whose answer they are, where it ends, what it says of the session, and whether the backend may serve another then.
+
+use crate::backend::{Backend, Mark};
+use crate::engine::{Shared, finish_admission};
+use crate::exchange::{Read, Shape, Told, Whose};
+use crate::judging::{Said, dialect};
+use crate::login_cache::Work;
+use crate::pinning::{self, pin, unpin};
+use crate::session::Session;
+use crate::sql::Dialect;
+use crate::statements::{DATABASE, Given};
+use crate::wire::command;
+use crate::wire::reply::{self, ErrorPacket};
+use crate::wire::row::text_row;
+use crate::wire::status::Status;
+use crate::wire::{self, HEADER_BYTES, Header, write};
+use forebay_core::orders::{Order, Orders};
+use forebay_core::settings::{Interner, Map, Value};
+use forebay_core::{CloseReason, PinReason, StatementShape};
+use std::sync::Arc;
+
+/// One look at a backend's bytes.
+pub struct FromBackend<'a> {
+    /// The worker's.
+    pub shared: &'a mut Shared,
+    /// Whose bytes.
+    pub backend: &'a mut Backend,
+    /// Its leaseholder.
+    pub session: Option<&'a mut Session>,
+    /// What is to be done.
+    pub orders: &'a mut Orders<Work>,
+}
+
+impl FromBackend<'_> {
+    /// Looks at all that is here.
+    pub fn run(&mut self, input: &[u8]) {
+        let mut input = input;
+        while !input.is_empty() {
+            if self.backend.exchange.from_backend_left > 0 {
+                let now = self.backend.exchange.from_backend_left.min(input.len());
+                self.backend.exchange.from_backend_left -= now;
+                self.pass(now);
+                input = &input[now..];
+                continue;
+            }
+            let Some(header) = wire::header(input) else {
+                return;
+            };
+            if input.len() == HEADER_BYTES && header.len > HEADER_BYTES {
+                return;
+            }
+            let here = header.len.min(input.len());
+            let payload = &input[HEADER_BYTES..here];
+            let capabilities = self.backend.capabilities;
+            let Some(due) = self.backend.exchange.front_mut() else {
+                return self.unasked(header, payload);
+            };
+            let len = header.len - HEADER_BYTES;
+            match due.reading.on_packet(payload, len, capabilities) {
+                Ok(Read::NeedsWhole) => return self.orders.push(Order::Need(header.len)),
+                Ok(read) => {
+                    if !self.on_read(read, header, payload) {
+                        return;
+                    }
+                    self.backend.exchange.from_backend_left = header.len - here;
+                    input = &input[here..];
+                }
+                Err(error) => return self.orders.push(Order::Bug(error.as_str())),
+            }
+        }
+    }
+
+    /// Whether what comes is the client's.
+    fn is_clients(&self) -> bool {
+        let due = self.backend.exchange.front();
+        due.is_none_or(|due| due.whose == Whose::Client)
+    }
+
+    fn pass(&mut self, len: usize) {
+        match self.backend.passes && self.session.is_some() {
+            true => self.orders.forward(len),
+            false => self.orders.swallow(len),
+        }
+    }
+
+    /// A packet that nobody asked for: the server's last word.
+    fn unasked(&mut self, header: Header, payload: &[u8]) {
+        if payload.first() != Some(&reply::ERROR) {
+            return self
+                .orders
+                .push(Order::Bug("an answer that nobody asked for"));
+        }
+        if payload.len() < header.len - HEADER_BYTES {
+            return self.orders.push(Order::Need(header.len));
+        }
+        match self.session {
+            Some(_) => {
+                self.orders.forward(header.len);
+                self.orders.push(Order::CloseBoth(CloseReason::BackendGone));
+            }
+            None => {
+                self.orders.swallow(header.len);
+                self.orders.push(Order::Close(CloseReason::BackendGone));
+            }
+        }
+    }
+
+    /// One packet of an answer, of which `payload` is here. False where nothing behind it is to be read now.
+    fn on_read(&mut self, read: Read, header: Header, payload: &[u8]) -> bool {
+        let here = HEADER_BYTES + payload.len();
+        self.backend.passes = self.is_clients();
+        if !self.backend.passes {
+            self.orders.swallow(here);
+            return self.on_own(read, payload);
+        }
+        if let Some(session) = self.session.as_deref_mut() {
+            session.sequence = header.sequence.wrapping_add(1);
+        }
+        match read {
+            Read::Prepared {
+                id,
+                parameters,
+                ends,
+            } => {
+                self.on_prepared(id, parameters, header, payload);
+                if ends {
+                    self.end();
+                }
+            }
+            Read::Passes | Read::File | Read::NeedsWhole => self.pass(here),
+            Read::Result(told) => {
+                self.pass(here);
+                self.on_told(&told);
+            }
+            Read::Ends(told) => {
+                self.pass(here);
+                self.on_told(&told);
+                self.end();
+            }
+            Read::EndsSilent => {
+                self.pass(here);
+                self.end();
+            }
+            Read::Fails { .. } => {
+                self.pass(here);
+                self.on_failed();
+                self.end();
+            }
+        }
+        true
+    }
+
+    /// The client's statement got its number from the server, and gets one of ours.
+    fn on_prepared(&mut self, server_id: u32, parameters: u16, header: Header, payload: &[u8]) {
+        let here = HEADER_BYTES + payload.len();
+        self.orders.swallow(here);
+        let (Some(session), Some((statement, said))) =
+            (self.session.as_deref_mut(), self.backend.preparing.take())
+        else {
+            return;
+        };
+        let id = session.prepared.insert(Given {
+            statement: statement.clone(),
+            parameters,
+            types: None,
+            said,
+        });
+        if let Some(closed) = self.backend.prepared.insert(statement, server_id) {
+            self.orders.to_backend(|out| {
+                write::command(out, command::STMT_CLOSE, &closed.to_le_bytes());
+            });
+        }
+        self.orders.to_client(|out| {
+            let len = payload.len().to_le_bytes();
+            out.extend_from_slice(&len[..3]);
+            out.push(header.sequence);
+            out.push(payload[0]);
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(&payload[5..]);
+        });
+    }
+
+    /// A result of the client's ended.
+    fn on_told(&mut self, told: &Told) {
+        self.backend.exchange.on_told(told);
+        let said = self.backend.said.pop_front().unwrap_or_default();
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        if std::mem::take(&mut self.backend.resets) {
+            reset(&mut self.shared.settings, session, self.backend);
+        }
+        if !said.changes.is_empty() || told.status.has(Status::DB_DROPPED) {
+            let dropped = told.status.has(Status::DB_DROPPED);
+            let map = changed(session.settings.map(), &said.changes, dropped);
+            session.settings = self.shared.settings.intern(map);
+            self.backend.label = Arc::clone(&session.settings);
+        }
+        apply(session, self.backend, &said);
+        leave_behind(session, self.backend, &said, told);
+        if let Some(id) = self.backend.executing.take() {
+            follow_cursor(session, self.backend, id, told.status);
+        }
+    }
+
+    /// The client's command failed. Whether code that it called has begun a transaction is not told.
+    fn on_failed(&mut self) {
+        let exchange = &mut self.backend.exchange;
+        let said = &self.backend.said;
+        let may_begin = said.len() > 1 || said.iter().any(|said| said.is_opaque);
+        let is_sure = exchange.status.has(Status::AUTOCOMMIT) && !may_begin;
+        exchange.is_doubtful = !exchange.in_transaction() && !is_sure;
+        self.backend.said.clear();
+        self.backend.preparing = None;
+        self.backend.resets = false;
+        self.backend.executing = None;
+    }
+
+    /// The answer to a command of the client's ended.
+    fn end(&mut self) {
+        self.backend.exchange.pop();
+        let since = self.backend.asked_at;
+        self.orders.push(Order::Answered { since });
+        if let Some(session) = self.session.as_deref_mut() {
+            session.sequence = 0;
+            session.turns = session.turns.wrapping_add(1);
+            let mark = Mark {
+                session: session.id,
+                count: session.turns,
+            };
+            self.backend.last = Some(mark);
+            session.left_behind = Some(mark);
+        }
+        boundary(self.session.as_deref_mut(), self.backend, self.orders);
+    }
+
+    /// A packet that answers what we asked ourselves. False where nothing behind it is to be read now.
+    fn on_own(&mut self, read: Read, payload: &[u8]) -> bool {
+        let Some(whose) = self.backend.exchange.front().map(|due| due.whose) else {
+            return false;
+        };
+        match (read, whose) {
+            (Read::Passes, Whose::Question) => self.on_row(payload),
+            (Read::Passes | Read::Result(_) | Read::NeedsWhole | Read::File, _) => return true,
+            (Read::Prepared { id, ends, .. }, Whose::Prepare(number)) => {
+                self.on_prepared_again(number, id);
+                if !ends {
+                    return true;
+                }
+            }
+            (Read::Fails { .. }, Whose::Prepare(_) | Whose::Database) => {
+                self.backend.give_error = Some(payload.into());
+            }
+            (Read::Fails { .. }, Whose::Replay | Whose::Reset) => {
+                return self.on_replay_failed(payload);
+            }
+            (Read::Fails { .. }, Whose::Status | Whose::Rollback) => {
+                self.orders.push(Order::Bug(
+                    "the database does not say whether a transaction is open",
+                ));
+                return false;
+            }
+            (Read::Ends(told), _) => self.backend.exchange.on_told(&told),
+            _ => {}
+        }
+        if matches!(read, Read::Passes) {
+            return true;
+        }
+        self.backend.exchange.pop();
+        self.on_own_done(whose)
+    }
+
+    fn on_own_done(&mut self, whose: Whose) -> bool {
+        if self.backend.exchange.is_empty() {
+            self.backend.holding = false;
+        }
+        match whose {
+            Whose::Status | Whose::Rollback | Whose::Question => {
+                boundary(self.session.as_deref_mut(), self.backend, self.orders);
+            }
+            Whose::Database | Whose::Replay | Whose::Reset => {
+                if !self.backend.holding
+                    && let Some(session) = self.session.as_deref_mut()
+                {
+                    finish_admission(session, self.backend, self.orders);
+                }
+            }
+            Whose::Prepare(_) | Whose::Client => {}
+        }
+        true
+    }
+
+    fn on_prepared_again(&mut self, number: u32, server_id: u32) {
+        let given = self
+            .session
+            .as_deref()
+            .and_then(|it| it.prepared.get(number));
+        let Some(statement) = given.map(|given| given.statement.clone()) else {
+            return self.orders.to_backend(|out| {
+                write::command(out, command::STMT_CLOSE, &server_id.to_le_bytes());
+            });
+        };
+        if let Some(closed) = self.backend.prepared.insert(statement, server_id) {
+            self.orders.to_backend(|out| {
+                write::command(out, command::STMT_CLOSE, &closed.to_le_bytes());
+            });
+        }
+    }
+
+    /// Values that were accepted before are refused now: nobody can be served here.
+    fn on_replay_failed(&mut self, payload: &[u8]) -> bool {
+        let is_waiting = !self.backend.exchange.is_client_due();
+        if is_waiting {
+            // Nothing of the client's ran: it hears why.
+            self.backend.give_error = Some(payload.into());
+            self.backend.suspect = Some(Mark::NOBODY);
+            self.backend.exchange.pop();
+            if self.backend.exchange.is_empty() {
+                self.backend.holding = false;
+            }
+            return true;
+        }
+        let error = ErrorPacket::read(payload);
+        let what = match error {
+            Ok(_) => "the database refused a setting that it had accepted before",
+            Err(_) => "the database refused a setting in a way that cannot be read",
+        };
+        self.orders.push(Order::Bug(what));
+        false
+    }
+
+    /// The row that says what `LAST_INSERT_ID()` would.
+    fn on_row(&mut self, payload: &[u8]) {
+        let is_row = self.backend.question_packets == QUESTION_ROW_AT
+            || self.backend.question_packets == QUESTION_ROW_AT + 1;
+        self.backend.question_packets += 1;
+        if let (true, Some(session), Ok([Some(id)])) =
+            (is_row, self.session.as_deref_mut(), text_row::<1>(payload))
+            && let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok())
+        {
+            session.last_insert_id = Some(id);
+        }
+    }
+}
+
+/// Behind the count of columns and the one definition; one later where an EOF packet stands between.
+const QUESTION_ROW_AT: u32 = 2;
+
+/// A command is over, or there was none: what pins is told, and a backend that nothing keeps is released.
+pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &mut Orders<Work>) {
+    if !backend.exchange.is_empty() || backend.holding {
+        return;
+    }
+    if backend.exchange.is_doubtful {
+        backend.exchange.push(Whose::Status, Shape::Simple);
+        return orders.to_backend(|out| write::command(out, command::PING, b""));
+    }
+    let Some(session) = session else {
+        if backend.exchange.is_clean() {
+            orders.push(Order::Release);
+        }
+        return;
+    };
+    pinning::tell(session, backend, orders);
+    if backend.exchange.is_clean() && session.pins.is_empty() && backend.give_error.is_none() {
+        session.status = backend.exchange.status;
+        orders.push(Order::Release);
+    }
+}
+
+/// The settings with these changes.
+fn changed(map: &Map, changes: &[(Box<str>, Option<Value>)], dropped: bool) -> Map {
+    let mut map = map.clone();
+    for (name, value) in changes {
+        match value {
+            Some(value) => map.insert(name.clone(), value.clone()),
+            None => map.remove(name),
+        };
+    }
+    if dropped {
+        map.remove(DATABASE);
+    }
+    map
+}
+
+/// `COM_RESET_CONNECTION` succeeded.
+fn reset(settings: &mut Interner, session: &mut Session, backend: &mut Backend) {
+    session.begin_anew(settings);
+    backend.label = Arc::clone(&session.settings);
+    backend.prepared.clear();
+    // Character sets are not what the connection began with, on some servers.
+    backend.suspect = Some(Mark::NOBODY);
+}
+
+/// What a statement that succeeded has made and ended.
+fn apply(session: &mut Session, backend: &mut Backend, said: &Said) {
+    for reason in &said.unpins {
+        unpin(session, *reason);
+    }
+    let shape = backend.shape_text.take();
+    let dialect = dialect(backend.server, session.settings.map());
+    for reason in &said.pins {
+        pin(session, backend, *reason, || {
+            shape_of(shape.as_deref(), dialect)
+        });
+    }
+    if let Some(name) = &said.creates {
+        session.held().temporary.insert(name.clone());
+        pin(session, backend, PinReason::TemporaryObject, || {
+            shape_of(shape.as_deref(), dialect)
+        });
+    }
+    if !said.drops.is_empty() && session.pins.contains(PinReason::TemporaryObject) {
+        let held = session.held();
+        let before = held.temporary.len();
+        held.temporary.retain(|name| !said.drops.contains(name));
+        if held.temporary.is_empty() && before > 0 {
+            unpin(session, PinReason::TemporaryObject);
+        }
+    }
+    match &said.handler {
+        Some((name, true)) => {
+            session.held().handlers.insert(name.clone());
+            pin(session, backend, PinReason::Handler, || {
+                shape_of(shape.as_deref(), dialect)
+            });
+        }
+        Some((name, false)) => {
+            let held = session.held();
+            held.handlers.remove(name);
+            if held.handlers.is_empty() {
+                unpin(session, PinReason::Handler);
+            }
+        }
+        None => {}
+    }
+    let in_transaction = backend.exchange.in_transaction();
+    if session.pins.contains(PinReason::OneShotSetting) {
+        // It is used up by the transaction that began since.
+        match (in_transaction, session.one_shot_began) {
+            (true, _) => session.one_shot_began = true,
+            (false, true) => {
+                session.one_shot_began = false;
+                unpin(session, PinReason::OneShotSetting);
+            }
+            (false, false) => {}
+        }
+    }
+}
+
+/// What the next statement may ask for of this one.
+fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told: &Told) {
+    if told.last_insert_id != 0 {
+        session.last_insert_id = Some(told.last_insert_id);
+    }
+    let keeps = told.warnings > 0 || said.counts_rows || session.reads_left_behind;
+    match keeps {
+        true => pin(session, backend, PinReason::LeftBehind, || None),
+        false => unpin(session, PinReason::LeftBehind),
+    }
+}
+
+/// Whether the statement has rows to fetch.
+fn follow_cursor(session: &mut Session, backend: &mut Backend, id: u32, status: Status) {
+    if status.has(Status::CURSOR_EXISTS) && !status.has(Status::LAST_ROW_SENT) {
+        session.add_cursor(id);
+        pin(session, backend, PinReason::Cursor, || None);
+    } else {
+        session.remove_cursor(id);
+    }
+}
+
+fn shape_of(text: Option<&[u8]>, dialect: Dialect) -> Option<Box<StatementShape>> {
+    text.map(|text| crate::judging::shape(text, dialect))
+}

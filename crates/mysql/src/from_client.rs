@@ -1,0 +1,438 @@
+//! A client's bytes while it has a backend: which command this is, what must go ahead of it, and what it will have done.
+//!
+//! A command waits for the answer to the one before, because what it means may depend on that. Texts are looked into as far as they are
+//! bounded; longer ones pass, and leave the backend suspect.
+
+mod execute;
+
+use crate::backend::Backend;
+use crate::engine::Shared;
+use crate::exchange::{Passing, Shape, Whose};
+use crate::judging::{self, Said, judge};
+use crate::login_cache::Work;
+use crate::pinning::pin;
+use crate::session::Session;
+use crate::statements::{PREPARED_BYTES_MAX, Statement};
+use crate::wire::command;
+use crate::wire::reply::{ErrorPacket, OkPacket};
+use crate::wire::{self, HEADER_BYTES, Header, write};
+use forebay_core::orders::{CancelKey, Order, Orders};
+use forebay_core::{CloseReason, Instant, PinReason, Refusal};
+use std::sync::Arc;
+
+/// Longest text that is looked into.
+pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
+
+/// The first of the numbers that clients are shown in place of a server's own.
+const OWN_NUMBERS: u64 = 1 << 22;
+
+/// One look at a client's bytes.
+pub struct FromClient<'a> {
+    /// The worker's.
+    pub shared: &'a mut Shared,
+    /// Whose bytes.
+    pub session: &'a mut Session,
+    /// Its backend.
+    pub backend: &'a mut Backend,
+    /// When they came.
+    pub now: Instant,
+    /// What is to be done.
+    pub orders: &'a mut Orders<Work>,
+    /// The command that is looked at.
+    pub kind: u8,
+}
+
+impl FromClient<'_> {
+    /// Looks at all that may go on its way now.
+    pub fn run(&mut self, input: &[u8]) {
+        let mut input = input;
+        while !input.is_empty() {
+            let used = if self.backend.exchange.from_client.is_some() {
+                self.pass(input)
+            } else if self.backend.exchange.wants_file() {
+                self.file(input)
+            } else if self.backend.holding || self.backend.exchange.is_client_due() {
+                None
+            } else {
+                self.command(input)
+            };
+            match used {
+                Some(used) => input = &input[used..],
+                None => return,
+            }
+        }
+    }
+
+    /// More of a message that passes.
+    fn pass(&mut self, input: &[u8]) -> Option<usize> {
+        let passing = self.backend.exchange.from_client.as_mut()?;
+        if passing.left > 0 {
+            let now = passing.left.min(input.len());
+            passing.left -= now;
+            if passing.left == 0 && !passing.continues {
+                self.backend.exchange.from_client = None;
+            }
+            self.orders.forward(now);
+            return Some(now);
+        }
+        let header = wire::header(input)?;
+        *passing = Passing {
+            left: header.len,
+            continues: header.is_continued(),
+        };
+        Some(0)
+    }
+
+    /// Forwards a message whose first packet has this header, as much of it as is here.
+    fn forward(&mut self, header: Header, input: &[u8]) -> usize {
+        self.forward_rest(header, 0, input)
+    }
+
+    /// The same where the packet's first bytes are dealt with.
+    fn forward_rest(&mut self, header: Header, done: usize, input: &[u8]) -> usize {
+        let here = header.len.min(input.len());
+        self.orders.forward(here - done);
+        if here < header.len || header.is_continued() {
+            self.backend.exchange.from_client = Some(Passing {
+                left: header.len - here,
+                continues: header.is_continued(),
+            });
+        }
+        here
+    }
+
+    /// A packet of a file that the server asked for; an empty one ends it.
+    fn file(&mut self, input: &[u8]) -> Option<usize> {
+        let header = wire::header(input)?;
+        if header.len == HEADER_BYTES {
+            if let Some(due) = self.backend.exchange.front_mut() {
+                due.reading.on_file_sent();
+            }
+            self.session.sequence = header.sequence.wrapping_add(1);
+            self.orders.forward(HEADER_BYTES);
+            return Some(HEADER_BYTES);
+        }
+        let here = header.len.min(input.len());
+        self.orders.forward(here);
+        if here < header.len {
+            self.backend.exchange.from_client = Some(Passing {
+                left: header.len - here,
+                continues: false,
+            });
+        }
+        Some(here)
+    }
+
+    /// The start of a command.
+    fn command(&mut self, input: &[u8]) -> Option<usize> {
+        let header = wire::header(input)?;
+        if header.len == HEADER_BYTES {
+            self.refuse(Refusal::ProtocolViolation("an empty command"));
+            return None;
+        }
+        let kind = *input.get(HEADER_BYTES)?;
+        if header.sequence != 0 {
+            self.refuse(Refusal::ProtocolViolation("packets out of order"));
+            return None;
+        }
+        self.session.sequence = 1;
+        self.kind = kind;
+        if self.backend.give_error.is_some() {
+            return self.give_error(header, input);
+        }
+        match kind {
+            command::QUERY => self.query(header, input),
+            command::INIT_DB => self.init_db(header, input),
+            command::STMT_PREPARE => self.prepare(header, input),
+            command::STMT_EXECUTE
+            | command::STMT_SEND_LONG_DATA
+            | command::STMT_RESET
+            | command::STMT_FETCH
+            | command::STMT_CLOSE => self.statement(kind, header, input),
+            command::RESET_CONNECTION => self.reset(header, input),
+            command::PROCESS_KILL => self.process_kill(header, input),
+            command::QUIT => {
+                self.orders.push(Order::Close(CloseReason::ClientQuit));
+                None
+            }
+            command::PING | command::DEBUG | command::REFRESH => {
+                Some(self.send(header, input, Shape::Simple, Said::default()))
+            }
+            command::SET_OPTION => {
+                let said = Said {
+                    pins: vec![PinReason::UntrackedSetting],
+                    ..Said::default()
+                };
+                Some(self.send(header, input, Shape::Simple, said))
+            }
+            command::STATISTICS => Some(self.send(header, input, Shape::Text, Said::default())),
+            command::FIELD_LIST => Some(self.send(header, input, Shape::Columns, Said::default())),
+            command::PROCESS_INFO => {
+                Some(self.send(header, input, Shape::Results, Said::default()))
+            }
+            _ => self.answer_unknown(header, input),
+        }
+    }
+
+    /// Sends a command that does one thing.
+    fn send(&mut self, header: Header, input: &[u8], shape: Shape, said: Said) -> usize {
+        self.expect(shape, [said]);
+        self.forward(header, input)
+    }
+
+    /// A command of the client's is on its way.
+    fn expect(&mut self, shape: Shape, said: impl IntoIterator<Item = Said>) {
+        self.orders.push(Order::Requests(1));
+        self.backend.said.clear();
+        self.backend.said.extend(said);
+        self.backend.asked_at = self.now;
+        self.backend.exchange.push(Whose::Client, shape);
+    }
+
+    fn query(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        let start = HEADER_BYTES + 1;
+        if header.len - start > TEXT_BYTES_MAX {
+            let said = Said {
+                is_opaque: true,
+                ..Said::default()
+            };
+            self.session.suspect(self.backend);
+            return Some(self.send(header, input, Shape::Results, said));
+        }
+        let Some(text) = input.get(start..header.len) else {
+            self.orders.push(Order::Need(header.len));
+            return None;
+        };
+        let server = self.backend.server;
+        let said = judge(text, judging::dialect(server, self.session.settings.map()));
+        if let [only] = &*said
+            && let Some(kill) = only.kills
+            && let Some(used) = self.kill(kill, header)
+        {
+            return Some(used);
+        }
+        if !self.prepare_for(&said, header) {
+            return Some(header.len);
+        }
+        self.backend.shape_text = Some(text.into());
+        self.expect(Shape::Results, said.iter().cloned());
+        Some(self.forward(header, input))
+    }
+
+    /// What must go ahead of statements that do this; false if they were answered with an error instead.
+    fn prepare_for(&mut self, said: &[Said], header: Header) -> bool {
+        let is_home =
+            self.session.left_behind.is_some() && self.backend.last == self.session.left_behind;
+        if said.iter().any(|said| said.asks.left_behind) {
+            let first = said[0].asks.left_behind;
+            if first && !is_home && self.session.left_behind.is_some() {
+                self.session.reads_left_behind = true;
+                self.answer_error(
+                    header,
+                    1105,
+                    b"What the last statement left behind is not here any more; it is kept from now on, try again",
+                );
+                return false;
+            }
+            self.session.reads_left_behind = true;
+        }
+        if said.iter().any(|said| said.asks.last_insert_id) {
+            self.session.reads_insert_ids = true;
+            if !is_home {
+                let id = self.session.last_insert_id.unwrap_or(0);
+                let set = format!("SET @@session.last_insert_id={id}");
+                self.orders
+                    .to_backend(|out| write::query(out, set.as_bytes()));
+                self.backend.exchange.push(Whose::Replay, Shape::Simple);
+            }
+        }
+        if said.iter().any(|said| said.is_opaque) {
+            self.session.suspect(self.backend);
+        }
+        true
+    }
+
+    fn init_db(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        let Some(name) = input.get(HEADER_BYTES + 1..header.len) else {
+            self.orders.push(Order::Need(header.len));
+            return None;
+        };
+        let Ok(name) = std::str::from_utf8(name) else {
+            self.answer_error(header, 1049, b"Unknown database");
+            return Some(header.len);
+        };
+        Some(self.send(header, input, Shape::Simple, Said::chooses(name)))
+    }
+
+    fn prepare(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        let start = HEADER_BYTES + 1;
+        if header.len - start > TEXT_BYTES_MAX {
+            self.answer_error(
+                header,
+                1105,
+                b"A statement of more than 1 MiB cannot be prepared through the proxy",
+            );
+            return self.skip(header, input);
+        }
+        let Some(text) = input.get(start..header.len) else {
+            self.orders.push(Order::Need(header.len));
+            return None;
+        };
+        if !self
+            .session
+            .prepared
+            .has_room(text.len().min(PREPARED_BYTES_MAX))
+        {
+            self.answer_error(
+                header,
+                1461,
+                b"Can't create more than max_prepared_stmt_count statements",
+            );
+            return Some(header.len);
+        }
+        let server = self.backend.server;
+        let said = judge(text, judging::dialect(server, self.session.settings.map()));
+        let statement = Statement::new(&self.shared.hasher, text, &self.session.settings);
+        self.backend.preparing = Some((statement, said));
+        self.expect(Shape::Prepare, []);
+        Some(self.forward(header, input))
+    }
+
+    fn reset(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        // The database stays; all else begins anew.
+        self.backend.resets = true;
+        Some(self.send(header, input, Shape::Simple, Said::default()))
+    }
+
+    fn process_kill(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        let Some(bytes) = input.get(HEADER_BYTES + 1..header.len) else {
+            self.orders.push(Order::Need(header.len));
+            return None;
+        };
+        let Some(&number) = bytes.first_chunk() else {
+            self.refuse(Refusal::ProtocolViolation("a malformed command"));
+            return None;
+        };
+        let number = u64::from(u32::from_le_bytes(number));
+        if number < OWN_NUMBERS {
+            return Some(self.send(header, input, Shape::Simple, Said::default()));
+        }
+        self.orders.swallow(header.len);
+        self.ask_cancel(number, true);
+        Some(header.len)
+    }
+
+    /// `KILL` of a number that a client of ours was shown. None where it is the server's to do.
+    fn kill(&mut self, kill: crate::sql::Kill, header: Header) -> Option<usize> {
+        let crate::sql::Killed::Connection(number) = kill.whom else {
+            return None;
+        };
+        if number < OWN_NUMBERS || u32::try_from(number).is_err() {
+            return None;
+        }
+        self.orders.swallow(header.len);
+        self.ask_cancel(number, !kill.query_only);
+        Some(header.len)
+    }
+
+    fn ask_cancel(&mut self, number: u64, ends: bool) {
+        self.orders.push(Order::Requests(1));
+        self.session.killing = Some(number);
+        self.orders.push(Order::Cancel(Box::new(CancelKey {
+            process: u32::try_from(number).unwrap_or(0),
+            secret: self.session.user.as_bytes().to_vec(),
+            ends,
+        })));
+    }
+
+    /// What went ahead of this command failed: that is its answer.
+    fn give_error(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        if input.len() < header.len && header.len <= HEADER_BYTES + TEXT_BYTES_MAX {
+            self.orders.push(Order::Need(header.len));
+            return None;
+        }
+        let used = self.skip(header, input)?;
+        let error = self.backend.give_error.take()?;
+        self.orders.push(Order::Requests(1));
+        self.orders.swallow(used);
+        self.orders.to_client(|out| {
+            write::packet(out, 1, |out| out.extend_from_slice(&error));
+        });
+        self.orders.push(Order::Answered { since: self.now });
+        self.session.sequence = 0;
+        self.backend.may_part = true;
+        Some(used)
+    }
+
+    fn answer_unknown(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        self.answer_error(header, 1047, b"Unknown command");
+        self.skip(header, input)
+    }
+
+    /// Drops a message that was answered; more of it than is here cannot be dropped.
+    fn skip(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        if input.len() < header.len || header.is_continued() {
+            self.refuse(Refusal::MessageTooLarge {
+                max: u32::try_from(TEXT_BYTES_MAX).expect("it is small"),
+            });
+            return None;
+        }
+        Some(header.len)
+    }
+
+    /// Answers a command with an error of ours, and swallows it.
+    fn answer_error(&mut self, header: Header, code: u16, message: &[u8]) {
+        self.orders.push(Order::Requests(1));
+        self.orders.swallow(header.len);
+        self.orders.to_client(|out| {
+            ErrorPacket {
+                code,
+                state: Some(*b"HY000"),
+                message,
+            }
+            .write(out, 1);
+        });
+        self.orders.push(Order::Answered { since: self.now });
+        self.session.sequence = 0;
+        self.backend.may_part = true;
+    }
+
+    /// Answers a command with an OK packet of ours.
+    fn answer_ok(&mut self) {
+        let ok = OkPacket {
+            status: self.backend.exchange.status,
+            ..OkPacket::default()
+        };
+        let capabilities = self.session.capabilities;
+        self.orders.to_client(|out| {
+            ok.write(out, 1, capabilities);
+        });
+        self.orders.push(Order::Answered { since: self.now });
+        self.session.sequence = 0;
+        self.backend.may_part = true;
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.orders.refuse(refusal);
+    }
+
+    fn pin(&mut self, reason: PinReason) {
+        pin(self.session, self.backend, reason, || None);
+    }
+}
+
+/// What a client's command without a text may be said to do.
+impl Said {
+    fn chooses(database: &str) -> Said {
+        let value = forebay_core::settings::Value::Literal(database.into());
+        Said {
+            changes: vec![(crate::statements::DATABASE.into(), Some(value))],
+            ..Said::default()
+        }
+    }
+}
+
+/// Statements said to do nothing.
+pub fn nothing() -> Arc<[Said]> {
+    Arc::default()
+}

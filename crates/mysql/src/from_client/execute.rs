@@ -1,0 +1,188 @@
+//! Commands about a prepared statement: they carry a number of the client's, which is replaced by the server's where the statement is on
+//! this backend, and prepared again first where it is not.
+
+use super::FromClient;
+use crate::exchange::{Shape, Whose};
+use crate::judging::Said;
+use crate::statements::Statement;
+use crate::wire::{HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, command, write};
+use forebay_core::PinReason;
+use forebay_core::orders::Order;
+
+/// Header, command and number.
+const NUMBERED: usize = HEADER_BYTES + 5;
+
+impl FromClient<'_> {
+    pub(super) fn statement(&mut self, kind: u8, header: Header, input: &[u8]) -> Option<usize> {
+        if header.len < NUMBERED {
+            self.refuse(forebay_core::Refusal::ProtocolViolation(
+                "a malformed command",
+            ));
+            return None;
+        }
+        let number = input.get(HEADER_BYTES + 1..NUMBERED)?;
+        let id = u32::from_le_bytes(number.try_into().expect("four bytes"));
+        let Some(given) = self.session.prepared.get(id) else {
+            return self.unknown(kind, id, header, input);
+        };
+        let statement = given.statement.clone();
+        if kind == command::STMT_CLOSE {
+            return Some(self.close(id, &statement, header));
+        }
+        let Some(on) = self.backend.prepared.used(&statement).copied() else {
+            if kind == command::STMT_RESET {
+                self.orders.push(Order::Requests(1));
+                self.orders.swallow(header.len);
+                self.answer_ok();
+                return Some(header.len);
+            }
+            self.prepare_again(id, &statement);
+            return None;
+        };
+        match kind {
+            command::STMT_EXECUTE => self.execute(id, on.id, header, input),
+            command::STMT_SEND_LONG_DATA => {
+                self.pin(PinReason::Cursor);
+                self.session.add_cursor(id);
+                self.renumber(on.id, header);
+                Some(self.forward_rest(header, NUMBERED, input).max(NUMBERED))
+            }
+            command::STMT_RESET => {
+                self.session.remove_cursor(id);
+                self.expect(Shape::Simple, [Said::default()]);
+                self.renumber(on.id, header);
+                Some(self.forward_rest(header, NUMBERED, input))
+            }
+            _ => {
+                self.expect(Shape::Rows, [Said::default()]);
+                self.backend.executing = Some(id);
+                self.renumber(on.id, header);
+                Some(self.forward_rest(header, NUMBERED, input))
+            }
+        }
+    }
+
+    /// The start of the message with the server's number in place of the client's.
+    fn renumber(&mut self, server_id: u32, header: Header) {
+        self.renumber_as(server_id, header, header.len);
+    }
+
+    /// The same for a message of another length, of one packet.
+    fn renumber_as(&mut self, server_id: u32, header: Header, len: usize) {
+        let kind = self.kind;
+        self.orders.swallow(NUMBERED);
+        let len = u32::try_from(len - HEADER_BYTES).expect("a packet's length has 24 bits");
+        self.orders.to_backend(|out| {
+            out.extend_from_slice(&len.to_le_bytes()[..3]);
+            out.push(header.sequence);
+            out.push(kind);
+            out.extend_from_slice(&server_id.to_le_bytes());
+        });
+    }
+
+    /// A number that nobody was given.
+    fn unknown(&mut self, kind: u8, id: u32, header: Header, input: &[u8]) -> Option<usize> {
+        if matches!(kind, command::STMT_CLOSE | command::STMT_SEND_LONG_DATA) {
+            // Neither is answered.
+            self.orders.swallow(header.len.min(input.len()));
+            return self.skip(header, input);
+        }
+        let what = match kind {
+            command::STMT_EXECUTE => "mysqld_stmt_execute",
+            command::STMT_FETCH => "mysqld_stmt_fetch",
+            _ => "mysqld_stmt_reset",
+        };
+        let message = format!("Unknown prepared statement handler ({id}) given to {what}");
+        self.answer_error(header, 1243, message.as_bytes());
+        self.skip(header, input)
+    }
+
+    fn close(&mut self, id: u32, statement: &Statement, header: Header) -> usize {
+        self.session.prepared.remove(id);
+        self.orders.swallow(header.len);
+        if self.session.remove_cursor(id) {
+            // Its cursor ends with it.
+            if let Some(server_id) = self.backend.prepared.remove(statement) {
+                self.orders.to_backend(|out| {
+                    write::command(out, command::STMT_CLOSE, &server_id.to_le_bytes());
+                });
+            }
+        }
+        self.backend.may_part = true;
+        header.len
+    }
+
+    /// The statement is not on this backend: the client's command waits until it is.
+    fn prepare_again(&mut self, id: u32, statement: &Statement) {
+        let text = &statement.text;
+        self.orders
+            .to_backend(|out| write::command(out, command::STMT_PREPARE, text));
+        self.backend
+            .exchange
+            .push(Whose::Prepare(id), Shape::Prepare);
+        self.backend.holding = true;
+        self.orders.push(Order::Reprepared);
+    }
+
+    /// Types that the client has sent before are sent along where this backend had another's last.
+    fn execute(&mut self, id: u32, server_id: u32, header: Header, input: &[u8]) -> Option<usize> {
+        let given = self.session.prepared.get(id)?;
+        let parameters = usize::from(given.parameters);
+        let said = std::sync::Arc::clone(&given.said);
+        // Flags and the number of iterations, which is 1; behind them a bit for each parameter that is NULL.
+        let flag_at = NUMBERED + 5 + parameters.div_ceil(8);
+        let types_at = flag_at + 1;
+        let wanted = match parameters {
+            0 => NUMBERED,
+            _ => types_at + 2 * parameters,
+        };
+        if input.len() < wanted.min(header.len) {
+            self.orders.push(Order::Need(wanted.min(header.len)));
+            return None;
+        }
+        let bound = (parameters > 0)
+            .then(|| input.get(flag_at).copied())
+            .flatten();
+        let owner = Some((self.session.id, id));
+        let mut known = None;
+        match bound {
+            Some(1) => {
+                let types = input.get(types_at..types_at + 2 * parameters);
+                let given = self.session.prepared.get_mut(id)?;
+                if given.types.as_deref() != types {
+                    given.types = types.map(Into::into);
+                }
+            }
+            Some(_) => known = given.types.clone(),
+            None => {}
+        }
+        let statement = self.session.prepared.get(id)?.statement.clone();
+        let on = self.backend.prepared.used(&statement)?;
+        let is_own = std::mem::replace(&mut on.types_of, owner) == owner;
+        if !self.prepare_for(&said, header) {
+            return Some(header.len);
+        }
+        self.backend.executing = Some(id);
+        self.expect(Shape::Results, said.iter().cloned());
+        let Some(types) = known.filter(|_| !is_own) else {
+            self.renumber(server_id, header);
+            return Some(self.forward_rest(header, NUMBERED, input));
+        };
+        let len = header.len + types.len();
+        if len - HEADER_BYTES >= PAYLOAD_BYTES_MAX || header.is_continued() {
+            self.refuse(forebay_core::Refusal::FeatureNotSupported(
+                "parameters of 16 MiB are not moved to another connection without their types",
+            ));
+            return None;
+        }
+        self.renumber_as(server_id, header, len);
+        let before = flag_at - NUMBERED;
+        self.orders.forward(before);
+        self.orders.swallow(1);
+        self.orders.to_backend(|out| {
+            out.push(1);
+            out.extend_from_slice(&types);
+        });
+        Some(self.forward_rest(header, types_at, input))
+    }
+}

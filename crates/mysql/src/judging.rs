@@ -1,0 +1,270 @@
+//! What a text of a client's will have done to its session, should it succeed: the reader's findings (`sql/`) in the terms of tracking and
+//! pinning.
+
+use crate::server::Server;
+use crate::sql::{
+    Assignment, Characteristics, Charset, Class, Dialect, Effect, Fact, Facts, WithTable,
+    Isolation, Kill, Lock, Modes, Name, Replay, SetValue, Target, TransactionScope, classify,
+    fingerprint, normalized, variable,
+};
+use crate::statements::DATABASE;
+use crate::tracking::text_of;
+use forebay_core::settings::{Map, Value};
+use forebay_core::{PinReason, StatementShape};
+use std::sync::Arc;
+
+/// What one statement will have done.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Said {
+    /// Settings that have other values, or none of their own any more.
+    pub changes: Vec<(Box<str>, Option<Value>)>,
+    /// Why the session keeps its backend from then on.
+    pub pins: Vec<PinReason>,
+    /// What no longer keeps it.
+    pub unpins: Vec<PinReason>,
+    /// A temporary table that exists from then on.
+    pub creates: Option<Name>,
+    /// Temporary tables that are gone, if they were any.
+    pub drops: Vec<Name>,
+    /// A table that is open by HANDLER from then on, or is closed.
+    pub handler: Option<(Name, bool)>,
+    /// It may have done what only the server knows.
+    pub is_opaque: bool,
+    /// It reads what the statement before it left behind.
+    pub asks: Asks,
+    /// It leaves behind what is only of use to the next.
+    pub counts_rows: bool,
+    /// `KILL`.
+    pub kills: Option<Kill>,
+}
+
+/// What a statement reads of the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asks {
+    /// `LAST_INSERT_ID()`.
+    pub last_insert_id: bool,
+    /// Warnings, counts, values of sequences.
+    pub left_behind: bool,
+}
+
+/// How a server reads a session's texts.
+pub fn dialect(server: Server, settings: &Map) -> Dialect {
+    let plain = |name: &str| {
+        let text = settings.get(name).map(text_of)?;
+        Some(text.trim_matches('\''))
+    };
+    Dialect {
+        family: server.family,
+        version: server.version,
+        modes: plain("sql_mode").map_or_else(Modes::default, Modes::of_sql_mode),
+        charset: plain("character_set_client").map_or(Charset::Utf8, Charset::of_name),
+    }
+}
+
+/// What a text will have done, statement by statement.
+pub fn judge(text: &[u8], dialect: Dialect) -> Arc<[Said]> {
+    let class = classify(text, dialect);
+    let said = class.statements().iter().map(|statement| {
+        let mut said = of_effect(&statement.effect, dialect);
+        add_facts(&mut said, statement.facts);
+        said.is_opaque |= statement.is_opaque();
+        said
+    });
+    let said: Vec<Said> = said.collect();
+    match (&class, said.iter().any(|said| said.is_opaque)) {
+        // Code that is called may answer with any number of results: which of them is whose cannot be told.
+        (Class::Several(_), true) => [together(&said)].into(),
+        _ => said.into(),
+    }
+}
+
+/// What is left to say where it is not known which statements have run.
+fn together(all: &[Said]) -> Said {
+    let mut whole = Said {
+        is_opaque: true,
+        ..Said::default()
+    };
+    for said in all {
+        if !said.changes.is_empty() {
+            whole.pins.push(PinReason::UntrackedSetting);
+        }
+        if said.creates.is_some() {
+            whole.pins.push(PinReason::TemporaryObject);
+        }
+        if said.handler.is_some() {
+            whole.pins.push(PinReason::Handler);
+        }
+        whole.pins.extend(&said.pins);
+        whole.asks.last_insert_id |= said.asks.last_insert_id;
+        whole.asks.left_behind |= said.asks.left_behind;
+        whole.counts_rows |= said.counts_rows;
+    }
+    whole
+}
+
+fn of_effect(effect: &Effect, dialect: Dialect) -> Said {
+    let mut said = Said::default();
+    match effect {
+        Effect::Set(assignments) => assignments
+            .iter()
+            .for_each(|assignment| of_assignment(&mut said, assignment, dialect)),
+        Effect::SetTransaction(characteristics) => {
+            of_characteristics(&mut said, characteristics, dialect);
+        }
+        Effect::SetRole(_) => said.pins.push(PinReason::UntrackedSetting),
+        Effect::Use(name) => {
+            let value = Value::Literal(name.as_str().into());
+            said.changes.push((DATABASE.into(), Some(value)));
+        }
+        Effect::Prepare(_) => said.pins.push(PinReason::SqlPrepare),
+        // What runs is not looked up.
+        Effect::Opaque | Effect::Execute(_) => said.is_opaque = true,
+        Effect::CreateTemporary(name) => said.creates = Some(name.clone()),
+        Effect::DropTables { names, .. } => said.drops.clone_from(names),
+        Effect::Lock(_) => said.pins.push(PinReason::TableLock),
+        Effect::Unlock(Lock::Tables | Lock::Global) => said.unpins.push(PinReason::TableLock),
+        Effect::Handler { name, does } => match does {
+            WithTable::Open => said.handler = Some((name.clone(), true)),
+            WithTable::Close => said.handler = Some((name.clone(), false)),
+            WithTable::Read => {}
+        },
+        Effect::Kill(kill) => said.kills = Some(*kill),
+        // Other locks are not told apart: what began with one of them ends with the session.
+        Effect::Unlock(_)
+        | Effect::Deallocate(_)
+        | Effect::Plain
+        | Effect::Begin { .. }
+        | Effect::Commit(_)
+        | Effect::Rollback(_)
+        | Effect::Savepoint(_)
+        | Effect::RollbackTo(_)
+        | Effect::Release(_)
+        | Effect::Xa(_) => {}
+    }
+    said
+}
+
+fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
+    let value = match &assignment.value {
+        SetValue::Sql(text) => Some(Some(Value::Sql(text.as_str().into()))),
+        SetValue::Default => Some(None),
+        SetValue::Asked => None,
+    };
+    match (&assignment.target, value) {
+        (Target::Session(name), value) => {
+            let replay = variable(name, dialect).map(|variable| variable.replay);
+            match (replay, value) {
+                (
+                    Some(
+                        Replay::Tracked
+                        | Replay::CharacterSet
+                        | Replay::Autocommit
+                        | Replay::Timeout
+                        | Replay::Tracking,
+                    ),
+                    Some(value),
+                ) => {
+                    said.changes.push((name.as_str().into(), value));
+                    // The one of these that is set last counts.
+                    let other = match &**name {
+                        "character_set_connection" => Some("collation_connection"),
+                        "collation_connection" => Some("character_set_connection"),
+                        _ => None,
+                    };
+                    said.changes.extend(other.map(|other| (other.into(), None)));
+                }
+                // The server refuses it.
+                (Some(Replay::ReadOnly), _) => {}
+                _ => said.pins.push(PinReason::UntrackedSetting),
+            }
+        }
+        (Target::User(name), Some(Some(value))) => {
+            said.changes.push((format!("@{name}").into(), Some(value)));
+        }
+        (Target::User(_), _) => said.pins.push(PinReason::UserVariable),
+        (Target::Names { collation }, Some(Some(set))) => {
+            said.changes
+                .push(("character_set_client".into(), Some(set.clone())));
+            said.changes
+                .push(("character_set_results".into(), Some(set.clone())));
+            let connection = match collation {
+                Some(collation) => (None, Some(Value::Sql(collation.as_str().into()))),
+                None => (Some(set), None),
+            };
+            said.changes
+                .push(("character_set_connection".into(), connection.0));
+            said.changes
+                .push(("collation_connection".into(), connection.1));
+        }
+        (Target::NextTransaction(_), _) => said.pins.push(PinReason::OneShotSetting),
+        (Target::Names { .. } | Target::CharacterSet, _) => {
+            said.pins.push(PinReason::UntrackedSetting);
+        }
+        (Target::Global(_) | Target::Persisted(_), _) => {}
+    }
+}
+
+fn of_characteristics(said: &mut Said, characteristics: &Characteristics, dialect: Dialect) {
+    match characteristics.scope {
+        TransactionScope::Next => return said.pins.push(PinReason::OneShotSetting),
+        TransactionScope::Global => return,
+        TransactionScope::Session => {}
+    }
+    let name = |new: &'static str, old: &'static str| match dialect.is_mariadb() {
+        true => old,
+        false => new,
+    };
+    if let Some(isolation) = characteristics.isolation {
+        let level = match isolation {
+            Isolation::ReadUncommitted => "'READ-UNCOMMITTED'",
+            Isolation::ReadCommitted => "'READ-COMMITTED'",
+            Isolation::RepeatableRead => "'REPEATABLE-READ'",
+            Isolation::Serializable => "'SERIALIZABLE'",
+        };
+        let name = name("transaction_isolation", "tx_isolation");
+        said.changes
+            .push((name.into(), Some(Value::Sql(level.into()))));
+    }
+    if let Some(read_only) = characteristics.read_only {
+        let value = if read_only { "1" } else { "0" };
+        let name = name("transaction_read_only", "tx_read_only");
+        said.changes
+            .push((name.into(), Some(Value::Sql(value.into()))));
+    }
+}
+
+fn add_facts(said: &mut Said, facts: Facts) {
+    let pins = [
+        (Fact::WritesUserVariable, PinReason::UserVariable),
+        (Fact::SetsUnknown, PinReason::UntrackedSetting),
+        (Fact::TakesNamedLock, PinReason::NamedLock),
+        (Fact::TakesServiceLock, PinReason::NamedLock),
+        (Fact::Replicates, PinReason::ReplicationState),
+        (Fact::ResourceGroup, PinReason::UntrackedSetting),
+        (Fact::ReadsSequence, PinReason::SequenceState),
+    ];
+    // A SET whose user variables are all constants says so by its assignments.
+    let is_tracked = said.changes.iter().any(|(name, _)| name.starts_with('@'));
+    for (fact, reason) in pins {
+        let is_said = reason == PinReason::UserVariable && is_tracked;
+        if facts.has(fact) && !is_said && !said.pins.contains(&reason) {
+            said.pins.push(reason);
+        }
+    }
+    if facts.has(Fact::ReleasesNamedLocks) {
+        said.unpins.push(PinReason::NamedLock);
+    }
+    said.asks.last_insert_id = facts.has(Fact::ReadsLastInsertId);
+    said.asks.left_behind = facts.has(Fact::ReadsRowCount)
+        || facts.has(Fact::ReadsFoundRows)
+        || facts.has(Fact::ReadsDiagnostics);
+    said.counts_rows = facts.has(Fact::CountsFoundRows);
+}
+
+/// A text as people may see it.
+pub fn shape(text: &[u8], dialect: Dialect) -> Box<StatementShape> {
+    Box::new(StatementShape {
+        fingerprint: fingerprint(text, dialect).0,
+        text: normalized(text, dialect, StatementShape::TEXT_BYTES_MAX).into(),
+    })
+}

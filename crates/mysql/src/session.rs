@@ -1,0 +1,185 @@
+//! What belongs to one client from accept to close. Small, because most clients are idle most of the time: whatever is only needed
+//! while a backend works for it lives in that backend.
+
+use crate::backend::{Backend, Mark};
+use crate::client_login::{Admitted, ClientLogin};
+use crate::pinning::Pins;
+use crate::sql::Name;
+use crate::statements::Prepared;
+use crate::wire::capability::Capabilities;
+use crate::wire::status::Status;
+use forebay_core::settings::Settings;
+use forebay_core::snapshot::SessionRules;
+use forebay_core::{PinReason, StatementShape};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// One client.
+pub struct Session {
+    /// How far it has come.
+    pub stage: Stage,
+    /// Never used twice in this process.
+    pub id: u64,
+    /// The number that its greeting showed, by which it can be killed.
+    pub process: u32,
+    /// Its user; empty before its login.
+    pub user: Box<str>,
+    /// What it agreed on, and its backends with it.
+    pub capabilities: Capabilities,
+    /// Its settings, its database among them.
+    pub settings: Arc<Settings>,
+    /// The status that it was last told, outside of transactions.
+    pub status: Status,
+    /// Its prepared statements.
+    pub prepared: Prepared,
+    /// Why it keeps its backend.
+    pub pins: Pins,
+    /// Why, as it was told.
+    pub pin_told: Option<PinReason>,
+    /// The statement that began it, until it is told.
+    pub pin_said: Option<Box<StatementShape>>,
+    /// Backends that it has marked so far.
+    pub marks: u32,
+    /// What its last statement left behind that the next one may ask for is on the backend with this mark.
+    pub left_behind: Option<Mark>,
+    /// What `LAST_INSERT_ID()` would say, where a statement of its own has changed it.
+    pub last_insert_id: Option<u64>,
+    /// The number of its next packet, where it is not the first of a command.
+    pub sequence: u8,
+    /// What it may share, and what keeps it from that.
+    pub rules: Arc<SessionRules>,
+    /// What its connection calls itself (`program_name`).
+    pub program: Option<Box<str>>,
+    /// It reads what statements leave behind.
+    pub reads_left_behind: bool,
+    /// It reads `LAST_INSERT_ID()`.
+    pub reads_insert_ids: bool,
+    /// The connection that it is killing.
+    pub killing: Option<u64>,
+    /// A transaction has begun since it set something for one alone.
+    pub one_shot_began: bool,
+    /// Statements that it has run.
+    pub turns: u32,
+    /// What its pins are about; no memory while there is nothing.
+    held: Option<Box<Held>>,
+}
+
+/// What a session holds that ends one by one.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Temporary tables.
+    pub temporary: HashSet<Name>,
+    /// Tables open by HANDLER.
+    pub handlers: HashSet<Name>,
+    /// Statements with a cursor, or with parameters that were sent ahead.
+    pub cursors: HashSet<u32>,
+}
+
+impl Session {
+    /// What its pins are about.
+    pub fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
+    }
+
+    /// The statement has a cursor, or parameters that were sent ahead.
+    pub fn add_cursor(&mut self, id: u32) {
+        self.held().cursors.insert(id);
+    }
+
+    /// It has none any more. Whether it had.
+    pub fn remove_cursor(&mut self, id: u32) -> bool {
+        let Some(held) = &mut self.held else {
+            return false;
+        };
+        let removed = held.cursors.remove(&id);
+        if removed && held.cursors.is_empty() {
+            self.pins.remove(PinReason::Cursor);
+        }
+        removed
+    }
+
+    /// What a reset of the connection takes away, besides settings.
+    pub fn forget(&mut self) {
+        self.prepared.clear();
+        self.pins = Pins::default();
+        self.held = None;
+        self.last_insert_id = None;
+        self.left_behind = None;
+        self.reads_left_behind = false;
+        self.one_shot_began = false;
+    }
+}
+
+impl Session {
+    /// A client that has just connected.
+    pub fn new(
+        id: u64,
+        process: u32,
+        login: ClientLogin,
+        empty: &Arc<Settings>,
+        rules: Arc<SessionRules>,
+    ) -> Session {
+        Session {
+            stage: Stage::Login(Box::new(login)),
+            id,
+            process,
+            user: Box::default(),
+            capabilities: Capabilities::NONE,
+            settings: Arc::clone(empty),
+            status: Status::AUTOCOMMIT,
+            prepared: Prepared::default(),
+            pins: Pins::default(),
+            pin_told: None,
+            pin_said: None,
+            marks: 0,
+            left_behind: None,
+            last_insert_id: None,
+            sequence: 0,
+            rules,
+            program: None,
+            reads_left_behind: false,
+            reads_insert_ids: false,
+            killing: None,
+            one_shot_began: false,
+            turns: 0,
+            held: None,
+        }
+    }
+
+    /// The mark of the backend that it last changed in ways that only the server knows.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            session: self.id,
+            count: self.marks,
+        }
+    }
+
+    /// It may change this backend in ways that only the server knows.
+    pub fn suspect(&mut self, backend: &mut Backend) {
+        if backend.suspect == Some(self.mark()) {
+            return;
+        }
+        self.marks = self.marks.wrapping_add(1);
+        backend.suspect = Some(self.mark());
+    }
+}
+
+/// How far a client has come.
+pub enum Stage {
+    /// It proves who it is.
+    Login(Box<ClientLogin>),
+    /// It is known; the database that it named is being tried on a backend.
+    Admission(Box<Admitting>),
+    /// It is served.
+    Ready,
+    /// It was told no and hears nothing more.
+    Over,
+}
+
+/// A client between its proof and the end of its login.
+pub struct Admitting {
+    /// What its login found out.
+    pub admitted: Admitted,
+    /// Its pool.
+    pub pool: u64,
+}

@@ -1,0 +1,203 @@
+//! What a session has set, and how a backend that holds something else is made to hold it.
+//!
+//! Settings take effect at once and no rollback takes them back, so that what a session holds is one value: the names and constants of the
+//! SETs that succeeded, its database, and the user variables that it gave constants. What a backend has beyond that is set to DEFAULT,
+//! which is what new sessions have, except where the connection itself began with something else (character sets) or a query of the
+//! operator's changed it: there the connection is made new.
+
+use crate::backend::Beginning;
+use crate::sql::quote_identifier;
+use crate::statements::DATABASE;
+use forebay_core::settings::{Map, Value};
+
+/// What is sent ahead of a client's command.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// `COM_RESET_CONNECTION`, and what the connection began with.
+    pub resets: bool,
+    /// The database to be chosen.
+    pub database: Option<Box<str>>,
+    /// One `SET`.
+    pub set: Option<String>,
+}
+
+impl Replay {
+    /// Whether nothing is to be sent.
+    pub fn is_empty(&self) -> bool {
+        *self == Replay::default()
+    }
+}
+
+/// What a backend holds.
+pub struct There<'a> {
+    /// What it was set to.
+    pub map: &'a Map,
+    /// Nobody knows what else it holds.
+    pub in_doubt: bool,
+    /// What it began with.
+    pub beginning: &'a Beginning,
+    /// A query of the operator's ran on it.
+    pub has_init_query: bool,
+}
+
+/// Character sets go first: what comes behind is read by them.
+const FIRST: [&str; 4] = [
+    "character_set_client",
+    "character_set_connection",
+    "collation_connection",
+    "character_set_results",
+];
+
+/// What takes a backend from what is there to what is wanted.
+pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
+    let gone = |name: &&str| !wanted.contains_key(*name) && *name != DATABASE;
+    let lost: Vec<&str> = there.map.keys().map(|name| &**name).filter(gone).collect();
+    let resets = there.in_doubt || there.has_init_query && !lost.is_empty();
+    let mut parts = Vec::new();
+    let differs = |name: &str| {
+        wanted
+            .get(name)
+            .filter(|value| resets || there.map.get(name) != Some(value))
+    };
+    if resets || lost.iter().any(|name| FIRST.contains(name)) {
+        let Beginning {
+            client,
+            connection,
+            results,
+        } = there.beginning;
+        parts.push(format!("character_set_client={client}"));
+        parts.push(format!("collation_connection={connection}"));
+        let results = results.as_deref().unwrap_or("NULL");
+        parts.push(format!("character_set_results={results}"));
+        let wanted = FIRST
+            .iter()
+            .filter_map(|name| Some((*name, wanted.get(*name)?)));
+        parts.extend(wanted.map(|(name, value)| assignment(name, value)));
+    } else {
+        let wanted = FIRST
+            .iter()
+            .filter_map(|name| Some((*name, differs(name)?)));
+        parts.extend(wanted.map(|(name, value)| assignment(name, value)));
+    }
+    if !resets {
+        let lost = lost.iter().filter(|name| !FIRST.contains(name));
+        parts.extend(lost.map(|name| undoing(name)));
+    }
+    let others = wanted
+        .keys()
+        .filter(|name| !FIRST.contains(&&***name) && ***name != *DATABASE);
+    parts.extend(others.filter_map(|name| Some(assignment(name, differs(name)?))));
+    // A reset keeps the database.
+    let database = wanted
+        .get(DATABASE)
+        .filter(|value| there.map.get(DATABASE) != Some(value));
+    Replay {
+        resets,
+        database: database.map(|value| text_of(value).into()),
+        set: (!parts.is_empty()).then(|| format!("SET {}", parts.join(", "))),
+    }
+}
+
+/// The text of a value.
+pub fn text_of(value: &Value) -> &str {
+    match value {
+        Value::Sql(text) | Value::Literal(text) => text,
+    }
+}
+
+fn assignment(name: &str, value: &Value) -> String {
+    format!("{}={}", target(name), text_of(value))
+}
+
+fn undoing(name: &str) -> String {
+    let nothing = match name.starts_with('@') {
+        true => "NULL",
+        false => "DEFAULT",
+    };
+    format!("{}={nothing}", target(name))
+}
+
+fn target(name: &str) -> String {
+    match name.strip_prefix('@') {
+        Some(variable) => format!("@{}", quote_identifier(variable)),
+        None => format!("@@session.{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> Map {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| ((*name).into(), Value::Sql((*value).into())))
+            .collect()
+    }
+
+    fn beginning() -> Beginning {
+        Beginning {
+            client: "utf8mb4".into(),
+            connection: "utf8mb4_general_ci".into(),
+            results: None,
+        }
+    }
+
+    fn replayed(there: &[(&str, &str)], in_doubt: bool, wanted: &[(&str, &str)]) -> Replay {
+        let there = There {
+            map: &map(there),
+            in_doubt,
+            beginning: &beginning(),
+            has_init_query: false,
+        };
+        replay(&there, &map(wanted))
+    }
+
+    #[test]
+    fn equal_settings_need_nothing() {
+        let same = [("sql_mode", "''"), (DATABASE, "shop")];
+        assert!(replayed(&same, false, &same).is_empty());
+    }
+
+    #[test]
+    fn the_difference_is_one_set_with_character_sets_first() {
+        let replay = replayed(
+            &[("time_zone", "'+00:00'"), ("sql_mode", "''")],
+            false,
+            &[
+                ("sql_mode", "'ANSI'"),
+                ("character_set_client", "latin1"),
+                (DATABASE, "shop"),
+                ("@a b", "5"),
+            ],
+        );
+        assert_eq!(replay.database.as_deref(), Some("shop"));
+        assert!(!replay.resets);
+        assert_eq!(
+            replay.set.as_deref(),
+            Some(
+                "SET @@session.character_set_client=latin1, @@session.time_zone=DEFAULT, @`a b`=5, @@session.sql_mode='ANSI'"
+            )
+        );
+    }
+
+    #[test]
+    fn lost_character_sets_are_those_that_the_connection_began_with() {
+        let replay = replayed(&[("character_set_results", "latin1")], false, &[]);
+        assert_eq!(
+            replay.set.as_deref(),
+            Some(
+                "SET character_set_client=utf8mb4, collation_connection=utf8mb4_general_ci, character_set_results=NULL"
+            )
+        );
+    }
+
+    #[test]
+    fn a_backend_in_doubt_is_made_new_and_keeps_its_database() {
+        let there = [("sql_mode", "''"), (DATABASE, "shop")];
+        let replay = replayed(&there, true, &there);
+        assert!(replay.resets && replay.database.is_none());
+        let set = replay.set.expect("a reset brings back no character sets");
+        assert!(set.ends_with(", @@session.sql_mode=''"), "{set}");
+    }
+}

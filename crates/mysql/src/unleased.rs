@@ -1,0 +1,101 @@
+//! A client's bytes while it has no backend: what needs none is answered here, anything else asks for one.
+
+use crate::login_cache::Work;
+use crate::session::Session;
+use crate::statements::DATABASE;
+use crate::wire::command;
+use crate::wire::reply::OkPacket;
+use crate::wire::{self, HEADER_BYTES};
+use forebay_core::orders::{Order, Orders};
+use forebay_core::settings::Interner;
+use forebay_core::{CloseReason, Refusal};
+
+/// Looks at what a client sends that has no backend.
+pub fn on_bytes(
+    settings: &mut Interner,
+    session: &mut Session,
+    input: &[u8],
+    orders: &mut Orders<Work>,
+) {
+    let mut input = input;
+    loop {
+        let Some(header) = wire::header(input) else {
+            return;
+        };
+        if header.len == HEADER_BYTES || header.sequence != 0 {
+            return orders.refuse(Refusal::ProtocolViolation("a command out of order"));
+        }
+        let Some(kind) = input.get(HEADER_BYTES) else {
+            return;
+        };
+        if *kind == command::QUIT {
+            return orders.push(Order::Close(CloseReason::ClientQuit));
+        }
+        if !is_answered(session, *kind, input) {
+            return orders.push(Order::Lease);
+        }
+        if input.len() < header.len {
+            return orders.push(Order::Need(header.len));
+        }
+        answer(settings, session, &input[HEADER_BYTES..header.len], orders);
+        orders.swallow(header.len);
+        input = &input[header.len..];
+    }
+}
+
+/// Whether a command needs no backend.
+fn is_answered(session: &Session, kind: u8, input: &[u8]) -> bool {
+    match kind {
+        command::PING | command::RESET_CONNECTION => true,
+        command::STMT_CLOSE => {
+            id_of(&input[HEADER_BYTES..]).is_some() || !session.prepared.is_empty()
+        }
+        _ => false,
+    }
+}
+
+fn id_of(payload: &[u8]) -> Option<u32> {
+    let id = payload.get(1..)?.first_chunk()?;
+    Some(u32::from_le_bytes(*id))
+}
+
+fn answer(
+    settings: &mut Interner,
+    session: &mut Session,
+    payload: &[u8],
+    orders: &mut Orders<Work>,
+) {
+    match payload[0] {
+        command::STMT_CLOSE => {
+            if let Some(id) = id_of(payload) {
+                session.prepared.remove(id);
+            }
+            return;
+        }
+        command::RESET_CONNECTION => {
+            session.begin_anew(settings);
+        }
+        _ => {}
+    }
+    orders.push(Order::Requests(1));
+    let ok = OkPacket {
+        status: session.status,
+        ..OkPacket::default()
+    };
+    let capabilities = session.capabilities;
+    orders.to_client(|out| {
+        ok.write(out, 1, capabilities);
+    });
+}
+
+impl Session {
+    /// What `COM_RESET_CONNECTION` does to a session: all but the database is as at the beginning.
+    pub fn begin_anew(&mut self, settings: &mut Interner) {
+        let database = self.settings.map().get_key_value(DATABASE);
+        let map = database.map(|(name, value)| (name.clone(), value.clone()));
+        self.settings = settings.intern(map.into_iter().collect());
+        self.forget();
+        // What it left on any backend is not its own any more.
+        self.marks = self.marks.wrapping_add(1);
+    }
+}

@@ -280,8 +280,10 @@ impl<W: Watch> Scan<W> {
             return;
         }
         self.speak(lexer, facts, name);
-        let hidden = facts.without_space && !is_adjacent(lexer, name, open);
-        if hidden || !facts.harmless(&lexer.dialect()) {
+        let dialect = lexer.dialect();
+        let apart = facts.without_space(&dialect) && !is_adjacent(lexer, name, open);
+        let hidden = apart || (facts.with_arguments && { *lexer }.next().kind == Kind::Close);
+        if hidden || !facts.harmless(&dialect) {
             self.note(Fact::CallsUnknown, name, name);
         }
     }
@@ -297,6 +299,7 @@ impl<W: Watch> Scan<W> {
             }
             keys::AGAINST => before.kind == Kind::Close,
             keys::COLUMNS => matches!(before.kind, Kind::Text | Kind::Close),
+            keys::JSON_TABLE => has_columns(*lexer),
             _ => false,
         }
     }
@@ -311,6 +314,24 @@ impl<W: Watch> Scan<W> {
             _ => self.note(fact, name, name),
         }
     }
+}
+
+/// Whether `COLUMNS (` is among what comes up to the bracket's end, as no function has it.
+fn has_columns(mut ahead: Lexer<'_>) -> bool {
+    let mut open = 1_usize;
+    let mut columns = false;
+    while open > 0 {
+        let token = ahead.next();
+        match token.kind {
+            Kind::Open if columns => return true,
+            Kind::Open => open += 1,
+            Kind::Close => open -= 1,
+            _ if token.ends_statement() => return false,
+            _ => {}
+        }
+        columns = ahead.key(token) == keys::COLUMNS;
+    }
+    false
 }
 
 /// Whether nothing parts a name from its bracket, or what IGNORE_SPACE ignores, which are no comments.

@@ -14,22 +14,22 @@ const RESERVED: &str = "\
     cascade case change character check collate column condition constraint continue create cross cursor \
     databases day_hour day_microsecond day_minute day_second dec decimal declare default delayed delete desc \
     describe deterministic distinct distinctrow div double drop dual each else elseif enclosed escaped except \
-    exists exit explain false fetch float float4 float8 for force foreign from fulltext generated grant group \
-    having high_priority hour_microsecond hour_minute hour_second ignore in index infile inner inout \
-    insensitive int int1 int2 int3 int4 int8 integer intersect interval into is iterate join key keys kill \
-    leading leave like limit linear lines load lock long longblob longtext loop low_priority match mediumblob \
-    mediumint mediumtext middleint minute_microsecond minute_second modifies natural no_write_to_binlog not \
-    null numeric on optimize option optionally or order out outer outfile over partition precision primary \
-    procedure purge range read read_write reads real recursive references regexp release rename require \
-    resignal restrict return revoke rlike rows schemas second_microsecond select sensitive separator set show \
-    signal smallint spatial specific sql sql_big_result sql_calc_found_rows sql_small_result sqlexception \
-    sqlstate sqlwarning ssl starting stored straight_join table terminated then tinyblob tinyint tinytext to \
-    trailing trigger true undo union unique unlock unsigned update usage use using values varbinary varchar \
-    varcharacter varying virtual when where while with write xor year_month zerofill";
+    exists exit explain false fetch float float4 float8 for force foreign from fulltext grant group having \
+    high_priority hour_microsecond hour_minute hour_second ignore in index infile inner inout insensitive int \
+    int1 int2 int3 int4 int8 integer intersect interval into is iterate join key keys kill leading leave like \
+    limit linear lines load lock long longblob longtext loop low_priority match mediumblob mediumint mediumtext \
+    middleint minute_microsecond minute_second modifies natural no_write_to_binlog not null numeric on optimize \
+    option optionally or order out outer outfile over partition precision primary procedure purge range read \
+    read_write reads real recursive references regexp release rename require resignal restrict return revoke \
+    rlike rows schemas second_microsecond select sensitive separator set show signal smallint spatial specific \
+    sql sql_big_result sql_calc_found_rows sql_small_result sqlexception sqlstate sqlwarning ssl starting \
+    stored straight_join table terminated then tinyblob tinyint tinytext to trailing trigger true undo union \
+    unique unlock unsigned update usage use using values varbinary varchar varcharacter varying when where \
+    while with write xor year_month zerofill";
 
 /// Words that MySQL alone reserves.
 const RESERVED_BY_MYSQL: &str = "\
-    cube empty grouping groups lateral of system window";
+    cube empty generated grouping groups lateral of system virtual window";
 
 /// Words that are calls without brackets.
 const NILADIC_FUNCTIONS: &str = "\
@@ -48,52 +48,68 @@ const HARMLESS_FUNCTIONS: &str = "\
     inet_aton inet_ntoa insert instr is_free_lock is_ipv4 is_ipv4_compat is_ipv4_mapped is_ipv6 isnull \
     json_array json_array_append json_array_insert json_arrayagg json_contains json_contains_path json_depth \
     json_extract json_insert json_keys json_length json_merge json_merge_patch json_merge_preserve json_object \
-    json_objectagg json_overlaps json_pretty json_quote json_remove json_replace json_search json_set \
-    json_table json_type json_unquote json_valid json_value lag last_day last_value lcase lead least left \
-    length linestring ln load_file localtime localtimestamp locate log log10 log2 lower lpad ltrim make_set \
-    makedate maketime master_pos_wait max mbrcontains mbrcoveredby mbrdisjoint mbrequals mbrintersects \
-    mbroverlaps mbrtouches mbrwithin md5 microsecond mid min minute mod month monthname multilinestring \
-    multipoint multipolygon name_const now nth_value ntile nullif oct octet_length ord percent_rank period_add \
-    period_diff pi point polygon position pow power quarter quote radians rand random_bytes rank regexp_instr \
-    regexp_replace regexp_substr repeat replace reverse right round row row_number rpad rtrim schema \
-    sec_to_time second session_user sha sha1 sha2 sign sin sleep soundex space sqrt st_area st_asbinary \
-    st_asgeojson st_astext st_aswkb st_aswkt st_buffer st_centroid st_contains st_convexhull st_crosses \
-    st_difference st_dimension st_disjoint st_distance st_distance_sphere st_endpoint st_envelope st_equals \
-    st_exteriorring st_geomcollfromtext st_geomcollfromwkb st_geometryfromtext st_geometryfromwkb st_geometryn \
-    st_geometrytype st_geomfromgeojson st_geomfromtext st_geomfromwkb st_interiorringn st_intersection \
-    st_intersects st_isclosed st_isempty st_issimple st_length st_linefromtext st_linefromwkb st_numgeometries \
-    st_numinteriorrings st_numpoints st_overlaps st_pointfromtext st_pointfromwkb st_pointn st_polyfromtext \
-    st_polyfromwkb st_srid st_startpoint st_symdifference st_touches st_union st_within st_x st_y std stddev \
-    stddev_pop stddev_samp str_to_date strcmp subdate substr substring substring_index subtime sum sysdate \
-    system_user tan time time_format time_to_sec timediff timestamp timestampadd timestampdiff to_base64 \
-    to_days to_seconds trim truncate ucase uncompress uncompressed_length unhex unix_timestamp updatexml upper \
-    user utc_date utc_time utc_timestamp uuid uuid_short var_pop var_samp variance version week weekday \
-    weekofyear weight_string year yearweek";
+    json_objectagg json_overlaps json_pretty json_quote json_remove json_replace json_search json_set json_type \
+    json_unquote json_valid json_value lag last_day last_value lcase lead least left length linestring ln \
+    load_file localtime localtimestamp locate log log10 log2 lower lpad ltrim make_set makedate maketime \
+    master_pos_wait max mbrcontains mbrdisjoint mbrequals mbrintersects mbroverlaps mbrtouches mbrwithin \
+    microsecond mid min minute mod month monthname multilinestring multipoint multipolygon name_const now \
+    nth_value ntile nullif oct octet_length ord percent_rank period_add period_diff pi point polygon position \
+    pow power quarter quote radians rand random_bytes rank regexp_instr regexp_replace regexp_substr repeat \
+    replace reverse right round row row_number rpad rtrim schema sec_to_time second session_user sha2 sign sin \
+    sleep soundex space sqrt st_area st_asbinary st_asgeojson st_astext st_aswkb st_aswkt st_buffer st_centroid \
+    st_contains st_convexhull st_crosses st_difference st_dimension st_disjoint st_distance st_distance_sphere \
+    st_endpoint st_envelope st_equals st_exteriorring st_geomcollfromtext st_geomcollfromwkb \
+    st_geometryfromtext st_geometryfromwkb st_geometryn st_geometrytype st_geomfromgeojson st_geomfromtext \
+    st_geomfromwkb st_interiorringn st_intersection st_intersects st_isclosed st_isempty st_issimple st_length \
+    st_linefromtext st_linefromwkb st_numgeometries st_numinteriorrings st_numpoints st_overlaps \
+    st_pointfromtext st_pointfromwkb st_pointn st_polyfromtext st_polyfromwkb st_srid st_startpoint \
+    st_symdifference st_touches st_union st_within st_x st_y std stddev stddev_pop stddev_samp str_to_date \
+    strcmp subdate substr substring substring_index subtime sum sysdate system_user tan time time_format \
+    time_to_sec timediff timestamp timestampadd timestampdiff to_base64 to_days to_seconds trim truncate ucase \
+    uncompress uncompressed_length unhex unix_timestamp updatexml upper user utc_date utc_time utc_timestamp \
+    uuid uuid_short var_pop var_samp variance version week weekday weekofyear weight_string year yearweek";
 
 /// Such of MySQL alone.
 const HARMLESS_IN_MYSQL: &str = "\
     any_value bin_to_uuid format_bytes format_pico_time grouping gtid_subset gtid_subtract icu_version is_uuid \
-    json_schema_valid json_schema_validation_report json_storage_free json_storage_size ps_thread_id \
-    regexp_like roles_graphml source_pos_wait st_collect st_geohash st_isvalid st_latfromgeohash st_latitude \
-    st_lineinterpolatepoint st_lineinterpolatepoints st_longfromgeohash st_longitude st_makeenvelope \
-    st_mlinefromtext st_mpointfromtext st_mpolyfromtext st_pointatdistance st_pointfromgeohash st_simplify \
-    st_swapxy st_transform st_validate statement_digest statement_digest_text uuid_to_bin \
+    json_schema_valid json_schema_validation_report json_storage_free json_storage_size json_table mbrcoveredby \
+    ps_thread_id regexp_like roles_graphml source_pos_wait st_collect st_geohash st_isvalid st_latfromgeohash \
+    st_latitude st_lineinterpolatepoint st_lineinterpolatepoints st_longfromgeohash st_longitude \
+    st_makeenvelope st_mlinefromtext st_mpointfromtext st_mpolyfromtext st_pointatdistance st_pointfromgeohash \
+    st_simplify st_swapxy st_transform st_validate statement_digest statement_digest_text uuid_to_bin \
     validate_password_strength wait_for_executed_gtid_set";
 
 /// Such of MariaDB alone.
 const HARMLESS_IN_MARIADB: &str = "\
     add_months binlog_gtid_pos chr column_add column_check column_create column_delete column_exists column_get \
-    column_json column_list crc32c decode decode_histogram des_decrypt des_encrypt encode encrypt isopen \
-    json_compact json_detailed json_equals json_exists json_loose json_normalize json_query lengthb \
-    master_gtid_wait median natural_sort_key nvl nvl2 old_password password percentile_cont percentile_disc \
-    sformat st_boundary st_isring st_pointonsurface st_relate sys_guid to_char";
+    column_json column_list crc32c decode decode_histogram des_decrypt des_encrypt encode encrypt json_compact \
+    json_detailed json_equals json_exists json_loose json_normalize json_query lengthb master_gtid_wait md5 \
+    median natural_sort_key nvl nvl2 old_password password percentile_cont percentile_disc sformat sha sha1 \
+    st_boundary st_isring st_pointonsurface st_relate sys_guid to_char";
 
 /// With white space before the bracket these name functions of the user's, unless IGNORE_SPACE is on.
 const NAMED_WITHOUT_SPACE: &str = "\
-    adddate bit_and bit_or bit_xor cast count cume_dist curdate curtime date_add date_sub dense_rank extract \
-    first_value group_concat json_arrayagg json_objectagg lag lead max median mid min now nth_value ntile \
-    percent_rank percentile_cont percentile_disc position rank session_user st_collect std stddev stddev_pop \
-    stddev_samp subdate substr substring sum sysdate system_user trim var_pop var_samp variance";
+    adddate bit_and bit_or bit_xor cast count curdate curtime date_add date_sub extract group_concat \
+    json_arrayagg json_objectagg max mid min now position session_user std stddev stddev_pop stddev_samp \
+    subdate substr substring sum system_user trim var_pop var_samp variance";
+
+/// Such of MySQL alone.
+const NAMED_WITHOUT_SPACE_IN_MYSQL: &str = "st_collect sysdate";
+
+/// Such of MariaDB alone.
+const NAMED_WITHOUT_SPACE_IN_MARIADB: &str = "\
+    cume_dist dense_rank first_value lag lead median nth_value ntile \
+    percent_rank percentile_cont percentile_disc rank";
+
+/// Without arguments these name functions of the user's to MariaDB.
+const NAMED_WITH_ARGUMENTS: &str = "\
+    geometrycollection linestring multilinestring multipoint multipolygon point polygon";
+
+/// MySQL has moved these into a component: without it they name functions of the user's.
+const HARMLESS_IN_OLD_MYSQL: &str = "md5 sha sha1";
+
+/// The first version that has them there, or an earlier one.
+const COMPONENT_FROM: u32 = 90000;
 
 /// Functions that do or read something that a session can notice.
 const SPEAKING_FUNCTIONS: [(Fact, &str); 12] = [
@@ -139,9 +155,12 @@ pub(super) struct WordFacts {
     /// Is a call without brackets.
     pub(super) niladic: bool,
     harmless_in_mysql: bool,
+    harmless_in_old_mysql: bool,
     harmless_in_mariadb: bool,
-    /// Names a function of the server only with its bracket directly behind it.
-    pub(super) without_space: bool,
+    without_space_in_mysql: bool,
+    without_space_in_mariadb: bool,
+    /// Names a function of the server only with arguments.
+    pub(super) with_arguments: bool,
     /// What calling the function of this name does.
     pub(super) speaks: Option<Fact>,
 }
@@ -151,8 +170,11 @@ const UNKNOWN: WordFacts = WordFacts {
     reserved_by_mysql: false,
     niladic: false,
     harmless_in_mysql: false,
+    harmless_in_old_mysql: false,
     harmless_in_mariadb: false,
-    without_space: false,
+    without_space_in_mysql: false,
+    without_space_in_mariadb: false,
+    with_arguments: false,
     speaks: None,
 };
 
@@ -170,8 +192,19 @@ impl WordFacts {
     /// Names a function of the server that does no more than `speaks` says.
     pub(super) fn harmless(self, dialect: &Dialect) -> bool {
         match dialect.family {
-            Family::MySql => self.harmless_in_mysql,
+            Family::MySql => {
+                let old = dialect.version < COMPONENT_FROM;
+                self.harmless_in_mysql || (old && self.harmless_in_old_mysql)
+            }
             Family::MariaDb => self.harmless_in_mariadb,
+        }
+    }
+
+    /// Names a function of the server only with its bracket directly behind it.
+    pub(super) fn without_space(self, dialect: &Dialect) -> bool {
+        match dialect.family {
+            Family::MySql => self.without_space_in_mysql,
+            Family::MariaDb => self.without_space_in_mariadb,
         }
     }
 }
@@ -245,7 +278,7 @@ pub(super) mod keys {
         ($($word:ident)*) => { $(pub(in super::super) const $word: u128 = super::key(stringify!($word).as_bytes());)* };
     }
     keys! {
-        AGAINST AGGREGATE ALL ALTER ANALYZE AND ANY AS ATOMIC BACKUP BEGIN BETWEEN BINARY BINLOG BODY CACHE CALL
+        JSON_TABLE         AGAINST AGGREGATE ALL ALTER ANALYZE AND ANY AS ATOMIC BACKUP BEGIN BETWEEN BINARY BINLOG BODY CACHE CALL
         CASE CHAIN CHANGE CHAR CHARACTER CHARSET CHECK CHECKSUM CLONE CLOSE COLLATE COLUMN COLUMNS COMMIT COMMITTED
         CONNECTION CONSISTENT COUNT CREATE CURRVAL DATA DEALLOCATE DECLARE DEFAULT DEFINER DELAYED DELETE DESC
         DESCRIBE DO DROP DUMPFILE ELSE END ERRORS ERROR_COUNT EVENT EXECUTE EXISTS EXPLAIN EXPORT EXTENDED FALSE
@@ -292,8 +325,20 @@ static TABLE: [Entry; SLOTS] = {
         harmless_in_mariadb: true,
         ..UNKNOWN
     };
-    const WITHOUT_SPACE: WordFacts = WordFacts {
-        without_space: true,
+    const IN_OLD_MYSQL: WordFacts = WordFacts {
+        harmless_in_old_mysql: true,
+        ..UNKNOWN
+    };
+    const CLOSE_IN_MYSQL: WordFacts = WordFacts {
+        without_space_in_mysql: true,
+        ..UNKNOWN
+    };
+    const CLOSE_IN_MARIADB: WordFacts = WordFacts {
+        without_space_in_mariadb: true,
+        ..UNKNOWN
+    };
+    const WITH_ARGUMENTS: WordFacts = WordFacts {
+        with_arguments: true,
         ..UNKNOWN
     };
     let mut table = [Entry {
@@ -307,7 +352,12 @@ static TABLE: [Entry; SLOTS] = {
     table = with_words(table, HARMLESS_FUNCTIONS, IN_MARIADB);
     table = with_words(table, HARMLESS_IN_MYSQL, IN_MYSQL);
     table = with_words(table, HARMLESS_IN_MARIADB, IN_MARIADB);
-    table = with_words(table, NAMED_WITHOUT_SPACE, WITHOUT_SPACE);
+    table = with_words(table, HARMLESS_IN_OLD_MYSQL, IN_OLD_MYSQL);
+    table = with_words(table, NAMED_WITHOUT_SPACE, CLOSE_IN_MYSQL);
+    table = with_words(table, NAMED_WITHOUT_SPACE, CLOSE_IN_MARIADB);
+    table = with_words(table, NAMED_WITHOUT_SPACE_IN_MYSQL, CLOSE_IN_MYSQL);
+    table = with_words(table, NAMED_WITHOUT_SPACE_IN_MARIADB, CLOSE_IN_MARIADB);
+    table = with_words(table, NAMED_WITH_ARGUMENTS, WITH_ARGUMENTS);
     table = with_words(table, OF_MARIADB_ALONE, IN_MARIADB);
     let mut index = 0;
     while index < SPEAKING_FUNCTIONS.len() {
@@ -364,7 +414,10 @@ const fn add(table: &mut [Entry; SLOTS], name: &'static [u8], facts: WordFacts) 
         niladic: known.niladic || facts.niladic,
         harmless_in_mysql: known.harmless_in_mysql || facts.harmless_in_mysql,
         harmless_in_mariadb: known.harmless_in_mariadb || facts.harmless_in_mariadb,
-        without_space: known.without_space || facts.without_space,
+        harmless_in_old_mysql: known.harmless_in_old_mysql || facts.harmless_in_old_mysql,
+        without_space_in_mysql: known.without_space_in_mysql || facts.without_space_in_mysql,
+        without_space_in_mariadb: known.without_space_in_mariadb || facts.without_space_in_mariadb,
+        with_arguments: known.with_arguments || facts.with_arguments,
         speaks: if facts.speaks.is_some() {
             facts.speaks
         } else {
@@ -453,13 +506,15 @@ mod tests {
                 "{word}"
             );
         }
+        const NEW: Dialect = Dialect {
+            version: 90700,
+            ..MYSQL
+        };
         for word in HARMLESS_IN_MARIADB.split_ascii_whitespace() {
             let facts = facts(word.as_bytes());
-            assert!(
-                !facts.harmless(&MYSQL) && facts.harmless(&MARIADB),
-                "{word}"
-            );
+            assert!(!facts.harmless(&NEW) && facts.harmless(&MARIADB), "{word}");
         }
+        assert!(facts(b"md5").harmless(&MYSQL));
         assert!(facts(b"nextval").harmless(&MARIADB) && !facts(b"nextval").harmless(&MYSQL));
     }
 

@@ -18,6 +18,9 @@ fn functions_of_the_server_are_harmless_and_others_are_not() {
         "SELECT * FROM (SELECT 1) AS x (a)",
         "SELECT MATCH (a, b) AGAINST ('c' IN BOOLEAN MODE) FROM t",
         "SELECT * FROM JSON_TABLE('[]', '$[*]' COLUMNS (a INT PATH '$.a')) AS j",
+        "SELECT * FROM t, json_table(a, '$' COLUMNS (NESTED PATH '$.b' COLUMNS (c INT PATH '$'))) j",
+        "SELECT POINT(1, 2), st_astext(polygon(a)) FROM t",
+        "SELECT ROW_NUMBER () OVER (ORDER BY a) FROM t",
         "WITH a AS (SELECT 1) SELECT * FROM a",
         "WITH a (x, y) AS (SELECT 1, 2), b (z) AS (SELECT 3) SELECT * FROM a, b",
         "WITH RECURSIVE a (x) AS (SELECT 1 UNION ALL SELECT x FROM a) SELECT * FROM a",
@@ -56,6 +59,30 @@ fn functions_of_the_server_are_harmless_and_others_are_not() {
             "DO f(1)",
             "(SELECT f(1))",
         ],
+    );
+    assert_in(
+        mariadb(),
+        &Effect::Plain,
+        &[Fact::CallsUnknown],
+        &[
+            "SELECT json_table(1)",
+            "SELECT point()",
+            "SELECT rank () OVER ()",
+        ],
+    );
+    assert_in(mysql(), &Effect::Plain, &[], &["SELECT rank () OVER ()"]);
+    // MySQL 9 has it in a component only.
+    assert_in(
+        mysql(),
+        &Effect::Plain,
+        &[Fact::CallsUnknown],
+        &["SELECT md5(a)"],
+    );
+    assert_in(
+        Dialect::new(Family::MySql, 80036),
+        &Effect::Plain,
+        &[],
+        &["SELECT md5(a)"],
     );
     // Of one family alone.
     assert_in(

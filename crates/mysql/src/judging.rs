@@ -3,8 +3,8 @@
 
 use crate::server::Server;
 use crate::sql::{
-    Assignment, Characteristics, Charset, Class, Dialect, Effect, Fact, Facts, WithTable,
-    Isolation, Kill, Lock, Modes, Name, Replay, SetValue, Target, TransactionScope, classify,
+    Assignment, Characteristics, Charset, Class, Dialect, Effect, Fact, Facts, Isolation, Kill,
+    Lock, Modes, Name, Replay, SetValue, Target, TransactionScope, WithTable, classify,
     fingerprint, normalized, variable,
 };
 use crate::statements::DATABASE;

@@ -9,7 +9,7 @@ use super::scan::{Scan, begins_query};
 use super::statement::{at_end_of, insert, query};
 use super::watch::Watch;
 use super::words::keys;
-use super::{Effect, WithTable, Kill, Killed, Lock, Name};
+use super::{Effect, Kill, Killed, Lock, Name, WithTable};
 
 /// By the first word, which is behind us.
 pub(super) fn by_keyword<W: Watch>(

@@ -3,7 +3,7 @@
 //! ```text
 //! ExpectGreeting --TLS--> ExpectTls --on_tls--> ExpectVerdict      (without TLS straight there; a scout ends with the greeting)
 //! ExpectVerdict --AuthSwitch, AuthMoreData--> ExpectVerdict        (DerivingKey --on_work--> in between for `parsec`)
-//!               '--OK--> ReadingLimits --> RunningInitQuery --> Ready
+//!               '--OK--> [Tracking -->] ReadingLimits --> RunningInitQuery --> Ready
 //! ```
 //! A connection that only kills says so behind its login and closes. The database may be hostile: nothing it says is shown to a client
 //! before the login is over, a password is never sent in clear where somebody may listen, and lengths are bounded. `BackendReady` and
@@ -78,6 +78,8 @@ enum State {
     ExpectVerdict(Proving),
     /// The key for `parsec` is made; what the answer will be numbered.
     DerivingKey(Proving, u8),
+    /// It is told to report changes.
+    Tracking,
     ReadingLimits(Reading, SetupRow),
     RunningInitQuery(Reading, Limits),
     /// The request to kill is sent.
@@ -241,6 +243,14 @@ impl BackendLogin {
             State::ExpectVerdict(proving) => {
                 return self.on_verdict(proving, payload, sequence.wrapping_add(1), orders);
             }
+            State::Tracking => {
+                if payload.first() == Some(&reply::ERROR) {
+                    return Err(refused(payload));
+                }
+                orders.to_backend(|out| write::query(out, setup::QUERY));
+                let reading = Reading::new(Shape::Results);
+                self.state = State::ReadingLimits(reading, SetupRow::default());
+            }
             State::ReadingLimits(reading, row) => {
                 return self.on_setup(reading, row, payload, orders);
             }
@@ -389,6 +399,11 @@ impl BackendLogin {
                 State::Killing
             }
             _ => {
+                if self.learned.capabilities.has(Capabilities::SESSION_TRACK) {
+                    orders.to_backend(|out| write::query(out, setup::TRACKING));
+                    self.state = State::Tracking;
+                    return Step::Consumed;
+                }
                 orders.to_backend(|out| write::query(out, setup::QUERY));
                 State::ReadingLimits(Reading::new(Shape::Results), SetupRow::default())
             }

@@ -14,6 +14,7 @@ use crate::session::{Admitting, Session, Stage};
 use crate::statements::{DATABASE, PreparedOn};
 use crate::tracking::{self, There};
 use crate::unleased;
+use crate::wire::capability::Capabilities;
 use crate::wire::reply::OkPacket;
 use crate::wire::{self, HEADER_BYTES, command, write};
 use forebay_core::engine::{
@@ -95,6 +96,7 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
             in_doubt,
             beginning: &backend.beginning,
             has_init_query: !backend.init_query.is_empty(),
+            tracks: backend.capabilities.has(Capabilities::SESSION_TRACK),
         },
         session.settings.map(),
     );
@@ -225,8 +227,11 @@ impl Engine for Mysql {
         session.settings.map().contains_key(DATABASE) || !backend.label.map().contains_key(DATABASE)
     }
 
+    /// A session finds what it left behind where it was last, unless another has been there since.
     fn prefers(session: &Session, backend: &Backend, input: &[u8]) -> bool {
-        Self::suits(session, backend, input)
+        let has_home = session.marks > 0 || session.reads_left_behind || session.reads_insert_ids;
+        let is_home = backend.last == session.left_behind && backend.last.is_some();
+        Self::suits(session, backend, input) && (is_home || !has_home)
     }
 
     fn on_leased(
@@ -327,7 +332,7 @@ impl Engine for Mysql {
         let empty = shared.settings.empty();
         Backend {
             stage: backend::Stage::Login(Box::new(BackendLogin::new(facts))),
-            capabilities: wire::capability::Capabilities::NONE,
+            capabilities: Capabilities::NONE,
             process: 0,
             exchange: Exchange::default(),
             said: VecDeque::new(),

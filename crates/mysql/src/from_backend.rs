@@ -6,9 +6,11 @@ use crate::exchange::{Read, Shape, Told, Whose};
 use crate::judging::{Said, dialect};
 use crate::login_cache::Work;
 use crate::pinning::{self, pin, unpin};
+use crate::server::Family;
 use crate::session::Session;
 use crate::sql::Dialect;
 use crate::statements::{DATABASE, Given};
+use crate::told::{Listener, heard, retell};
 use crate::wire::command;
 use crate::wire::reply::{self, ErrorPacket};
 use crate::wire::row::text_row;
@@ -129,12 +131,12 @@ impl FromBackend<'_> {
             }
             Read::Passes | Read::File | Read::NeedsWhole => self.pass(here),
             Read::Result(told) => {
-                self.pass(here);
-                self.on_told(&told);
+                let changed = self.tell(&told, header, payload);
+                self.on_told(&told, changed);
             }
             Read::Ends(told) => {
-                self.pass(here);
-                self.on_told(&told);
+                let changed = self.tell(&told, header, payload);
+                self.on_told(&told, changed);
                 self.end();
             }
             Read::EndsSilent => {
@@ -180,8 +182,41 @@ impl FromBackend<'_> {
         });
     }
 
-    /// A result of the client's ended.
-    fn on_told(&mut self, told: &Told) {
+    /// Passes an OK or EOF packet, less what the client has not asked to be told. Whether it reports a change.
+    fn tell(&mut self, told: &Told, header: Header, payload: &[u8]) -> bool {
+        let here = HEADER_BYTES + payload.len();
+        let Some(session) = self.session.as_deref() else {
+            self.pass(here);
+            return false;
+        };
+        let is_eof = payload.len() == EOF_BYTES;
+        if !told.status.has(Status::SESSION_STATE_CHANGED) || is_eof {
+            self.pass(here);
+            return told.status.has(Status::SESSION_STATE_CHANGED);
+        }
+        let listener = Listener {
+            capabilities: session.capabilities,
+            wants_state_changes: session.tracks,
+        };
+        let capabilities = self.backend.capabilities;
+        let Ok(heard) = heard(payload, capabilities, &listener) else {
+            self.pass(here);
+            return true;
+        };
+        if !heard.differs {
+            self.pass(here);
+            return heard.changed;
+        }
+        self.orders.swallow(here);
+        self.orders.to_client(|out| {
+            retell(payload, capabilities, &listener, header.sequence, out)
+                .expect("it was read a moment ago");
+        });
+        heard.changed
+    }
+
+    /// A result of the client's ended, with a report of a change or without.
+    fn on_told(&mut self, told: &Told, changed: bool) {
         self.backend.exchange.on_told(told);
         let said = self.backend.said.pop_front().unwrap_or_default();
         let Some(session) = self.session.as_deref_mut() else {
@@ -192,11 +227,15 @@ impl FromBackend<'_> {
         }
         if !said.changes.is_empty() || told.status.has(Status::DB_DROPPED) {
             let dropped = told.status.has(Status::DB_DROPPED);
-            let map = changed(session.settings.map(), &said.changes, dropped);
+            let map = with_changes(session.settings.map(), &said.changes, dropped);
             session.settings = self.shared.settings.intern(map);
             self.backend.label = Arc::clone(&session.settings);
         }
-        apply(session, self.backend, &said);
+        if let Some(tracks) = said.tracks {
+            session.tracks = tracks;
+        }
+        let unexplained = changed && !said.explains();
+        apply(session, self.backend, &said, unexplained);
         leave_behind(session, self.backend, &said, told);
         if let Some(id) = self.backend.executing.take() {
             follow_cursor(session, self.backend, id, told.status);
@@ -208,12 +247,18 @@ impl FromBackend<'_> {
         let exchange = &mut self.backend.exchange;
         let said = &self.backend.said;
         let may_begin = said.len() > 1 || said.iter().any(|said| said.is_opaque);
+        let is_untold = self.backend.server.family == Family::MariaDb
+            && said.iter().any(|said| said.is_opaque || said.writes);
         let is_sure = exchange.status.has(Status::AUTOCOMMIT) && !may_begin;
         exchange.is_doubtful = !exchange.in_transaction() && !is_sure;
         self.backend.said.clear();
         self.backend.preparing = None;
         self.backend.resets = false;
         self.backend.executing = None;
+        if is_untold && let Some(session) = self.session.as_deref_mut() {
+            // What changed before the error is never told there.
+            session.suspect(self.backend);
+        }
     }
 
     /// The answer to a command of the client's ended.
@@ -343,6 +388,9 @@ impl FromBackend<'_> {
     }
 }
 
+/// Length of an EOF packet's payload.
+const EOF_BYTES: usize = 5;
+
 /// Behind the count of columns and the one definition; one later where an EOF packet stands between.
 const QUESTION_ROW_AT: u32 = 2;
 
@@ -369,7 +417,7 @@ pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &m
 }
 
 /// The settings with these changes.
-fn changed(map: &Map, changes: &[(Box<str>, Option<Value>)], dropped: bool) -> Map {
+fn with_changes(map: &Map, changes: &[(Box<str>, Option<Value>)], dropped: bool) -> Map {
     let mut map = map.clone();
     for (name, value) in changes {
         match value {
@@ -393,12 +441,18 @@ fn reset(settings: &mut Interner, session: &mut Session, backend: &mut Backend) 
 }
 
 /// What a statement that succeeded has made and ended.
-fn apply(session: &mut Session, backend: &mut Backend, said: &Said) {
+fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained: bool) {
     for reason in &said.unpins {
         unpin(session, *reason);
     }
     let shape = backend.shape_text.take();
     let dialect = dialect(backend.server, session.settings.map());
+    if unexplained {
+        // What it was is not told.
+        pin(session, backend, PinReason::UnexplainedReport, || {
+            shape_of(shape.as_deref(), dialect)
+        });
+    }
     for reason in &said.pins {
         pin(session, backend, *reason, || {
             shape_of(shape.as_deref(), dialect)

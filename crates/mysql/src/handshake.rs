@@ -1,13 +1,13 @@
 //! What a client and the server agree on at a connection's start and can never change: capability flags and the first collation.
 //!
-//! A backend speaks the dialect of the clients that it serves, so that no byte needs to be translated on the way: what a client agrees on is
-//! part of its pool's key, as a number. What is not in that number is either the same for all (the protocol of 4.1, named methods) or ends at
+//! A backend speaks the dialect of the clients that it serves, so that nothing but reports of changes needs to be translated on the way:
+//! what a client agrees on is part of its pool's key, as a number. What is not in that number is either the same for all (the protocol of 4.1, named methods) or ends at
 //! the proxy (TLS, the login). (MySQL's documentation, "Capabilities Flags".)
 
 use crate::wire::capability::Capabilities;
 
 /// Flags that differ between clients and change what the server sends or does, each with its bit in the number.
-const FLAGS: [Capabilities; 11] = [
+const FLAGS: [Capabilities; 10] = [
     Capabilities::FOUND_ROWS,
     Capabilities::NO_SCHEMA,
     Capabilities::ODBC,
@@ -17,7 +17,6 @@ const FLAGS: [Capabilities; 11] = [
     Capabilities::MULTI_STATEMENTS,
     Capabilities::MULTI_RESULTS,
     Capabilities::PS_MULTI_RESULTS,
-    Capabilities::SESSION_TRACK,
     Capabilities::DEPRECATE_EOF,
 ];
 
@@ -31,7 +30,9 @@ const ALWAYS: Capabilities = Capabilities(
         | Capabilities::TRANSACTIONS.0
         | Capabilities::SECURE_CONNECTION.0
         | Capabilities::PLUGIN_AUTH.0
-        | Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA.0,
+        | Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA.0
+        // What clients are told of it is up to each (`told.rs`).
+        | Capabilities::SESSION_TRACK.0,
 );
 
 /// Flags that concern the client's connection alone.

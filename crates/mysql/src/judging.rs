@@ -8,6 +8,7 @@ use crate::sql::{
     fingerprint, normalized, variable,
 };
 use crate::statements::DATABASE;
+use crate::told::STATE_CHANGE;
 use crate::tracking::text_of;
 use forebay_core::settings::{Map, Value};
 use forebay_core::{PinReason, StatementShape};
@@ -36,6 +37,26 @@ pub struct Said {
     pub counts_rows: bool,
     /// `KILL`.
     pub kills: Option<Kill>,
+    /// It changes data, for which triggers may run.
+    pub writes: bool,
+    /// Servers report a change although none lasts, or none that matters.
+    pub is_reported: bool,
+    /// Whether the client wants to be told of changes from then on.
+    pub tracks: Option<bool>,
+}
+
+impl Said {
+    /// Whether a report of a change is no news.
+    pub fn explains(&self) -> bool {
+        self.is_reported
+            || self.tracks.is_some()
+            || self.creates.is_some()
+            || self.handler.is_some()
+            || !(self.changes.is_empty()
+                && self.pins.is_empty()
+                && self.unpins.is_empty()
+                && self.drops.is_empty())
+    }
 }
 
 /// What a statement reads of the one before.
@@ -98,6 +119,10 @@ fn together(all: &[Said]) -> Said {
         whole.asks.last_insert_id |= said.asks.last_insert_id;
         whole.asks.left_behind |= said.asks.left_behind;
         whole.counts_rows |= said.counts_rows;
+        whole.writes |= said.writes;
+        if said.tracks.is_some() {
+            whole.pins.push(PinReason::UntrackedSetting);
+        }
     }
     whole
 }
@@ -129,9 +154,9 @@ fn of_effect(effect: &Effect, dialect: Dialect) -> Said {
             WithTable::Read => {}
         },
         Effect::Kill(kill) => said.kills = Some(*kill),
+        Effect::Deallocate(_) => said.is_reported = true,
         // Other locks are not told apart: what began with one of them ends with the session.
         Effect::Unlock(_)
-        | Effect::Deallocate(_)
         | Effect::Plain
         | Effect::Begin { .. }
         | Effect::Commit(_)
@@ -151,6 +176,13 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
         SetValue::Asked => None,
     };
     match (&assignment.target, value) {
+        (Target::Session(name), Some(value)) if name == STATE_CHANGE => {
+            let wants = value
+                .as_ref()
+                .map(|value| text_of(value).trim_matches('\''));
+            let wants = wants.is_some_and(|it| it == "1" || it.eq_ignore_ascii_case("ON"));
+            said.tracks = Some(wants);
+        }
         (Target::Session(name), value) => {
             let replay = variable(name, dialect).map(|variable| variable.replay);
             match (replay, value) {
@@ -200,7 +232,7 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
         (Target::Names { .. } | Target::CharacterSet, _) => {
             said.pins.push(PinReason::UntrackedSetting);
         }
-        (Target::Global(_) | Target::Persisted(_), _) => {}
+        (Target::Global(_) | Target::Persisted(_), _) => said.is_reported = true,
     }
 }
 
@@ -259,6 +291,8 @@ fn add_facts(said: &mut Said, facts: Facts) {
         || facts.has(Fact::ReadsFoundRows)
         || facts.has(Fact::ReadsDiagnostics);
     said.counts_rows = facts.has(Fact::CountsFoundRows);
+    said.writes = facts.has(Fact::Writes);
+    said.is_reported |= facts.has(Fact::SetsForStatement);
 }
 
 /// A text as people may see it.

@@ -25,6 +25,7 @@ pub mod server;
 pub mod session;
 pub mod sql;
 pub mod statements;
+pub mod told;
 pub mod tracking;
 pub mod unleased;
 pub mod wire;

@@ -54,6 +54,8 @@ pub struct Session {
     pub reads_left_behind: bool,
     /// It reads `LAST_INSERT_ID()`.
     pub reads_insert_ids: bool,
+    /// It wants to be told that something of it has changed.
+    pub tracks: bool,
     /// The connection that it is killing.
     pub killing: Option<u64>,
     /// A transaction has begun since it set something for one alone.
@@ -106,6 +108,7 @@ impl Session {
         self.last_insert_id = None;
         self.left_behind = None;
         self.reads_left_behind = false;
+        self.tracks = false;
         self.one_shot_began = false;
     }
 }
@@ -139,6 +142,7 @@ impl Session {
             program: None,
             reads_left_behind: false,
             reads_insert_ids: false,
+            tracks: false,
             killing: None,
             one_shot_began: false,
             turns: 0,

@@ -8,6 +8,7 @@
 use crate::backend::Beginning;
 use crate::sql::quote_identifier;
 use crate::statements::DATABASE;
+use crate::told::STATE_CHANGE;
 use forebay_core::settings::{Map, Value};
 
 /// What is sent ahead of a client's command.
@@ -38,6 +39,8 @@ pub struct There<'a> {
     pub beginning: &'a Beginning,
     /// A query of the operator's ran on it.
     pub has_init_query: bool,
+    /// It is to report whatever changes.
+    pub tracks: bool,
 }
 
 /// Character sets go first: what comes behind is read by them.
@@ -82,6 +85,9 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     if !resets {
         let lost = lost.iter().filter(|name| !FIRST.contains(name));
         parts.extend(lost.map(|name| undoing(name)));
+    }
+    if resets && there.tracks {
+        parts.push(format!("@@session.{STATE_CHANGE}=1"));
     }
     let others = wanted
         .keys()
@@ -149,6 +155,7 @@ mod tests {
             in_doubt,
             beginning: &beginning(),
             has_init_query: false,
+            tracks: true,
         };
         replay(&there, &map(wanted))
     }
@@ -198,6 +205,7 @@ mod tests {
         let replay = replayed(&there, true, &there);
         assert!(replay.resets && replay.database.is_none());
         let set = replay.set.expect("a reset brings back no character sets");
-        assert!(set.ends_with(", @@session.sql_mode=''"), "{set}");
+        let end = ", @@session.session_track_state_change=1, @@session.sql_mode=''";
+        assert!(set.ends_with(end), "{set}");
     }
 }

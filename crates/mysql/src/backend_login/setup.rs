@@ -4,6 +4,9 @@ use crate::backend::Beginning;
 use crate::wire::DecodeError;
 use crate::wire::row::text_row;
 
+/// What is said first to servers that report changes at all: to report all of them.
+pub(super) const TRACKING: &[u8] = b"SET @@session.session_track_state_change=1";
+
 /// The question.
 pub(super) const QUERY: &[u8] = b"SELECT @@max_connections, @@max_user_connections, \
     @@character_set_client, @@collation_connection, @@character_set_results";

@@ -103,7 +103,8 @@ fn postgres_up(up: &Up) -> Result<()> {
     until_interrupted()
 }
 
-fn major(version: &str) -> Result<u32> {
+/// A major version of PostgreSQL.
+pub fn major(version: &str) -> Result<u32> {
     let number = version.parse();
     number.with_context(|| format!("`{version}` is no major version of PostgreSQL, such as 18"))
 }
@@ -118,7 +119,9 @@ fn mysql_up(up: &Up, family: Family) -> Result<()> {
     println!("version {}", server.programs.version);
     println!("folder {}", server.folder().display());
     println!("pid {}", server.pid());
-    println!("authority {}", server.app.authority.display());
+    if let Some(authority) = &server.app.authority {
+        println!("authority {}", authority.display());
+    }
     println!("superuser {}", server.superuser.url());
     println!("app {}", server.app.url());
     for (plugin, access) in &server.logins {

@@ -2,7 +2,7 @@
 //!
 //! One file per command (`demo`, `test`, `check`, `bench` …); below them what they share: `cleanup` (what is
 //! undone at the end, at a panic and at Ctrl-C), `process` (children in their own groups), `postgres` and `mysql` (private
-//! servers, each in a `place` of its own), `proxy` (the `forebay` binary), `pgbench` and `psql` (load and questions), `install` (what a bare
+//! servers, each in a `place` of its own), `proxy` (the `forebay` binary), `pgbench`, `sysbench` and `psql` (load and questions), `install` (what a bare
 //! machine lacks). `cargo xtask --help` lists the commands.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -35,6 +35,7 @@ mod samples;
 mod sim;
 mod steps;
 mod suites;
+mod sysbench;
 mod table;
 mod test;
 mod tools;
@@ -55,7 +56,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// See what Forebay does: a real PostgreSQL, the same load without and with the proxy, a small table.
+    /// See what Forebay does: a real PostgreSQL, MySQL or MariaDB, the same load without and with the proxy, a small table.
     Demo(demo::Args),
     /// Everything continuous integration runs, with a summary.
     Test(test::Args),

@@ -13,6 +13,7 @@ mod server;
 mod template;
 pub mod tools;
 
+pub use client::Asker;
 pub use programs::Programs;
 pub use release::{Family, Release};
 pub use server::{Server, ServerOptions};
@@ -34,8 +35,8 @@ pub struct Access {
     pub password: String,
     /// A database.
     pub database: String,
-    /// What the server's certificate is to be checked by, PEM.
-    pub authority: PathBuf,
+    /// What the server's certificate is to be checked by, PEM; without it there is no TLS.
+    pub authority: Option<PathBuf>,
 }
 
 impl Access {

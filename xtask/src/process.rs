@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Running {
     child: Arc<Mutex<Child>>,
     pid: u32,
+    stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     _guard: Guard,
@@ -36,6 +37,11 @@ impl Running {
         Running::start_reading(command, gently, Stdio::null())
     }
 
+    /// The same with a standard input to write to, which [`Running::take_stdin`] gives.
+    pub fn start_talking(command: &mut Command, gently: libc::c_int) -> Result<Running> {
+        Running::start_reading(command, gently, Stdio::piped())
+    }
+
     /// The same with something to read on its standard input.
     fn start_reading(command: &mut Command, gently: libc::c_int, input: Stdio) -> Result<Running> {
         cleanup::wait_if_interrupted();
@@ -44,6 +50,7 @@ impl Running {
             .spawn()
             .with_context(|| format!("cannot start `{}`", line(command)))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stdin = child.stdin.take();
         let pid = child.id();
         let child = Arc::new(Mutex::new(child));
         let to_stop = child.clone();
@@ -51,6 +58,7 @@ impl Running {
         Ok(Running {
             child,
             pid,
+            stdin,
             stdout,
             stderr,
             _guard: guard,
@@ -60,6 +68,11 @@ impl Running {
     /// The process id, which is also the id of its group.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The child's standard input, when it was piped; the first call takes it.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
     }
 
     /// The child's standard output, when it was piped; the first call takes it.

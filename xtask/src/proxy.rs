@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::mysql;
 use crate::postgres::Access;
 use crate::process::{self, Running};
 use crate::steps::progress;
@@ -62,6 +63,39 @@ fn executable(line: &str) -> Option<PathBuf> {
     message["executable"].as_str().map(PathBuf::from)
 }
 
+/// A database that a proxy stands in front of.
+pub trait Target {
+    /// For `forebay run`.
+    fn url(&self) -> String;
+    /// The same database by way of a proxy that speaks without TLS.
+    fn at(&self, host: &str, port: u16) -> Self;
+}
+
+impl Target for Access {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn at(&self, host: &str, port: u16) -> Access {
+        self.at(host, port)
+    }
+}
+
+impl Target for mysql::Access {
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn at(&self, host: &str, port: u16) -> mysql::Access {
+        mysql::Access {
+            host: host.into(),
+            port,
+            authority: None,
+            ..self.clone()
+        }
+    }
+}
+
 /// How to start a proxy.
 #[derive(Default, Clone)]
 pub struct ProxyOptions {
@@ -76,9 +110,9 @@ pub struct ProxyOptions {
 }
 
 /// A running proxy.
-pub struct Proxy {
+pub struct Proxy<A = Access> {
     /// The database behind it, by way of it.
-    pub access: Access,
+    pub access: A,
     /// `HOST:PORT` of its metrics and health.
     pub metrics: String,
     /// Its own words about its driver.
@@ -87,14 +121,14 @@ pub struct Proxy {
     running: Running,
 }
 
-impl Proxy {
+impl<A: Target> Proxy<A> {
     /// Starts `forebay run` in front of `target`; `folder` takes its log.
     pub fn start(
         binary: &Path,
-        target: &Access,
+        target: &A,
         options: &ProxyOptions,
         folder: &Path,
-    ) -> Result<Proxy> {
+    ) -> Result<Proxy<A>> {
         let name = options.driver.as_deref().unwrap_or("any");
         let mut command = Command::new(binary);
         command.arg("run").arg(target.url()).args([
@@ -108,13 +142,13 @@ impl Proxy {
     }
 
     /// Starts `forebay serve` with a configuration file that has one endpoint, in front of `target`; `folder` takes its log.
-    pub fn serve(binary: &Path, config: &Path, target: &Access, folder: &Path) -> Result<Proxy> {
+    pub fn serve(binary: &Path, config: &Path, target: &A, folder: &Path) -> Result<Proxy<A>> {
         let mut command = Command::new(binary);
         command.arg("serve").arg("--config").arg(config);
         Proxy::launch(command, target, folder.join("forebay.log"))
     }
 
-    fn launch(mut command: Command, target: &Access, log: PathBuf) -> Result<Proxy> {
+    fn launch(mut command: Command, target: &A, log: PathBuf) -> Result<Proxy<A>> {
         command
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log)?);

@@ -92,7 +92,7 @@ impl Server {
             user: login.user.clone(),
             password: login.password.clone(),
             database: database.into(),
-            authority: certificate.certificate.clone(),
+            authority: Some(certificate.certificate.clone()),
         };
         let others = template.others.iter();
         Ok(Server {

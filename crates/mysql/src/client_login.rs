@@ -4,6 +4,7 @@
 //! ExpectTarget --on_learned--> ExpectResponse --SSLRequest--> ExpectTls --on_tls--> ExpectResponse
 //! ExpectResponse --proof by our method--> [ExpectPassword, ExpectSealed] --> Admitted
 //!                '--any other--> ExpectProof (by request to switch) --> …
+//! ExpectChange --COM_CHANGE_USER--> ExpectProof
 //! ```
 //! The greeting is that of the target, less what the proxy does not do. A user whom nobody knows goes through the same exchange as one with a
 //! wrong password. Nothing is read between a request for TLS and its handshake. Lengths are bounded before bytes are kept.
@@ -17,13 +18,13 @@ use crate::password::{self, Method};
 use crate::server::Server;
 use crate::wire::capability::Capabilities;
 use crate::wire::greeting::{Greeting, NONCE_BYTES};
-use crate::wire::response::{Opening, RESPONSE_BYTES_MAX, Response, attributes};
+use crate::wire::response::{ChangeUser, Opening, RESPONSE_BYTES_MAX, Response, attributes};
 use crate::wire::status::Status;
 use crate::wire::{self, HEADER_BYTES};
 use forebay_core::Refusal;
 use forebay_core::engine::{ClientFacts, TlsFacts};
 use forebay_core::orders::{Admission, Order, Orders};
-use forebay_core::snapshot::{ClientAuth, Credential};
+use forebay_core::snapshot::{ClientAuth, Credential, Proxy};
 use proof::{Checking, Next};
 use std::sync::Arc;
 
@@ -60,6 +61,23 @@ pub struct Admitted {
     pub server: Server,
     /// The number of the packet that ends the login.
     pub sequence: u8,
+    /// How it came in.
+    pub entrance: Entrance,
+}
+
+/// How a client came in: what does not change where it logs in anew on the same connection.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    proxy: Arc<Proxy>,
+    process: u32,
+    session: u64,
+    is_tls: bool,
+    certificate_shown: bool,
+    server: Server,
+    capabilities: Capabilities,
+    /// All that it said it can.
+    said: Capabilities,
+    collation: u8,
 }
 
 enum State {
@@ -67,6 +85,8 @@ enum State {
     ExpectTarget,
     ExpectResponse(Greeted),
     ExpectTls(Greeted),
+    /// A login on a connection that has had one.
+    ExpectChange(Box<Entrance>),
     ExpectProof(Box<Known>, Checking),
     /// A key is made elsewhere.
     Working(Box<Known>, Checking),
@@ -87,6 +107,7 @@ pub(crate) struct Known {
     credential: Option<Arc<Credential>>,
     database: Option<Box<str>>,
     capabilities: Capabilities,
+    said: Capabilities,
     collation: u8,
     program: Option<Box<str>>,
     server: Server,
@@ -116,6 +137,77 @@ impl ClientLogin {
             None => orders.push(Order::Learn),
         }
         login
+    }
+
+    /// A client that came in so logs in anew. `entropy` is fresh.
+    pub fn again(entrance: Entrance, entropy: [u8; 64]) -> ClientLogin {
+        ClientLogin {
+            facts: ClientFacts {
+                proxy: Arc::clone(&entrance.proxy),
+                process: entrance.process,
+                session: entrance.session,
+                target: None,
+                entropy,
+            },
+            is_tls: entrance.is_tls,
+            certificate_shown: entrance.certificate_shown,
+            offered: entrance.capabilities,
+            sequence: 1,
+            state: State::ExpectChange(Box::new(entrance)),
+        }
+    }
+
+    /// What it says of itself then: `COM_CHANGE_USER`. Its proof is asked for anew, whatever it has sent along.
+    pub fn on_change_user(&mut self, payload: &[u8], orders: &mut Orders<Work>) {
+        let State::ExpectChange(entrance) = std::mem::replace(&mut self.state, State::Over) else {
+            return orders.push(Order::Bug("a login was told of a change of user"));
+        };
+        let change = match ChangeUser::read(payload, entrance.said) {
+            Ok(change) => change,
+            Err(error) => return self.refuse(Refusal::ProtocolViolation(error.as_str()), orders),
+        };
+        let user = String::from_utf8_lossy(change.user).into_owned();
+        let Ok(database) = std::str::from_utf8(change.database) else {
+            let text = "names of databases are UTF-8 here";
+            return self.refuse(Refusal::FeatureNotSupported(text), orders);
+        };
+        let collation = change.collation.and_then(|it| u8::try_from(it).ok());
+        let known = Box::new(Known {
+            credential: self.facts.proxy.credential(&user).cloned(),
+            user,
+            database: (!database.is_empty()).then(|| database.into()),
+            capabilities: entrance.capabilities,
+            said: entrance.said,
+            collation: collation.unwrap_or(entrance.collation),
+            program: program_of(change.attributes),
+            server: entrance.server,
+        });
+        let method = self.method(&known);
+        let next = method.map(|method| {
+            Checking::ask(
+                method,
+                &self.facts.entropy[NONCE_BYTES..],
+                self.is_tls,
+                &known,
+            )
+        });
+        let result = next.and_then(|next| self.go_on(known, next, orders));
+        if let Err(refusal) = result {
+            self.refuse(refusal, orders);
+        }
+    }
+
+    /// The method by which this user proves its password.
+    fn method(&self, known: &Known) -> Result<Method, Refusal> {
+        match &known.credential {
+            Some(credential) => method_of(credential.client_auth),
+            None => self
+                .facts
+                .proxy
+                .credentials
+                .first()
+                .map_or(Ok(Method::Native), |other| method_of(other.client_auth)),
+        }
     }
 
     /// The number of our next packet.
@@ -165,6 +257,7 @@ impl ClientLogin {
                 State::ExpectProof(..) => PROOF_BYTES_MAX,
                 State::ExpectTarget
                 | State::ExpectTls(_)
+                | State::ExpectChange(_)
                 | State::Working(..)
                 | State::Admitted(_)
                 | State::Over => return,
@@ -256,6 +349,17 @@ impl ClientLogin {
             program: known.program,
             server: known.server,
             sequence: self.sequence,
+            entrance: Entrance {
+                proxy: self.facts.proxy,
+                process: self.facts.process,
+                session: self.facts.session,
+                is_tls: self.is_tls,
+                certificate_shown: self.certificate_shown,
+                server: known.server,
+                capabilities: known.capabilities,
+                said: known.said,
+                collation: known.collation,
+            },
         })
     }
 
@@ -280,13 +384,7 @@ impl ClientLogin {
             return Err(Refusal::CertificateRequired);
         }
         let known = Box::new(self.known(&greeted, &response)?);
-        let method = match &known.credential {
-            Some(credential) => method_of(credential.client_auth)?,
-            None => proxy
-                .credentials
-                .first()
-                .map_or(Ok(Method::Native), |other| method_of(other.client_auth))?,
-        };
+        let method = self.method(&known)?;
         let next = if response.plugin == Some(method.as_str().as_bytes())
             && matches!(method, Method::Native | Method::CachingSha2)
         {
@@ -308,18 +406,15 @@ impl ClientLogin {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(Into::into);
         let database = response.database.map(text).transpose();
         let opening = response.opening;
-        let program = attributes(response.attributes)
-            .flatten()
-            .find(|(name, _)| *name == b"program_name")
-            .map(|(_, value)| &value[..value.len().min(PROGRAM_BYTES_MAX)]);
         Ok(Known {
             credential: self.facts.proxy.credential(&user).cloned(),
             user,
             database: database
                 .map_err(|_| Refusal::FeatureNotSupported("names of databases are UTF-8 here"))?,
             capabilities: handshake::agreed(opening.capabilities, self.offered),
+            said: opening.capabilities,
             collation: opening.collation,
-            program: program.map(|name| String::from_utf8_lossy(name).into()),
+            program: program_of(response.attributes),
             server: greeted.server,
         })
     }
@@ -366,6 +461,14 @@ impl ClientLogin {
         self.state = State::Over;
         orders.refuse(refusal);
     }
+}
+
+/// What a connection calls itself.
+fn program_of(field: &[u8]) -> Option<Box<str>> {
+    let mut named = attributes(field).flatten();
+    let (_, value) = named.find(|(name, _)| *name == b"program_name")?;
+    let value = &value[..value.len().min(PROGRAM_BYTES_MAX)];
+    Some(String::from_utf8_lossy(value).into())
 }
 
 /// The method by which clients prove that they know a password.

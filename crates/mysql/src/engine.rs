@@ -58,6 +58,27 @@ fn welcome(session: &mut Session, sequence: u8, orders: &mut Orders<Work>) {
     orders.push(Order::ClientReady);
 }
 
+/// `COM_CHANGE_USER`: a login on a connection that has had one, whose session and backend are no more.
+pub fn change_user(
+    shared: &mut Shared,
+    session: &mut Session,
+    payload: &[u8],
+    orders: &mut Orders<Work>,
+) {
+    let Some(entrance) = session.entrance.take() else {
+        return orders.push(Order::Bug("a client changes its user before it has one"));
+    };
+    session.turns = session.turns.wrapping_add(1);
+    session.forget();
+    session.marks = session.marks.wrapping_add(1);
+    session.settings = shared.settings.empty();
+    let entropy = shared.logins.entropy(session.id, session.turns);
+    let mut login = ClientLogin::again(*entrance, entropy);
+    session.user = Box::default();
+    login.on_change_user(payload, orders);
+    session.stage = Stage::Login(Box::new(login));
+}
+
 /// The database that a client named was chosen on this backend, or refused.
 pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     let Stage::Admission(admitting) = &session.stage else {
@@ -181,7 +202,7 @@ impl Engine for Mysql {
             // Nothing is due from the client before it was told that it may begin.
             (Stage::Admission(_) | Stage::Over, _) => orders.push(Order::Pause),
             (Stage::Ready, None) => {
-                unleased::on_bytes(&mut shared.settings, session, input, orders);
+                unleased::on_bytes(shared, session, input, orders);
             }
             (Stage::Ready, Some(backend)) => {
                 FromClient {
@@ -212,6 +233,7 @@ impl Engine for Mysql {
         session.user.clone_from(&admitted.user);
         session.capabilities = admitted.capabilities;
         session.program.clone_from(&admitted.program);
+        session.entrance = Some(Box::new(admitted.entrance.clone()));
         let Some(database) = &admitted.database else {
             return welcome(session, admitted.sequence, orders);
         };

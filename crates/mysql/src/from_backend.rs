@@ -247,8 +247,9 @@ impl FromBackend<'_> {
         let exchange = &mut self.backend.exchange;
         let said = &self.backend.said;
         let may_begin = said.len() > 1 || said.iter().any(|said| said.is_opaque);
-        let is_untold = self.backend.server.family == Family::MariaDb
-            && said.iter().any(|said| said.is_opaque || said.writes);
+        let is_mariadb = self.backend.server.family == Family::MariaDb;
+        let is_untold = is_mariadb && said.iter().any(|said| said.is_opaque || said.writes);
+        let may_matter = is_mariadb && said.iter().any(|said| said.is_opaque);
         let is_sure = exchange.status.has(Status::AUTOCOMMIT) && !may_begin;
         exchange.is_doubtful = !exchange.in_transaction() && !is_sure;
         self.backend.said.clear();
@@ -258,6 +259,9 @@ impl FromBackend<'_> {
         if is_untold && let Some(session) = self.session.as_deref_mut() {
             // What changed before the error is never told there.
             session.suspect(self.backend);
+            if may_matter {
+                pin(session, self.backend, PinReason::UnexplainedReport, || None);
+            }
         }
     }
 
@@ -470,6 +474,22 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
         held.temporary.retain(|name| !said.drops.contains(name));
         if held.temporary.is_empty() && before > 0 {
             unpin(session, PinReason::TemporaryObject);
+        }
+    }
+    if let Some((name, body)) = &said.prepares {
+        session
+            .held()
+            .prepared
+            .insert(name.clone(), (**body).clone());
+        pin(session, backend, PinReason::SqlPrepare, || {
+            shape_of(shape.as_deref(), dialect)
+        });
+    }
+    if let Some(name) = &said.deallocates {
+        let held = session.held();
+        held.prepared.remove(name);
+        if held.prepared.is_empty() {
+            unpin(session, PinReason::SqlPrepare);
         }
     }
     match &said.handler {

@@ -6,7 +6,7 @@
 mod execute;
 
 use crate::backend::Backend;
-use crate::engine::Shared;
+use crate::engine::{Shared, change_user};
 use crate::exchange::{Passing, Shape, Whose};
 use crate::judging::{self, Said, judge};
 use crate::login_cache::Work;
@@ -15,6 +15,7 @@ use crate::session::Session;
 use crate::statements::{PREPARED_BYTES_MAX, Statement};
 use crate::wire::command;
 use crate::wire::reply::{ErrorPacket, OkPacket};
+use crate::wire::response::RESPONSE_BYTES_MAX;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{CancelKey, Order, Orders};
 use forebay_core::{CloseReason, Instant, PinReason, Refusal};
@@ -150,6 +151,7 @@ impl FromClient<'_> {
             | command::STMT_FETCH
             | command::STMT_CLOSE => self.statement(kind, header, input),
             command::RESET_CONNECTION => self.reset(header, input),
+            command::CHANGE_USER => self.change_user(header, input),
             command::PROCESS_KILL => self.process_kill(header, input),
             command::QUIT => {
                 self.orders.push(Order::Close(CloseReason::ClientQuit));
@@ -205,6 +207,7 @@ impl FromClient<'_> {
         };
         let server = self.backend.server;
         let said = judge(text, judging::dialect(server, self.session.settings.map()));
+        let said = self.looked_up(said);
         if let [only] = &*said
             && let Some(kill) = only.kills
             && let Some(used) = self.kill(kill, header)
@@ -217,6 +220,22 @@ impl FromClient<'_> {
         self.backend.shape_text = Some(text.into());
         self.expect(Shape::Results, said.iter().cloned());
         Some(self.forward(header, input))
+    }
+
+    /// The same, where `EXECUTE` is what it runs.
+    fn looked_up(&mut self, said: Arc<[Said]>) -> Arc<[Said]> {
+        let [only] = &*said else {
+            return said;
+        };
+        let Some((name, statement)) = &only.executes else {
+            return said;
+        };
+        let Some(body) = self.session.named(name) else {
+            return said;
+        };
+        let server = self.backend.server;
+        let dialect = judging::dialect(server, self.session.settings.map());
+        [judging::of_statement(&statement.executing(&body), dialect)].into()
     }
 
     /// What must go ahead of statements that do this; false if they were answered with an error instead.
@@ -302,6 +321,24 @@ impl FromClient<'_> {
         // The database stays; all else begins anew.
         self.backend.resets = true;
         Some(self.send(header, input, Shape::Simple, Said::default()))
+    }
+
+    /// The session ends, and another begins on the same connection: it parts with its backend and logs in anew.
+    fn change_user(&mut self, header: Header, input: &[u8]) -> Option<usize> {
+        if header.len > HEADER_BYTES + RESPONSE_BYTES_MAX {
+            self.refuse(Refusal::ProtocolViolation("a malformed command"));
+            return None;
+        }
+        if input.len() < header.len {
+            self.orders.push(Order::Need(header.len));
+            return None;
+        }
+        let payload = &input[HEADER_BYTES..header.len];
+        self.orders.swallow(header.len);
+        // Whatever is open on it ends with it: a backend that is not clean is closed.
+        self.orders.push(Order::Release);
+        change_user(self.shared, self.session, payload, self.orders);
+        None
     }
 
     fn process_kill(&mut self, header: Header, input: &[u8]) -> Option<usize> {

@@ -4,7 +4,7 @@
 use crate::server::Server;
 use crate::sql::{
     Assignment, Characteristics, Charset, Class, Dialect, Effect, Fact, Facts, Isolation, Kill,
-    Lock, Modes, Name, Replay, SetValue, Target, TransactionScope, WithTable, classify,
+    Lock, Modes, Name, Replay, SetValue, Statement, Target, TransactionScope, WithTable, classify,
     fingerprint, normalized, variable,
 };
 use crate::statements::DATABASE;
@@ -35,6 +35,12 @@ pub struct Said {
     pub asks: Asks,
     /// It leaves behind what is only of use to the next.
     pub counts_rows: bool,
+    /// A name that SQL gives a statement from then on, and what that does.
+    pub prepares: Option<(String, Box<Statement>)>,
+    /// A name that means nothing any more.
+    pub deallocates: Option<String>,
+    /// It runs the statement of this name, besides what it is itself.
+    pub executes: Option<(String, Box<Statement>)>,
     /// `KILL`.
     pub kills: Option<Kill>,
     /// It changes data, for which triggers may run.
@@ -51,6 +57,8 @@ impl Said {
         self.is_reported
             || self.tracks.is_some()
             || self.creates.is_some()
+            || self.prepares.is_some()
+            || self.deallocates.is_some()
             || self.handler.is_some()
             || !(self.changes.is_empty()
                 && self.pins.is_empty()
@@ -85,18 +93,27 @@ pub fn dialect(server: Server, settings: &Map) -> Dialect {
 /// What a text will have done, statement by statement.
 pub fn judge(text: &[u8], dialect: Dialect) -> Arc<[Said]> {
     let class = classify(text, dialect);
-    let said = class.statements().iter().map(|statement| {
-        let mut said = of_effect(&statement.effect, dialect);
-        add_facts(&mut said, statement.facts);
-        said.is_opaque |= statement.is_opaque();
-        said
-    });
+    let said = class
+        .statements()
+        .iter()
+        .map(|statement| of_statement(statement, dialect));
     let said: Vec<Said> = said.collect();
     match (&class, said.iter().any(|said| said.is_opaque)) {
         // Code that is called may answer with any number of results: which of them is whose cannot be told.
         (Class::Several(_), true) => [together(&said)].into(),
         _ => said.into(),
     }
+}
+
+/// What a statement will have done.
+pub fn of_statement(statement: &Statement, dialect: Dialect) -> Said {
+    let mut said = of_effect(&statement.effect, dialect);
+    add_facts(&mut said, statement.facts);
+    said.is_opaque |= statement.is_opaque();
+    if let Effect::Execute(name) = &statement.effect {
+        said.executes = Some((name.clone(), Box::new(statement.clone())));
+    }
+    said
 }
 
 /// What is left to say where it is not known which statements have run.
@@ -106,23 +123,20 @@ fn together(all: &[Said]) -> Said {
         ..Said::default()
     };
     for said in all {
-        if !said.changes.is_empty() {
+        // What of it was done is not known, nor when it ends.
+        let lasts = !said.changes.is_empty()
+            || said.creates.is_some()
+            || said.prepares.is_some()
+            || said.handler.is_some()
+            || said.tracks.is_some()
+            || !said.pins.is_empty();
+        if lasts {
             whole.pins.push(PinReason::UntrackedSetting);
         }
-        if said.creates.is_some() {
-            whole.pins.push(PinReason::TemporaryObject);
-        }
-        if said.handler.is_some() {
-            whole.pins.push(PinReason::Handler);
-        }
-        whole.pins.extend(&said.pins);
         whole.asks.last_insert_id |= said.asks.last_insert_id;
         whole.asks.left_behind |= said.asks.left_behind;
         whole.counts_rows |= said.counts_rows;
         whole.writes |= said.writes;
-        if said.tracks.is_some() {
-            whole.pins.push(PinReason::UntrackedSetting);
-        }
     }
     whole
 }
@@ -141,8 +155,10 @@ fn of_effect(effect: &Effect, dialect: Dialect) -> Said {
             let value = Value::Literal(name.as_str().into());
             said.changes.push((DATABASE.into(), Some(value)));
         }
-        Effect::Prepare(_) => said.pins.push(PinReason::SqlPrepare),
-        // What runs is not looked up.
+        Effect::Prepare(prepares) => {
+            said.prepares = Some((prepares.name.clone(), Box::new(prepares.body.clone())));
+        }
+        // What runs is looked up where the session is known.
         Effect::Opaque | Effect::Execute(_) => said.is_opaque = true,
         Effect::CreateTemporary(name) => said.creates = Some(name.clone()),
         Effect::DropTables { names, .. } => said.drops.clone_from(names),
@@ -154,7 +170,7 @@ fn of_effect(effect: &Effect, dialect: Dialect) -> Said {
             WithTable::Read => {}
         },
         Effect::Kill(kill) => said.kills = Some(*kill),
-        Effect::Deallocate(_) => said.is_reported = true,
+        Effect::Deallocate(name) => said.deallocates = Some(name.clone()),
         // Other locks are not told apart: what began with one of them ends with the session.
         Effect::Unlock(_)
         | Effect::Plain

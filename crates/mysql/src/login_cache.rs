@@ -83,6 +83,17 @@ impl LoginCache {
         *salt
     }
 
+    /// Randomness for a login on a connection that has had one: nobody can foresee it, and no two are alike.
+    pub fn entropy(&self, session: u64, turn: u32) -> [u8; 64] {
+        let key = hmac::Key::new(hmac::HMAC_SHA512, &*self.process_secret);
+        let mut context = hmac::Context::with_key(&key);
+        context.update(b"change user");
+        context.update(&session.to_le_bytes());
+        context.update(&turn.to_le_bytes());
+        let tag = context.sign();
+        tag.as_ref().try_into().expect("SHA-512 has 64 bytes")
+    }
+
     /// The verifier of a credential, if it was derived before.
     pub fn verifier(&self, credential: &Arc<Credential>) -> Option<Arc<Verifier>> {
         let (owner, verifier) = self.verifiers.get(&address(credential))?;

@@ -2,16 +2,16 @@
 //! while a backend works for it lives in that backend.
 
 use crate::backend::{Backend, Mark};
-use crate::client_login::{Admitted, ClientLogin};
+use crate::client_login::{Admitted, ClientLogin, Entrance};
 use crate::pinning::Pins;
-use crate::sql::Name;
+use crate::sql::{Name, Statement};
 use crate::statements::Prepared;
 use crate::wire::capability::Capabilities;
 use crate::wire::status::Status;
 use forebay_core::settings::Settings;
 use forebay_core::snapshot::SessionRules;
 use forebay_core::{PinReason, StatementShape};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// One client.
@@ -50,6 +50,8 @@ pub struct Session {
     pub rules: Arc<SessionRules>,
     /// What its connection calls itself (`program_name`).
     pub program: Option<Box<str>>,
+    /// How it came in, for when it logs in anew.
+    pub entrance: Option<Box<Entrance>>,
     /// It reads what statements leave behind.
     pub reads_left_behind: bool,
     /// It reads `LAST_INSERT_ID()`.
@@ -73,11 +75,18 @@ pub struct Held {
     pub temporary: HashSet<Name>,
     /// Tables open by HANDLER.
     pub handlers: HashSet<Name>,
+    /// Statements that SQL gave names.
+    pub prepared: HashMap<String, Statement>,
     /// Statements with a cursor, or with parameters that were sent ahead.
     pub cursors: HashSet<u32>,
 }
 
 impl Session {
+    /// What the statement does that SQL gave this name.
+    pub fn named(&self, name: &str) -> Option<Statement> {
+        self.held.as_ref()?.prepared.get(name).cloned()
+    }
+
     /// What its pins are about.
     pub fn held(&mut self) -> &mut Held {
         self.held.get_or_insert_default()
@@ -140,6 +149,7 @@ impl Session {
             sequence: 0,
             rules,
             program: None,
+            entrance: None,
             reads_left_behind: false,
             reads_insert_ids: false,
             tracks: false,

@@ -1,10 +1,12 @@
 //! A client's bytes while it has no backend: what needs none is answered here, anything else asks for one.
 
+use crate::engine::{Shared, change_user};
 use crate::login_cache::Work;
 use crate::session::Session;
 use crate::statements::DATABASE;
 use crate::wire::command;
 use crate::wire::reply::OkPacket;
+use crate::wire::response::RESPONSE_BYTES_MAX;
 use crate::wire::{self, HEADER_BYTES};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::Interner;
@@ -12,7 +14,7 @@ use forebay_core::{CloseReason, Refusal};
 
 /// Looks at what a client sends that has no backend.
 pub fn on_bytes(
-    settings: &mut Interner,
+    shared: &mut Shared,
     session: &mut Session,
     input: &[u8],
     orders: &mut Orders<Work>,
@@ -31,13 +33,28 @@ pub fn on_bytes(
         if *kind == command::QUIT {
             return orders.push(Order::Close(CloseReason::ClientQuit));
         }
+        if *kind == command::CHANGE_USER {
+            if header.len > HEADER_BYTES + RESPONSE_BYTES_MAX {
+                return orders.refuse(Refusal::ProtocolViolation("a malformed command"));
+            }
+            if input.len() < header.len {
+                return orders.push(Order::Need(header.len));
+            }
+            orders.swallow(header.len);
+            return change_user(shared, session, &input[HEADER_BYTES..header.len], orders);
+        }
         if !is_answered(session, *kind, input) {
             return orders.push(Order::Lease);
         }
         if input.len() < header.len {
             return orders.push(Order::Need(header.len));
         }
-        answer(settings, session, &input[HEADER_BYTES..header.len], orders);
+        answer(
+            &mut shared.settings,
+            session,
+            &input[HEADER_BYTES..header.len],
+            orders,
+        );
         orders.swallow(header.len);
         input = &input[header.len..];
     }

@@ -311,6 +311,8 @@ pub struct TlsFacts {
     pub server_end_point: Option<Vec<u8>>,
     /// Whether the client showed a certificate that was verified.
     pub client_certificate: bool,
+    /// SHA-256 of the certificate that we showed to a client, DER.
+    pub own_certificate: Option<[u8; 32]>,
 }
 
 /// Names and values of a startup message as a client sent them: their encoding is the database's.

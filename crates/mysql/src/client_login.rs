@@ -14,8 +14,10 @@ mod proof;
 
 use crate::handshake;
 use crate::login_cache::{Done, LoginCache, Work};
-use crate::password::{self, Method};
-use crate::server::Server;
+use crate::password::certificate::{FINGERPRINT_BYTES, PROOF_BYTES};
+use crate::password::native::NativeHash;
+use crate::password::{self, Method, certificate, ed25519};
+use crate::server::{Family, Server};
 use crate::wire::capability::Capabilities;
 use crate::wire::greeting::{Greeting, NONCE_BYTES};
 use crate::wire::response::{ChangeUser, Opening, RESPONSE_BYTES_MAX, Response, attributes};
@@ -26,6 +28,7 @@ use forebay_core::engine::{ClientFacts, TlsFacts};
 use forebay_core::orders::{Admission, Order, Orders};
 use forebay_core::snapshot::{ClientAuth, Credential, Proxy};
 use proof::{Checking, Next};
+use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 
 /// Longest proof behind the response: an answer by RSA with a long key, or a password in clear text, such as a token.
@@ -39,10 +42,13 @@ pub struct ClientLogin {
     facts: ClientFacts,
     is_tls: bool,
     certificate_shown: bool,
+    /// SHA-256 of the certificate that the client saw.
+    own_certificate: Option<[u8; FINGERPRINT_BYTES]>,
     /// What the greeting offered.
     offered: Capabilities,
     /// The number of our next packet.
     sequence: u8,
+    certificate_proof: Option<[u8; PROOF_BYTES]>,
     state: State,
 }
 
@@ -63,6 +69,8 @@ pub struct Admitted {
     pub sequence: u8,
     /// How it came in.
     pub entrance: Entrance,
+    /// What proves our certificate by the password, for clients of MariaDB that trust it by that.
+    pub certificate_proof: Option<[u8; PROOF_BYTES]>,
 }
 
 /// How a client came in: what does not change where it logs in anew on the same connection.
@@ -111,6 +119,8 @@ pub(crate) struct Known {
     collation: u8,
     program: Option<Box<str>>,
     server: Server,
+    /// What the proof was made with, where that is short; what the greeting had, else.
+    nonce: [u8; NONCE_BYTES],
 }
 
 impl std::fmt::Debug for ClientLogin {
@@ -128,8 +138,10 @@ impl ClientLogin {
             facts,
             is_tls: false,
             certificate_shown: false,
+            own_certificate: None,
             offered: Capabilities::NONE,
             sequence: 0,
+            certificate_proof: None,
             state: State::ExpectTarget,
         };
         match login.facts.target.take() {
@@ -151,14 +163,21 @@ impl ClientLogin {
             },
             is_tls: entrance.is_tls,
             certificate_shown: entrance.certificate_shown,
+            own_certificate: None,
             offered: entrance.capabilities,
             sequence: 1,
+            certificate_proof: None,
             state: State::ExpectChange(Box::new(entrance)),
         }
     }
 
     /// What it says of itself then: `COM_CHANGE_USER`. Its proof is asked for anew, whatever it has sent along.
-    pub fn on_change_user(&mut self, payload: &[u8], orders: &mut Orders<Work>) {
+    pub fn on_change_user(
+        &mut self,
+        cache: &LoginCache,
+        payload: &[u8],
+        orders: &mut Orders<Work>,
+    ) {
         let State::ExpectChange(entrance) = std::mem::replace(&mut self.state, State::Over) else {
             return orders.push(Order::Bug("a login was told of a change of user"));
         };
@@ -181,6 +200,7 @@ impl ClientLogin {
             collation: collation.unwrap_or(entrance.collation),
             program: program_of(change.attributes),
             server: entrance.server,
+            nonce: [0; NONCE_BYTES],
         });
         let method = self.method(&known);
         let next = method.map(|method| {
@@ -191,7 +211,7 @@ impl ClientLogin {
                 &known,
             )
         });
-        let result = next.and_then(|next| self.go_on(known, next, orders));
+        let result = next.and_then(|next| self.go_on(cache, known, next, orders));
         if let Err(refusal) = result {
             self.refuse(refusal, orders);
         }
@@ -302,7 +322,7 @@ impl ClientLogin {
             State::ExpectResponse(greeted) => self.on_response(cache, greeted, payload, orders),
             State::ExpectProof(known, checking) => {
                 let next = checking.on_proof(&known, self.is_tls, payload, cache);
-                self.go_on(known, next, orders)
+                self.go_on(cache, known, next, orders)
             }
             other => {
                 self.state = other;
@@ -320,6 +340,7 @@ impl ClientLogin {
         };
         self.is_tls = true;
         self.certificate_shown = facts.client_certificate;
+        self.own_certificate = facts.own_certificate;
         self.state = State::ExpectResponse(greeted);
     }
 
@@ -328,7 +349,7 @@ impl ClientLogin {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Working(known, checking) => {
                 let next = checking.on_work(done, cache);
-                if let Err(refusal) = self.go_on(known, next, orders) {
+                if let Err(refusal) = self.go_on(cache, known, next, orders) {
                     self.refuse(refusal, orders);
                 }
                 orders.push(Order::Resume);
@@ -349,6 +370,7 @@ impl ClientLogin {
             program: known.program,
             server: known.server,
             sequence: self.sequence,
+            certificate_proof: self.certificate_proof,
             entrance: Entrance {
                 proxy: self.facts.proxy,
                 process: self.facts.process,
@@ -398,7 +420,7 @@ impl ClientLogin {
                 &known,
             )
         };
-        self.go_on(known, next, orders)
+        self.go_on(cache, known, next, orders)
     }
 
     fn known(&self, greeted: &Greeted, response: &Response<'_>) -> Result<Known, Refusal> {
@@ -416,18 +438,23 @@ impl ClientLogin {
             collation: opening.collation,
             program: program_of(response.attributes),
             server: greeted.server,
+            nonce: greeted.nonce,
         })
     }
 
     fn go_on(
         &mut self,
-        known: Box<Known>,
+        cache: &LoginCache,
+        mut known: Box<Known>,
         next: Next,
         orders: &mut Orders<Work>,
     ) -> Result<(), Refusal> {
         let sequence = self.sequence;
         match next {
             Next::Send(made, checking) => {
+                if let Checking::Short(_, nonce) = &checking {
+                    known.nonce = *nonce;
+                }
                 let mut next = sequence;
                 orders.to_client(|out| next = made.write(out, sequence));
                 self.sequence = next;
@@ -439,6 +466,7 @@ impl ClientLogin {
                 orders.push(Order::Work(work));
             }
             Next::Accepted(made) => {
+                self.certificate_proof = self.prove_certificate(cache, &known);
                 if let Some(made) = made {
                     let mut next = sequence;
                     orders.to_client(|out| next = made.write(out, sequence));
@@ -455,6 +483,26 @@ impl ClientLogin {
             Next::Refused(refusal) => return Err(refusal),
         }
         Ok(())
+    }
+
+    /// Clients of MariaDB that were given no authority trust a certificate that the password proves.
+    fn prove_certificate(&self, cache: &LoginCache, known: &Known) -> Option<[u8; PROOF_BYTES]> {
+        let fingerprint = self.own_certificate.as_ref()?;
+        let credential = known.credential.as_ref()?;
+        if !known.said.is_mariadb() || known.server.family != Family::MariaDb {
+            return None;
+        }
+        let password = credential.password.expose_secret();
+        let prove = |stored: &[u8]| certificate::proof(stored, &known.nonce, fingerprint);
+        match credential.client_auth {
+            ClientAuth::NativePassword => {
+                let hash = NativeHash::of(password);
+                hash.stored().map(|stored| prove(stored))
+            }
+            ClientAuth::Ed25519 => Some(prove(ed25519::PublicKey::of(password).stored())),
+            ClientAuth::Parsec => Some(prove(cache.verifier(credential)?.stored())),
+            _ => None,
+        }
     }
 
     fn refuse(&mut self, refusal: Refusal, orders: &mut Orders<Work>) {

@@ -3,7 +3,7 @@
 
 use crate::backend::{self, Backend, Mark};
 use crate::backend_login::BackendLogin;
-use crate::client_login::ClientLogin;
+use crate::client_login::{Admitted, ClientLogin};
 use crate::errors;
 use crate::exchange::{Exchange, Shape, Whose};
 use crate::from_backend::{FromBackend, boundary};
@@ -44,16 +44,20 @@ pub struct Shared {
 }
 
 /// The login is complete.
-fn welcome(session: &mut Session, sequence: u8, orders: &mut Orders<Work>) {
-    session.stage = Stage::Ready;
+fn welcome(session: &mut Session, admitted: &Admitted, orders: &mut Orders<Work>) {
     let ok = OkPacket {
         status: session.status,
+        info: admitted
+            .certificate_proof
+            .as_ref()
+            .map_or(b"", |it| &it[..]),
         ..OkPacket::default()
     };
     let capabilities = session.capabilities;
     orders.to_client(|out| {
-        ok.write(out, sequence, capabilities);
+        ok.write(out, admitted.sequence, capabilities);
     });
+    session.stage = Stage::Ready;
     session.sequence = 0;
     orders.push(Order::ClientReady);
 }
@@ -75,7 +79,7 @@ pub fn change_user(
     let entropy = shared.logins.entropy(session.id, session.turns);
     let mut login = ClientLogin::again(*entrance, entropy);
     session.user = Box::default();
-    login.on_change_user(payload, orders);
+    login.on_change_user(&shared.logins, payload, orders);
     session.stage = Stage::Login(Box::new(login));
 }
 
@@ -101,7 +105,8 @@ pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &m
         };
         return orders.refuse(refusal);
     }
-    welcome(session, sequence, orders);
+    let admitted = admitting.admitted.clone();
+    welcome(session, &admitted, orders);
     boundary(Some(session), backend, orders);
 }
 
@@ -235,7 +240,7 @@ impl Engine for Mysql {
         session.program.clone_from(&admitted.program);
         session.entrance = Some(Box::new(admitted.entrance.clone()));
         let Some(database) = &admitted.database else {
-            return welcome(session, admitted.sequence, orders);
+            return welcome(session, &admitted, orders);
         };
         let value = Value::Literal(database.clone());
         let map = Map::from([(DATABASE.into(), value)]);

@@ -6,6 +6,7 @@
 
 use super::verify::{Depth, TargetVerifier};
 use super::{ALPN_POSTGRESQL, TlsError, server_end_point};
+use ::aws_lc_rs::digest::{SHA256, digest};
 use forebay_core::snapshot::{Identity, ServerTls, TargetTls, TlsMode};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -24,6 +25,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub struct ServerSettings {
     pub(super) config: Arc<ServerConfig>,
     pub(super) end_point: Option<Arc<[u8]>>,
+    /// SHA-256 of our certificate.
+    pub(super) fingerprint: Option<Arc<[u8; 32]>>,
 }
 
 /// What all connections to one target have in common.
@@ -41,6 +44,8 @@ impl ServerSettings {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let identity = certified_key(&tls.identity, &provider)?;
         let end_point = server_end_point(&tls.identity.chain[0]).map(Arc::from);
+        let fingerprint = digest(&SHA256, &tls.identity.chain[0]);
+        let fingerprint = fingerprint.as_ref().try_into().ok().map(Arc::new);
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::of_settings)?
@@ -57,6 +62,7 @@ impl ServerSettings {
         Ok(ServerSettings {
             config: Arc::new(config),
             end_point,
+            fingerprint,
         })
     }
 }

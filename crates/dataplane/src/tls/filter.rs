@@ -31,6 +31,7 @@ pub struct Filter {
     records_sent: u64,
     /// Channel binding data of our own certificate, on the server side.
     end_point: Option<Arc<[u8]>>,
+    fingerprint: Option<Arc<[u8; 32]>>,
 }
 
 /// What bytes from the wire led to.
@@ -56,10 +57,11 @@ impl Filter {
     pub fn server(settings: &ServerSettings) -> Result<Filter, TlsError> {
         let connection = UnbufferedServerConnection::new(Arc::clone(&settings.config))
             .map_err(TlsError::of_settings)?;
-        Ok(Filter::new(
-            Connection::Server(Box::new(connection)),
-            settings.end_point.clone(),
-        ))
+        Ok(Filter {
+            end_point: settings.end_point.clone(),
+            fingerprint: settings.fingerprint.clone(),
+            ..Filter::new(Connection::Server(Box::new(connection)))
+        })
     }
 
     /// The side of a target that we connect to; [`Filter::start`] opens the conversation.
@@ -67,16 +69,17 @@ impl Filter {
         let connection =
             UnbufferedClientConnection::new(Arc::clone(&settings.config), settings.name.clone())
                 .map_err(TlsError::of_settings)?;
-        Ok(Filter::new(Connection::Client(Box::new(connection)), None))
+        Ok(Filter::new(Connection::Client(Box::new(connection))))
     }
 
-    fn new(connection: Connection, end_point: Option<Arc<[u8]>>) -> Filter {
+    fn new(connection: Connection) -> Filter {
         Filter {
             connection,
             inbox: Vec::new(),
             phase: Phase::Handshaking,
             records_sent: 0,
-            end_point,
+            end_point: None,
+            fingerprint: None,
         }
     }
 
@@ -223,6 +226,7 @@ impl Filter {
                 false => peer.and_then(|certificate| server_end_point(certificate)),
             },
             client_certificate: is_server && peer.is_some(),
+            own_certificate: self.fingerprint.as_deref().copied(),
         }
     }
 }

@@ -326,6 +326,7 @@ pub fn tls_facts(server_end_point: Option<&[u8]>) -> TlsFacts {
         alpn: None,
         server_end_point: server_end_point.map(<[u8]>::to_vec),
         client_certificate: false,
+        own_certificate: None,
     }
 }
 

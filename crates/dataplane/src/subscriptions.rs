@@ -490,9 +490,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     /// The connection is gone, or was not to be had.
     pub(crate) fn on_listener_gone(&mut self, ticket: Ticket, refusal: &Refusal, was_up: bool) {
         self.pass_on();
-        let Some((key, _)) = self.hearing.by_backend.remove(&ticket) else {
+        let Some((key, place)) = self.hearing.by_backend.remove(&ticket) else {
             return;
         };
+        self.pools.on_closed_apart(self.now, key.target, place);
         if was_up && let Some(owned) = self.hearing.hubs.get(&key) {
             let lost = owned.hub.channels() > 0;
             if let Some(scope) = self.targets.get(&key.target) {

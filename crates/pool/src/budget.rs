@@ -75,7 +75,7 @@ impl Budget {
         self.bound().saturating_sub(apart).max(1)
     }
 
-    /// A backend that belongs to no pool is opened: until the answer is dropped, the pools may have one less.
+    /// A backend that belongs to no pool is opened: until [`crate::Pools::on_closed_apart`] is given the answer, the pools may have one less.
     pub fn open_apart(self: &Arc<Budget>) -> Apart {
         self.apart.fetch_add(1, Ordering::SeqCst);
         self.next_epoch();

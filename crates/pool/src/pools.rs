@@ -6,7 +6,7 @@
 mod among;
 
 use crate::books::{Books, Slot, State};
-use crate::budget::Budget;
+use crate::budget::{Apart, Budget};
 use crate::deadlines::Deadlines;
 use crate::key::{BackendKey, ClientKey, Label, PoolGone, PoolId, PoolKey, TargetId};
 use crate::order::{History, Order};
@@ -131,6 +131,13 @@ impl Pools {
             self.look_at_all(now, id);
             self.books.wake_others();
         }
+    }
+
+    /// A backend of a target that belongs to no pool is closed: whoever lacks a place tries, in this worker and the others.
+    pub fn on_closed_apart(&mut self, now: Instant, id: TargetId, place: Apart) {
+        drop(place);
+        self.look_at_all(now, id);
+        self.books.wake_others();
     }
 
     /// The pool of this key, made if there is none; `None` if its target is not configured.

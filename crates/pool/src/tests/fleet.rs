@@ -116,6 +116,8 @@ pub(super) struct Fleet {
     posted: u64,
     keys: u64,
     users: HashMap<(usize, PoolId), u32>,
+    /// Backends that belong to no pool.
+    apart: Vec<Apart>,
     /// The bound was lowered while more were open.
     pub(super) lowered: bool,
 }
@@ -150,6 +152,7 @@ impl Fleet {
             posted: 0,
             keys: 0,
             users: HashMap::new(),
+            apart: Vec::new(),
             lowered: false,
         };
         fleet.set_limits(limits);
@@ -183,6 +186,21 @@ impl Fleet {
         self.lowered = true;
         self.workers[0].on_limits(self.now, TARGET, usable);
         self.obey(0);
+    }
+
+    /// A backend that belongs to no pool is opened.
+    pub(super) fn open_apart(&mut self) {
+        // More may be open than there may be from now on.
+        self.lowered = true;
+        self.apart.push(self.budget.open_apart());
+    }
+
+    /// One of those is closed by this worker, if there is any.
+    pub(super) fn close_apart(&mut self, worker: usize) {
+        if let Some(place) = self.apart.pop() {
+            self.workers[worker].on_closed_apart(self.now, TARGET, place);
+            self.obey(worker);
+        }
     }
 
     pub(super) fn key(user: u32) -> PoolKey {

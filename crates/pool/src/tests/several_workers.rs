@@ -176,6 +176,21 @@ fn a_place_given_back_goes_to_the_pool_that_has_waited_longest() {
 }
 
 #[test]
+fn a_place_that_was_apart_from_the_pools_goes_to_who_waits_for_one() {
+    for worker in [0, 1] {
+        let mut fleet = Fleet::new(2, 2, &limits());
+        fleet.open_apart();
+        fleet.busy(0, 1, 1);
+        let waiting = fleet.request(worker, 1);
+        fleet.pass_millis(1_000);
+        assert!(fleet.is_waiting(waiting));
+        fleet.close_apart(0);
+        fleet.pass_millis(10);
+        assert!(fleet.backend_of(waiting).is_some(), "worker {worker}");
+    }
+}
+
+#[test]
 fn the_size_of_a_pool_is_bounded_over_all_workers() {
     let mut fleet = Fleet::new(
         3,

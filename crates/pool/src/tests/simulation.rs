@@ -97,6 +97,9 @@ fn run(seed: u64, faults: bool) -> Fleet {
         fleet.pass(time);
     }
     fleet.dials_fail = None;
+    for worker in 0..fleet.workers.len() {
+        fleet.close_apart(worker);
+    }
     fleet.pass(Duration::from_secs(60));
     fleet
 }
@@ -105,6 +108,8 @@ fn act(fleet: &mut Fleet, random: &mut Random, users: u64, faults: bool) {
     let worker = random.index(fleet.workers.len());
     let user = u32::try_from(random.below(users)).expect("few users");
     match random.below(if faults { 24 } else { 16 }) {
+        13 if random.below(3) == 0 => fleet.open_apart(),
+        14 => fleet.close_apart(worker),
         16 => {
             let limits = limits(random);
             fleet.set_limits(&limits);

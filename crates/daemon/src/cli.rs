@@ -175,12 +175,29 @@ database may do more than it tells.";
 pub struct ExplainArgs {
     /// One or several statements, or - to read them from standard input
     pub sql: String,
+    /// Whose statements they are
+    #[arg(long, value_enum, default_value_t = ExplainEngine::Postgres)]
+    pub engine: ExplainEngine,
     /// One JSON object for each statement, in an array
     #[arg(long)]
     pub json: bool,
     /// Read backslashes in plain strings as with standard_conforming_strings = off
     #[arg(long)]
     pub backslash_escapes: bool,
+    /// The sql_mode under which statements of MySQL and MariaDB are read
+    #[arg(long, value_name = "MODES", default_value = "")]
+    pub sql_mode: String,
+}
+
+/// `--engine` of `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainEngine {
+    /// PostgreSQL
+    Postgres,
+    /// MySQL
+    Mysql,
+    /// MariaDB
+    Mariadb,
 }
 
 /// Settings of the process; given ones win over the configuration file.

@@ -1,11 +1,15 @@
 //! `forebay explain`: how each statement of a text would be treated, and why. Connects to nothing.
 //!
-//! What a statement does and which words decided comes from `forebay_postgres::sql`; here it is put into words, or JSON.
+//! What a statement does and which words decided comes from `forebay_postgres::sql`; here it is put into words, or JSON. `mysql.rs` does
+//! the same for the other family.
+
+mod mysql;
 
 use std::io::{Read as _, Write as _};
 
 use anyhow::{Context as _, Result};
 use forebay_core::PinReason;
+use forebay_mysql::sql::Family;
 use forebay_postgres::from_client::QUERY_INSPECTED_BYTES_MAX;
 use forebay_postgres::pinning::outlives_discard_all;
 use forebay_postgres::sql::{
@@ -13,7 +17,7 @@ use forebay_postgres::sql::{
 };
 use serde_json::{Value, json};
 
-use crate::cli::ExplainArgs;
+use crate::cli::{ExplainArgs, ExplainEngine};
 
 /// No message of the protocol is longer.
 const TEXT_BYTES_MAX: u64 = 1 << 30;
@@ -27,13 +31,29 @@ const SHOWN_BYTES_MAX: usize = 1000;
 /// If standard input cannot be read.
 pub fn explain(args: &ExplainArgs) -> Result<()> {
     let text = text(&args.sql)?;
-    let explained = sql::explain(&text, !args.backslash_escapes, SHOWN_BYTES_MAX);
-    let output = if args.json {
+    let family = match args.engine {
+        ExplainEngine::Postgres => return write(&of_postgres(&text, args)),
+        ExplainEngine::Mysql => Family::MySql,
+        ExplainEngine::Mariadb => Family::MariaDb,
+    };
+    let dialect = mysql::dialect(family, &args.sql_mode);
+    write(&match args.json {
+        true => format!("{:#}\n", mysql::as_json(&text, dialect)),
+        false => mysql::as_text(&text, dialect),
+    })
+}
+
+fn of_postgres(text: &[u8], args: &ExplainArgs) -> String {
+    let explained = sql::explain(text, !args.backslash_escapes, SHOWN_BYTES_MAX);
+    if args.json {
         let statements: Vec<Value> = explained.iter().map(as_json).collect();
         format!("{:#}\n", Value::from(statements))
     } else {
         as_text(&explained, text.len())
-    };
+    }
+}
+
+fn write(output: &str) -> Result<()> {
     // Nobody reads any more: not our problem.
     let _ = std::io::stdout().write_all(output.as_bytes());
     Ok(())

@@ -15,6 +15,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "forebay-control",
             // `forebay explain` shows what the engine's reader of SQL makes of a text.
             "forebay-postgres",
+            "forebay-mysql",
             "forebay-core",
         ],
     ),

@@ -16,6 +16,7 @@ use crate::tracking::{self, There};
 use crate::unleased;
 use crate::wire::capability::Capabilities;
 use crate::wire::reply::OkPacket;
+use crate::wire::tracker::Change;
 use crate::wire::{self, HEADER_BYTES, command, write};
 use forebay_core::engine::{
     BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
@@ -53,6 +54,12 @@ fn welcome(session: &mut Session, admitted: &Admitted, orders: &mut Orders<Work>
             .map_or(b"", |it| &it[..]),
         ..OkPacket::default()
     };
+    // Servers tell the database there.
+    let mut block = Vec::new();
+    if let Some(database) = &admitted.database {
+        Change::Schema(database.as_bytes()).write(&mut block);
+    }
+    let ok = ok.with_changes(&block);
     let capabilities = session.capabilities;
     orders.to_client(|out| {
         ok.write(out, admitted.sequence, capabilities);

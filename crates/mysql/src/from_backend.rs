@@ -253,7 +253,11 @@ impl FromBackend<'_> {
         let is_sure = exchange.status.has(Status::AUTOCOMMIT) && !may_begin;
         exchange.is_doubtful = !exchange.in_transaction() && !is_sure;
         self.backend.said.clear();
-        self.backend.preparing = None;
+        if self.backend.preparing.take().is_some()
+            && let Some(session) = self.session.as_deref_mut()
+        {
+            session.prepared.on_failed();
+        }
         self.backend.resets = false;
         self.backend.executing = None;
         if is_untold && let Some(session) = self.session.as_deref_mut() {

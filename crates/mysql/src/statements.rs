@@ -27,6 +27,10 @@ pub const DATABASE: &str = "database";
 /// Most statements kept prepared on one backend; the one that was used longest ago is closed for a new one.
 pub const PREPARED_ON_BACKEND_MAX: usize = 500;
 
+/// The number by which clients of MariaDB name the statement that they have just prepared, before they know its own (MariaDB's
+/// documentation, `COM_STMT_EXECUTE`).
+pub const LATEST: u32 = u32::MAX;
+
 /// Most statements of one client; the next one is refused as the server would at its own limit.
 pub const PREPARED_MAX: usize = 100_000;
 
@@ -100,6 +104,8 @@ pub struct Prepared(Option<Box<Numbers>>);
 struct Numbers {
     given: HashMap<u32, Given>,
     last: u32,
+    /// The one that the last preparation made, if it made one.
+    latest: Option<u32>,
     bytes: usize,
 }
 
@@ -134,11 +140,12 @@ impl Prepared {
         numbers.bytes += given.statement.text.len();
         loop {
             numbers.last = numbers.last.wrapping_add(1).max(1);
-            if !numbers.given.contains_key(&numbers.last) {
+            if numbers.last != LATEST && !numbers.given.contains_key(&numbers.last) {
                 break;
             }
         }
         numbers.given.insert(numbers.last, given);
+        numbers.latest = Some(numbers.last);
         numbers.last
     }
 
@@ -146,8 +153,25 @@ impl Prepared {
     pub fn remove(&mut self, id: u32) -> Option<Given> {
         let numbers = self.0.as_mut()?;
         let given = numbers.given.remove(&id)?;
+        numbers.latest = numbers.latest.filter(|latest| *latest != id);
         numbers.bytes -= given.statement.text.len();
         Some(given)
+    }
+
+    /// What a number means that a client has sent: its own, or with MariaDB's servers one that stands for what was prepared last
+    /// ([`LATEST`]).
+    pub fn resolve(&self, id: u32, is_mariadb: bool) -> u32 {
+        match (id, &self.0) {
+            (LATEST, Some(numbers)) if is_mariadb => numbers.latest.unwrap_or(id),
+            _ => id,
+        }
+    }
+
+    /// A preparation failed: there is none that was made last.
+    pub fn on_failed(&mut self) {
+        if let Some(numbers) = &mut self.0 {
+            numbers.latest = None;
+        }
     }
 
     /// No number means anything any more.
@@ -261,6 +285,12 @@ mod tests {
         assert!(!prepared.is_empty());
         prepared.clear();
         assert!(prepared.is_empty());
+        assert_eq!(prepared.resolve(LATEST, true), LATEST);
+        let id = prepared.insert(given(&statement));
+        assert_eq!(prepared.resolve(LATEST, true), id);
+        assert_eq!(prepared.resolve(LATEST, false), LATEST);
+        prepared.on_failed();
+        assert_eq!(prepared.resolve(LATEST, true), LATEST);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::FromClient;
 use crate::exchange::{Shape, Whose};
 use crate::judging::Said;
+use crate::server::Family;
 use crate::statements::Statement;
 use crate::wire::{HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, command, write};
 use forebay_core::PinReason;
@@ -22,6 +23,8 @@ impl FromClient<'_> {
         }
         let number = input.get(HEADER_BYTES + 1..NUMBERED)?;
         let id = u32::from_le_bytes(number.try_into().expect("four bytes"));
+        let is_mariadb = self.backend.server.family == Family::MariaDb;
+        let id = self.session.prepared.resolve(id, is_mariadb);
         let Some(given) = self.session.prepared.get(id) else {
             return self.unknown(kind, id, header, input);
         };

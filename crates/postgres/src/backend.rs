@@ -39,8 +39,6 @@ pub struct Backend {
     pub plain: PlainNames,
     /// Its unnamed statement, as far as it is known.
     pub unnamed: Option<Arc<Statement>>,
-    /// A statement that was prepared again and has other columns than its client was told.
-    pub changed: Option<Name>,
     /// Its session keeps it across boundaries.
     pub pinned: bool,
     /// The answer to a replay is awaited before the client's bytes are sent.
@@ -121,6 +119,17 @@ pub enum Presence {
     Renewed(Segment),
 }
 
+/// Whether the columns of a statement were looked at since a backend has prepared it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// They were not.
+    Not,
+    /// They are those that clients were told.
+    AsTold,
+    /// They are others.
+    Others,
+}
+
 /// The statements that a backend has under names of ours. No step looks at more than a few of them.
 #[derive(Debug, Default)]
 pub struct PreparedOn {
@@ -137,6 +146,7 @@ pub struct PreparedOn {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     presence: Presence,
+    seen: Seen,
     /// Its place in the order in which they were prepared.
     turn: u64,
 }
@@ -146,6 +156,24 @@ impl PreparedOn {
     #[inline]
     pub fn presence(&self, name: &Name) -> Option<Presence> {
         self.known.get(name).map(|known| known.presence)
+    }
+
+    /// What is known of the columns of this one; `None` when it has not got it. What is under way is not looked at.
+    #[inline]
+    pub fn seen(&self, name: &Name) -> Option<Seen> {
+        let known = self.known.get(name)?;
+        match known.presence {
+            Presence::There => Some(known.seen),
+            Presence::Coming(_) | Presence::Renewed(_) => Some(Seen::AsTold),
+            Presence::Going(_) => None,
+        }
+    }
+
+    /// Its columns were looked at.
+    pub fn see(&mut self, name: &Name, seen: Seen) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.seen = seen;
+        }
     }
 
     /// A Parse was sent. Returns one that must be closed to keep the number bounded, and is going.
@@ -214,7 +242,12 @@ impl PreparedOn {
         };
         let turn = before.map_or(self.turns, |before| before.turn);
         self.turns = self.turns.max(turn + 1);
-        self.known.insert(name, Known { presence, turn });
+        let known = Known {
+            presence,
+            seen: before.map_or(Seen::Not, |before| before.seen),
+            turn,
+        };
+        self.known.insert(name, known);
         self.staying += usize::from(stays(presence));
         if presence == Presence::There {
             self.there.insert(turn, name);
@@ -262,6 +295,23 @@ mod tests {
         assert_eq!(on.presence(&name), Some(Presence::Going(Segment::FIRST)));
         on.has_gone(&name);
         assert_eq!(on.presence(&name), None);
+    }
+
+    #[test]
+    fn a_look_at_columns_is_good_until_the_statement_is_prepared_again() {
+        let (mut on, name) = (PreparedOn::default(), names(1)[0]);
+        on.see(&name, Seen::AsTold);
+        assert_eq!(on.seen(&name), None, "it is not there");
+        on.comes(name, Segment::FIRST);
+        on.has_come(&name);
+        assert_eq!(on.seen(&name), Some(Seen::Not));
+        on.see(&name, Seen::Others);
+        assert_eq!(on.seen(&name), Some(Seen::Others));
+        on.goes(name, Segment::FIRST);
+        assert_eq!(on.seen(&name), None);
+        on.comes(name, Segment::FIRST);
+        on.has_come(&name);
+        assert_eq!(on.seen(&name), Some(Seen::Not));
     }
 
     #[test]

@@ -491,7 +491,6 @@ impl Engine for Postgres {
             stirred: false,
             replay_error: None,
             give_error: None,
-            changed: None,
         }
     }
 

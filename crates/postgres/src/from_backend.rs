@@ -18,7 +18,7 @@ mod hidden;
 mod plain;
 mod probed;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Seen};
 use crate::columns::{of_no_rows, of_rows};
 use crate::engine::Shared;
 use crate::exchange::{Exchange, Expect};
@@ -281,23 +281,38 @@ impl FromBackend<'_> {
         } else {
             self.pass(header, rest)
         };
-        let about = match self.backend.exchange.pop() {
-            Some(Expect::Compare(statement)) => Some(statement),
-            Some(Expect::Describe(about)) => about.described,
-            _ => None,
+        let (statement, told) = match self.backend.exchange.pop() {
+            Some(Expect::Compare(statement)) => (Some(statement), None),
+            Some(Expect::Describe(about)) => (about.described, about.client_name),
+            _ => (None, None),
         };
-        if let (Some(statement), Some(columns), Some(session)) =
-            (about, columns, self.session.as_deref())
+        if let (Some(statement), Some(columns)) = (statement, columns)
             && !statement.shows_own()
         {
-            let version = self.shared.statements.schema_version(session.scope);
-            let same = statement.columns.see(columns, self.now, version);
-            if compares && !same {
-                self.backend.changed = Some(statement.name);
-            }
+            self.see_columns(&statement, columns, told.as_deref());
         }
         self.answer_locals();
         step
+    }
+
+    /// The columns of a statement were seen, by the client too if it has a name for it that is `told`. Where they are others than clients were
+    /// told before, it is another statement from now on: the others are refused, as where the server has it from before.
+    fn see_columns(&mut self, statement: &Arc<Statement>, columns: u64, told: Option<&[u8]>) {
+        let Some(session) = self.session.as_deref_mut() else {
+            return;
+        };
+        let statements = &mut self.shared.statements;
+        let version = statements.schema_version(session.scope);
+        if statement.columns.see(columns, self.now, version) {
+            return self.backend.prepared.see(&statement.name, Seen::AsTold);
+        }
+        self.backend.prepared.see(&statement.name, Seen::Others);
+        let given = told.and_then(|name| session.prepared.given_mut(name));
+        if let Some(given) = given.filter(|given| Arc::ptr_eq(&given.statement, statement)) {
+            given.statement = statements.renew(statement);
+            let newer = &given.statement.columns;
+            newer.see(columns, self.now, version);
+        }
     }
 
     /// It may come behind an answer to anything, also to a query of ours.

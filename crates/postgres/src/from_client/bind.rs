@@ -4,7 +4,7 @@
 
 use super::listen::Heard;
 use super::{FromClient, NAMES_BYTES_MAX, Step, answer_locals};
-use crate::backend::Presence;
+use crate::backend::{Presence, Seen};
 use crate::errors;
 use crate::exchange::{About, Awaits, Expect, LocalClose};
 use crate::said::Said;
@@ -163,25 +163,33 @@ impl FromClient<'_> {
         Ok(statement)
     }
 
-    /// Whether the columns of a statement that this backend has not got are still those that its client was told.
+    /// Whether the columns of a statement are still those that its client was told, where this backend has not got it, or has got it without
+    /// a look at them.
     pub(super) fn compared(&mut self, statement: &Arc<Statement>) -> Compared {
-        if self.backend.changed.take() == Some(statement.name) {
+        let seen = self.backend.prepared.seen(&statement.name);
+        let exchange = &self.backend.exchange;
+        let failed = exchange.status == b'E' && exchange.segments() == 0;
+        if seen == Some(Seen::AsTold) || failed || statement.tag.is_some() {
+            return Compared::Same;
+        }
+        if seen == Some(Seen::Others) {
+            if !self.backend.exchange.is_empty() {
+                // Behind an error all of this would be skipped.
+                return Compared::NotYet(self.wait(Awaits::Answers));
+            }
             self.take_off(statement.name);
             return Compared::Changed(self.shared.statements.renew(statement));
         }
         let version = self.shared.statements.schema_version(self.session.scope);
-        let missing = matches!(
-            self.backend.prepared.presence(&statement.name),
-            None | Some(Presence::Going(_))
-        );
-        let exchange = &self.backend.exchange;
-        let failed = exchange.status == b'E' && exchange.segments() == 0;
-        if !missing
-            || failed
-            || statement.tag.is_some()
-            || !statement.columns.are_in_doubt(self.now, version)
-        {
+        if !statement.columns.are_in_doubt(self.now, version) {
             return Compared::Same;
+        }
+        if seen.is_some() {
+            if statement.is_momentary() {
+                // Preparing it again would bring another moment.
+                return Compared::Same;
+            }
+            self.take_off(statement.name);
         }
         self.send_parse(statement, None);
         self.orders.to_backend(|out| {

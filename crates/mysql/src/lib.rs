@@ -5,6 +5,13 @@
 //! | `sql/` | what the text of a command does to its session |
 //! | `wire/` | where packets and messages begin and end, and what their fields are |
 //! | `password/` | how a password is proven, by each authentication method and on either side |
+//! | `handshake.rs` | what the two ends agree on for good, as a number |
+//! | `client_login.rs`, `backend_login.rs` | who is there; who are we |
+//! | `engine.rs` | which machine a fact concerns: the engine contract |
+//! | `from_client.rs`, `unleased.rs` | a client's commands, with a backend and without |
+//! | `from_backend.rs`, `exchange.rs` | a backend's answers: whose they are, where they end, what follows from them |
+//! | `sql/`, `judging.rs` | what a text does, in the terms of the files below |
+//! | `tracking.rs`, `statements.rs`, `pinning.rs`, `told.rs` | what follows a session, what keeps its backend, what servers report |
 //!
 //! Invariants: no socket, clock, thread or randomness, but for what RSA takes inside its library; every size is checked before it is kept.
 

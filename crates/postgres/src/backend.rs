@@ -39,6 +39,8 @@ pub struct Backend {
     pub plain: PlainNames,
     /// Its unnamed statement, as far as it is known.
     pub unnamed: Option<Arc<Statement>>,
+    /// It may have had temporary tables, which fixes how much room they have: `temp_buffers` cannot be set any more.
+    pub had_temporary: bool,
     /// Its session keeps it across boundaries.
     pub pinned: bool,
     /// The answer to a replay is awaited before the client's bytes are sent.

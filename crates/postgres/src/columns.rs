@@ -52,6 +52,14 @@ impl Columns {
         }
     }
 
+    /// The same, where it is certain to be the same statement, whose meaning is only not known for now.
+    pub fn go_on_from(&self, before: &Columns) {
+        let order = Ordering::Relaxed;
+        self.told.store(before.told.load(order), order);
+        self.seen_at.store(before.seen_at.load(order), order);
+        self.version.store(before.version.load(order), order);
+    }
+
     /// Whether they may have become others since they were told.
     pub fn are_in_doubt(&self, now: Instant, version: u64) -> bool {
         let seen_at = Instant::from_nanos(self.seen_at.load(Ordering::Relaxed));
@@ -127,6 +135,15 @@ mod tests {
         before.see(5, now, 1);
         columns.take_over(&before);
         assert!(columns.are_in_doubt(now, 1) && columns.see(5, now, 1));
+    }
+
+    #[test]
+    fn the_same_statement_under_another_name_goes_on_with_what_was_told() {
+        let (before, columns) = (Columns::default(), Columns::default());
+        before.see(5, Instant::ZERO, 1);
+        columns.go_on_from(&before);
+        assert!(!columns.are_in_doubt(Instant::ZERO, 1));
+        assert!(columns.are_in_doubt(Instant::ZERO, 2) && !columns.see(6, Instant::ZERO, 2));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::reports::{self, ReportInterner, Reports};
 use crate::sequences::{self, Sequences};
 use crate::session::{Admitting, Prepared, Session, Stage};
 use crate::statements::Statements;
+use crate::temporary;
 use crate::tracking::{self, There, Tracker};
 use crate::unleased;
 use crate::wire::{self, write};
@@ -249,6 +250,7 @@ impl Engine for Postgres {
             pin_said: None,
             settings_unknown: false,
             is_doubted: false,
+            doubted_for: 0,
             marks: 0,
             rules,
             customs: shared.settings.empty(),
@@ -319,7 +321,7 @@ impl Engine for Postgres {
     }
 
     fn suits(session: &Session, backend: &Backend, input: &[u8]) -> bool {
-        customs::suit(session, &backend.customs, input)
+        temporary::suit(session, backend, input) && customs::suit(session, &backend.customs, input)
     }
 
     fn prefers(session: &Session, backend: &Backend, input: &[u8]) -> bool {
@@ -487,6 +489,7 @@ impl Engine for Postgres {
             plain: PlainNames::default(),
             unnamed: None,
             pinned: false,
+            had_temporary: false,
             holding: false,
             stirred: false,
             replay_error: None,

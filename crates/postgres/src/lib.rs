@@ -16,7 +16,7 @@
 //! | `listening.rs`, `listener.rs` | what a session listens on, and the connection that listens for all of them |
 //! | `pinning.rs` | why a session keeps its backend |
 //! | `probe.rs`, `said.rs` | what code that nobody here reads did to a session, and which statements are looked after |
-//! | `customs.rs`, `sequences.rs`, `parting.rs` | what only one server process remembers, or must not keep |
+//! | `customs.rs`, `sequences.rs`, `temporary.rs`, `parting.rs` | what only one server process remembers, or must not keep |
 //! | `sql/` | what a statement does to its session |
 //! | `errors.rs` | how a refusal reads on the wire |
 //! | `engine.rs` | all of this as the engine contract of `forebay-core` |
@@ -52,6 +52,7 @@ pub mod sequences;
 pub mod session;
 pub mod sql;
 pub mod statements;
+pub mod temporary;
 pub mod tracking;
 pub mod unleased;
 pub mod wire;

@@ -23,6 +23,7 @@ pub fn pin(
     reason: PinReason,
     said: Option<Said<'_>>,
 ) {
+    backend.had_temporary |= reason == PinReason::TemporaryObject;
     backend.exchange.asks().verify(reason);
     if session.pins.contains(reason) {
         return;

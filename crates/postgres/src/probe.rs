@@ -38,11 +38,20 @@ pub const IDENTITY: &str = "SELECT 'i', 'role', pg_catalog.current_setting('role
     UNION ALL SELECT 'i', 'session_authorization', session_user, NULL";
 
 /// Names of settings that functions speak of, whatever a backslash means to the session; of a setting with a dot in its name nothing else tells that it exists.
+/// A body that is kept as a tree is read as that: to have it written out would lock its tables, and wait for whoever alters one. `set_config`
+/// is 2078 (`pg_proc.dat`), and its name a text with a head of four bytes. Servers before 14 have no such bodies.
 pub const MENTIONED: &str = "SELECT DISTINCT 'm', pg_catalog.lower(m[1]), pg_catalog.current_setting(m[1], true), NULL \
     FROM pg_catalog.pg_proc p, LATERAL pg_catalog.regexp_matches(\
-    CASE WHEN p.prolang OPERATOR(pg_catalog.=) 14 AND p.prosrc OPERATOR(pg_catalog.=) '' THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END, \
+    p.prosrc, \
     E'(?:set_config\\\\s*\\\\(\\\\s*''|\\\\mset\\\\s+(?:session\\\\s+)?)([a-z_][a-z0-9_$]*(?:\\\\.[a-z_][a-z0-9_$]*)+)', 'gi') m \
     WHERE p.oid OPERATOR(pg_catalog.>=) 16384 \
+    UNION SELECT 'm', pg_catalog.lower(n.name), pg_catalog.current_setting(n.name, true), NULL FROM pg_catalog.pg_proc p, \
+    LATERAL pg_catalog.regexp_matches(pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->>) 'prosqlbody', \
+    ':funcid 2078 .*?:constvalue [0-9]+ [[] ([0-9 ]+) []]', 'g') m, \
+    LATERAL (SELECT pg_catalog.string_agg(pg_catalog.chr(b::pg_catalog.int4), '' ORDER BY i) AS name \
+    FROM pg_catalog.unnest(pg_catalog.string_to_array(m[1], ' ')) WITH ORDINALITY u(b, i) WHERE i OPERATOR(pg_catalog.>) 4) n \
+    WHERE p.oid OPERATOR(pg_catalog.>=) 16384 AND p.prolang OPERATOR(pg_catalog.=) 14 AND p.prosrc OPERATOR(pg_catalog.=) '' \
+    AND n.name OPERATOR(pg_catalog.~) '^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$' \
     UNION SELECT 'm', pg_catalog.lower(c[1]), pg_catalog.current_setting(c[1], true), NULL FROM pg_catalog.pg_proc p, \
     LATERAL pg_catalog.unnest(p.proconfig) o, LATERAL pg_catalog.regexp_matches(o, '^([^=]+[.][^=]+)=') c \
     WHERE p.oid OPERATOR(pg_catalog.>=) 16384";
@@ -151,7 +160,7 @@ impl Probe {
             return Some(());
         }
         let name: Box<str> = name.to_ascii_lowercase().into();
-        if kind? == b"m" && self.mentioned.len() < NAMES_ASKED_MAX {
+        if kind? == b"m" {
             self.mentioned.push(name.clone());
         }
         // A setting that does not exist is not set.

@@ -56,6 +56,8 @@ pub struct Session {
     pub settings_unknown: bool,
     /// The server could not be asked what it holds: the next time it is asked for everything.
     pub is_doubted: bool,
+    /// Boundaries since then.
+    pub doubted_for: u32,
     /// Backends that it has marked so far.
     pub marks: u32,
     /// What it may share, and what keeps it from that.

@@ -160,6 +160,19 @@ fn where_the_server_cannot_be_asked_what_a_session_holds_it_keeps_its_backend() 
 }
 
 #[test]
+fn a_server_that_could_not_be_asked_is_asked_again_behind_whatever_comes_next() {
+    let mut world = world(1, 1, SessionRules::default());
+    world.client_says(0, &["Query \"select f(7)\"".to_owned()]);
+    world.lease(0, 0);
+    answer(&mut world, 0, "SELECT 1");
+    let late = "ErrorResponse ERROR 57014 \"canceling statement due to statement timeout\"";
+    world.backend_says(0, &[late.to_owned(), "ReadyForQuery I".to_owned()]);
+    assert!(is_pinned(&world));
+    query(&mut world, 0, 0, "select 1", "SELECT 1");
+    assert!(world.noted.iter().any(|order| order == "Unpin"));
+}
+
+#[test]
 fn the_backend_that_remembers_a_value_is_preferred_by_who_asks_for_it() {
     let mut world = world(2, 2, SessionRules::default());
     assert!(prefers(&world, 1, "select lastval()"), "nobody remembers");
@@ -326,6 +339,20 @@ fn a_backend_that_knows_custom_settings_suits_only_who_has_set_them() {
         "begin; set local app.tenant = '2'"
     ));
     assert!(!suits(&world, 1, BACKEND, "set app.other = '2'"));
+}
+
+#[test]
+fn a_backend_that_had_temporary_tables_suits_nobody_who_sets_how_much_room_they_have() {
+    let mut world = world(1, 2, SessionRules::default());
+    let sql = "create temp table t (a int)";
+    query(&mut world, 0, BACKEND, sql, "CREATE TABLE");
+    assert!(suits(&world, 1, BACKEND, "select 1"));
+    assert!(!suits(&world, 1, BACKEND, "set temp_buffers = '16MB'"));
+    let other = world.add_backend(false);
+    let sql = "set temp_buffers = '16MB'";
+    query(&mut world, 1, other, sql, "SET");
+    assert!(suits(&world, 1, other, "select 1"));
+    assert!(!suits(&world, 1, BACKEND, "select 1"));
 }
 
 #[test]

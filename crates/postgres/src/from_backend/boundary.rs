@@ -13,6 +13,7 @@ use crate::pinning;
 use crate::reports;
 use crate::tracking::Restore;
 use crate::wire::{Header, write};
+use forebay_core::PinReason;
 use forebay_core::orders::Order;
 use std::sync::Arc;
 
@@ -89,6 +90,7 @@ impl FromBackend<'_> {
             let notified = std::mem::take(&mut self.backend.exchange.notifies);
             self.backend.stirred |= notified && !session.hears();
         }
+        self.doubt_again();
         // What code has set behind a RESET is to stay.
         let asks_first = opaque_behind_reset && self.restores_what_is_asked();
         let restore = if asks_first {
@@ -238,6 +240,20 @@ impl FromBackend<'_> {
             self.orders.push(Order::Resume);
         }
         over
+    }
+
+    /// Whatever kept the server from answering may have gone: it is asked again, behind whichever statement, but less and less often.
+    fn doubt_again(&mut self) {
+        let exchange = &mut self.backend.exchange;
+        if let Some(session) = self.session.as_deref_mut()
+            && session.is_doubted
+            && exchange.is_clean()
+        {
+            session.doubted_for = session.doubted_for.saturating_add(1);
+            if session.doubted_for.is_power_of_two() {
+                exchange.asks().verify(PinReason::ProcedureCall);
+            }
+        }
     }
 
     /// Where nothing is under way any more: asks what there is to ask, and then parts, unless something pins. What a backend must not go

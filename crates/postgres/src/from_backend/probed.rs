@@ -73,7 +73,9 @@ impl FromBackend<'_> {
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };
-        session.is_doubted = true;
+        if !std::mem::replace(&mut session.is_doubted, true) {
+            session.doubted_for = 0;
+        }
         if session.pins.is_empty() {
             session.pin_said = probe.asks.said.clone();
             session.pins.add(PinReason::ProcedureCall);
@@ -122,6 +124,7 @@ impl FromBackend<'_> {
             held.retain(|reason| reason != PinReason::Listen);
             self.backend.exchange.listens = true;
         }
+        self.backend.had_temporary |= held.contains(PinReason::TemporaryObject);
         let left_something = adopted != Adopted::Nothing || !held.is_empty();
         if adopted == Adopted::Unsaid && !session.pins.hides_settings() {
             session.pins.add(PinReason::UntrackedSetting);
@@ -144,10 +147,9 @@ impl FromBackend<'_> {
         if probe.asks.mentioned {
             verdicts.note_mentioned(scope, probe.mentioned.clone());
         }
-        if !probe.asks.learned_more {
-            for fingerprint in &probe.asks.learned {
-                verdicts.learn(scope, *fingerprint, left_something);
-            }
+        // Of several, any may have left what was found.
+        for fingerprint in &probe.asks.learned {
+            verdicts.learn(scope, *fingerprint, left_something);
         }
         let known =
             adopted != Adopted::Unsaid && !session.tracker.has_lost() && !session.settings_unknown;

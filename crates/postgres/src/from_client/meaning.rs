@@ -124,6 +124,8 @@ impl FromClient<'_> {
         let other = self.prepared(&draft);
         if statement.is_private() {
             other.columns.take_over(&statement.columns);
+        } else if other.is_private() {
+            other.columns.go_on_from(&statement.columns);
         }
         self.drop_private(&statement);
         if let Some(given) = self.session.prepared.given_mut(name) {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// Most names of settings that are asked for one by one.
 pub const NAMES_ASKED_MAX: usize = 64;
 
-/// Most statements of a transaction whose effect is learned; of one with more, nothing is.
+/// Most statements of a transaction whose effect is learned at a time; of one with more, the others' when these are trusted.
 const LEARNED_MAX: usize = 16;
 
 /// What is to be asked.
@@ -25,8 +25,6 @@ pub struct Asks {
     pub objects: bool,
     /// Statements to be judged by the answer.
     pub learned: Vec<Fingerprint>,
-    /// There were more.
-    pub learned_more: bool,
     /// The first of them.
     pub said: Option<Box<StatementShape>>,
 }
@@ -40,8 +38,6 @@ impl Asks {
         }
         if self.learned.len() < LEARNED_MAX {
             self.learned.push(fingerprint);
-        } else {
-            self.learned_more = true;
         }
     }
 

@@ -63,6 +63,14 @@ fn a_value_that_is_not_utf_8_is_not_taken_over_and_hides_nothing_else() {
 }
 
 #[test]
+fn nothing_is_asked_that_takes_locks_on_tables_of_others() {
+    // Functions that write out what is stored as a tree (`ruleutils.c`, `AcquireRewriteLocks`).
+    for question in [SETTINGS, IDENTITY, MENTIONED, OBJECTS] {
+        assert!(!question.contains("pg_get_"));
+    }
+}
+
+#[test]
 fn an_answer_has_a_bound() {
     let mut probe = Probe::new(Asks::default());
     let long = "x".repeat(ANSWER_BYTES_MAX / 2);

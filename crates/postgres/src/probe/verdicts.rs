@@ -3,6 +3,7 @@
 //! The first times, such a statement is followed by a probe. When it never left anything it is followed by one less and less often; once
 //! it has, always. What is learned holds until somebody is seen to change functions, triggers or tables there.
 
+use super::NAMES_ASKED_MAX;
 use crate::sql::Fingerprint;
 use std::collections::HashMap;
 
@@ -27,6 +28,8 @@ pub struct Verdicts {
 #[derive(Debug, Default, Clone, Copy)]
 struct Verdict {
     runs: u32,
+    /// Runs behind which the server was asked, and has answered.
+    trials: u32,
     leaves: bool,
     /// A later transaction asked for values of sequences that it had made.
     asked_about: bool,
@@ -40,7 +43,7 @@ impl Verdicts {
         }
         let verdict = self.known.entry((scope, fingerprint)).or_default();
         verdict.runs = verdict.runs.saturating_add(1);
-        verdict.leaves || verdict.runs <= TRIALS || verdict.runs.is_power_of_two()
+        verdict.leaves || verdict.trials < TRIALS || verdict.runs.is_power_of_two()
     }
 
     /// Whether what functions speak of is looked up anew behind this statement: they may have been changed where nobody here sees it.
@@ -70,12 +73,15 @@ impl Verdicts {
     pub fn learn(&mut self, scope: u64, fingerprint: Fingerprint, left_something: bool) {
         if let Some(verdict) = self.known.get_mut(&(scope, fingerprint)) {
             verdict.leaves |= left_something;
+            verdict.trials = verdict.trials.saturating_add(1);
         }
     }
 
-    /// Names of settings that functions of this scope speak of, once they were asked for.
+    /// Names of settings that functions of this scope speak of, once they were asked for. Of more than are asked for one by one, none is
+    /// remembered: what functions speak of is then looked up each time.
     pub fn mentioned(&self, scope: u64) -> Option<&[Box<str>]> {
-        self.mentioned.get(&scope).map(|names| &**names)
+        let names = self.mentioned.get(&scope).map(|names| &**names);
+        names.filter(|names| names.len() <= NAMES_ASKED_MAX)
     }
 
     /// They were asked for.
@@ -107,12 +113,39 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_nobody_heard_of_is_no_trial() {
+        let mut verdicts = Verdicts::default();
+        let unheard = 4 * TRIALS;
+        assert!((0..unheard).all(|_| verdicts.asks(7, ONE)));
+        for _ in 0..TRIALS {
+            assert!(verdicts.asks(7, ONE));
+            verdicts.learn(7, ONE, false);
+        }
+        assert!(!verdicts.asks(7, ONE));
+    }
+
+    #[test]
+    fn more_names_than_are_asked_for_one_by_one_are_looked_up_each_time() {
+        let mut verdicts = Verdicts::default();
+        let names = |count: usize| (0..count).map(|n| format!("a.b{n}").into()).collect();
+        verdicts.note_mentioned(7, names(NAMES_ASKED_MAX));
+        assert!(verdicts.mentioned(7).is_some());
+        verdicts.note_mentioned(7, names(NAMES_ASKED_MAX + 1));
+        assert!(verdicts.mentioned(7).is_none());
+    }
+
+    #[test]
     fn what_left_something_once_is_looked_after_always_in_its_own_scope() {
         let mut verdicts = Verdicts::default();
         verdicts.asks(7, ONE);
         verdicts.learn(7, ONE, true);
         assert!((0..100).all(|_| verdicts.asks(7, ONE)));
-        let elsewhere = (0..100).filter(|_| verdicts.asks(8, ONE)).count();
+        let asks_elsewhere = |_: &i32| {
+            let asks = verdicts.asks(8, ONE);
+            verdicts.learn(8, ONE, false);
+            asks
+        };
+        let elsewhere = (0..100).filter(asks_elsewhere).count();
         assert!(elsewhere < 20, "{elsewhere}");
     }
 

@@ -31,6 +31,8 @@ pub struct Backend {
     pub suspect: Option<Mark>,
     /// Whose statement ran last, and how many that session had run then: what it left behind is still there.
     pub last: Option<Mark>,
+    /// Whose `LAST_INSERT_ID()` it has; where it is nobody's, it is 0.
+    pub insert_id_of: Option<u64>,
     /// What its pool runs on each new backend, and behind each reset; empty for nothing.
     pub init_query: Arc<str>,
     /// Statements that it has.
@@ -70,6 +72,8 @@ pub struct Beginning {
     pub connection: Box<str>,
     /// `character_set_results`; NULL is none.
     pub results: Option<Box<str>>,
+    /// `sql_mode`, where a flag of the handshake is part of it.
+    pub sql_mode: Option<Box<str>>,
 }
 
 /// Who may have changed a backend in ways that its label does not show. Only a session's latest mark is good for that session: when it

@@ -431,7 +431,11 @@ impl BackendLogin {
             Read::Ends(told) => {
                 self.learned.status = told.status;
                 let (limits, beginning) = row.finish().map_err(Failure::Broken)?;
-                self.learned.beginning = beginning;
+                let keeps_mode = self.learned.capabilities.has(Capabilities::IGNORE_SPACE);
+                self.learned.beginning = Beginning {
+                    sql_mode: beginning.sql_mode.filter(|_| keeps_mode),
+                    ..beginning
+                };
                 let query = Arc::clone(&self.facts.init_query);
                 if query.is_empty() {
                     return Ok(ready(limits, orders));

@@ -9,7 +9,7 @@ use crate::exchange::{Exchange, Shape, Whose};
 use crate::from_backend::{FromBackend, boundary};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
-use crate::server::Server;
+use crate::server::{Family, Server};
 use crate::session::{Admitting, Session, Stage};
 use crate::statements::{DATABASE, PreparedOn};
 use crate::tracking::{self, There};
@@ -130,6 +130,7 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
             beginning: &backend.beginning,
             has_init_query: !backend.init_query.is_empty(),
             tracks: backend.capabilities.has(Capabilities::SESSION_TRACK),
+            resets_charsets: backend.server.family == Family::MariaDb,
         },
         session.settings.map(),
     );
@@ -137,9 +138,11 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     if replay.is_empty() {
         return;
     }
+    // What the statement before left behind is not there any more.
+    backend.last = None;
     if replay.resets {
         backend.suspect = None;
-        backend.last = None;
+        backend.insert_id_of = None;
         backend.prepared.clear();
         let init_query = Arc::clone(&backend.init_query);
         orders.to_backend(|out| write::command(out, command::RESET_CONNECTION, b""));
@@ -374,6 +377,7 @@ impl Engine for Mysql {
             beginning: backend::Beginning::default(),
             suspect: None,
             last: None,
+            insert_id_of: None,
             init_query: "".into(),
             prepared: PreparedOn::default(),
             pinned: false,

@@ -5,7 +5,7 @@ use crate::engine::{Shared, finish_admission};
 use crate::exchange::{Read, Shape, Told, Whose};
 use crate::judging::{Said, dialect};
 use crate::login_cache::Work;
-use crate::pinning::{self, pin, unpin};
+use crate::pinning::{self, keep, pin, unpin};
 use crate::server::Family;
 use crate::session::Session;
 use crate::sql::Dialect;
@@ -409,6 +409,7 @@ pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &m
     }
     if backend.exchange.is_doubtful {
         backend.exchange.push(Whose::Status, Shape::Simple);
+        backend.last = None;
         return orders.to_backend(|out| write::command(out, command::PING, b""));
     }
     let Some(session) = session else {
@@ -530,10 +531,13 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
 fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told: &Told) {
     if told.last_insert_id != 0 {
         session.last_insert_id = Some(told.last_insert_id);
+        backend.insert_id_of = Some(session.id);
     }
-    let keeps = told.warnings > 0 || said.counts_rows || session.reads_left_behind;
+    // To keep a backend for every warning would keep all of them from others: who never asks gives it back.
+    let keeps = said.counts_rows || session.reads_left_behind;
     match keeps {
-        true => pin(session, backend, PinReason::LeftBehind, || None),
+        true => keep(session, backend, PinReason::LeftBehind),
+        false if said.keeps_diagnostics => {}
         false => unpin(session, PinReason::LeftBehind),
     }
 }

@@ -257,7 +257,10 @@ impl FromClient<'_> {
         }
         if said.iter().any(|said| said.asks.last_insert_id) {
             self.session.reads_insert_ids = true;
-            if !is_home {
+            let owner = self.backend.insert_id_of;
+            let is_unset = owner.is_none() && self.session.last_insert_id.is_none();
+            if owner != Some(self.session.id) && !is_unset {
+                self.backend.insert_id_of = Some(self.session.id);
                 let id = self.session.last_insert_id.unwrap_or(0);
                 let set = format!("SET @@session.last_insert_id={id}");
                 self.orders

@@ -35,6 +35,8 @@ pub struct Said {
     pub asks: Asks,
     /// It leaves behind what is only of use to the next.
     pub counts_rows: bool,
+    /// It leaves the warnings of the statement before as they are.
+    pub keeps_diagnostics: bool,
     /// A name that SQL gives a statement from then on, and what that does.
     pub prepares: Option<(String, Box<Statement>)>,
     /// A name that means nothing any more.
@@ -290,6 +292,7 @@ fn add_facts(said: &mut Said, facts: Facts) {
         (Fact::Replicates, PinReason::ReplicationState),
         (Fact::ResourceGroup, PinReason::UntrackedSetting),
         (Fact::ReadsSequence, PinReason::SequenceState),
+        (Fact::SetsLastInsertId, PinReason::UntrackedSetting),
     ];
     // A SET whose user variables are all constants says so by its assignments.
     let is_tracked = said.changes.iter().any(|(name, _)| name.starts_with('@'));
@@ -306,6 +309,7 @@ fn add_facts(said: &mut Said, facts: Facts) {
     said.asks.left_behind = facts.has(Fact::ReadsRowCount)
         || facts.has(Fact::ReadsFoundRows)
         || facts.has(Fact::ReadsDiagnostics);
+    said.keeps_diagnostics = facts.has(Fact::KeepsDiagnostics);
     said.counts_rows = facts.has(Fact::CountsFoundRows);
     said.writes = facts.has(Fact::Writes);
     said.is_reported |= facts.has(Fact::SetsForStatement);

@@ -61,6 +61,12 @@ pub fn pin(
     session.suspect(backend);
 }
 
+/// As [`pin`], where nothing is left on the backend that another session could notice.
+pub fn keep(session: &mut Session, backend: &mut Backend, reason: PinReason) {
+    session.pins.add(reason);
+    backend.pinned = true;
+}
+
 /// A cause ended.
 pub fn unpin(session: &mut Session, reason: PinReason) {
     session.pins.remove(reason);

@@ -2,8 +2,8 @@
 //!
 //! Settings take effect at once and no rollback takes them back, so that what a session holds is one value: the names and constants of the
 //! SETs that succeeded, its database, and the user variables that it gave constants. What a backend has beyond that is set to DEFAULT,
-//! which is what new sessions have, except where the connection itself began with something else (character sets) or a query of the
-//! operator's changed it: there the connection is made new.
+//! which is what new sessions have, except where the connection itself began with something else (character sets), a query of the
+//! operator's changed it, or nothing takes it away (user variables): there the connection is made new.
 
 use crate::backend::Beginning;
 use crate::sql::quote_identifier;
@@ -41,6 +41,8 @@ pub struct There<'a> {
     pub has_init_query: bool,
     /// It is to report whatever changes.
     pub tracks: bool,
+    /// A reset brings back the character sets that it began with (MariaDB).
+    pub resets_charsets: bool,
 }
 
 /// Character sets go first: what comes behind is read by them.
@@ -55,18 +57,25 @@ const FIRST: [&str; 4] = [
 pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     let gone = |name: &&str| !wanted.contains_key(*name) && *name != DATABASE;
     let lost: Vec<&str> = there.map.keys().map(|name| &**name).filter(gone).collect();
-    let resets = there.in_doubt || there.has_init_query && !lost.is_empty();
+    // A user variable that was set to NULL is not one that was never set; and what a handshake chose is more than a character set's name.
+    let is_lasting =
+        |name: &&str| name.starts_with('@') || there.resets_charsets && FIRST.contains(name);
+    let resets =
+        there.in_doubt || there.has_init_query && !lost.is_empty() || lost.iter().any(is_lasting);
     let mut parts = Vec::new();
     let differs = |name: &str| {
         wanted
             .get(name)
             .filter(|value| resets || there.map.get(name) != Some(value))
     };
-    if resets || lost.iter().any(|name| FIRST.contains(name)) {
+    let is_lost =
+        !there.resets_charsets && (resets || lost.iter().any(|name| FIRST.contains(name)));
+    if is_lost {
         let Beginning {
             client,
             connection,
             results,
+            sql_mode: _,
         } = there.beginning;
         parts.push(format!("character_set_client={client}"));
         parts.push(format!("collation_connection={connection}"));
@@ -84,7 +93,11 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     }
     if !resets {
         let lost = lost.iter().filter(|name| !FIRST.contains(name));
-        parts.extend(lost.map(|name| undoing(name)));
+        parts.extend(lost.map(|name| undoing(name, there.beginning)));
+    } else if let Some(mode) = &there.beginning.sql_mode
+        && !wanted.contains_key("sql_mode")
+    {
+        parts.push(format!("@@session.sql_mode='{mode}'"));
     }
     if resets && there.tracks {
         parts.push(format!("@@session.{STATE_CHANGE}=1"));
@@ -115,12 +128,11 @@ fn assignment(name: &str, value: &Value) -> String {
     format!("{}={}", target(name), text_of(value))
 }
 
-fn undoing(name: &str) -> String {
-    let nothing = match name.starts_with('@') {
-        true => "NULL",
-        false => "DEFAULT",
-    };
-    format!("{}={nothing}", target(name))
+fn undoing(name: &str, beginning: &Beginning) -> String {
+    match &beginning.sql_mode {
+        Some(mode) if name == "sql_mode" => format!("@@session.sql_mode='{mode}'"),
+        _ => format!("{}=DEFAULT", target(name)),
+    }
 }
 
 fn target(name: &str) -> String {
@@ -146,6 +158,7 @@ mod tests {
             client: "utf8mb4".into(),
             connection: "utf8mb4_general_ci".into(),
             results: None,
+            sql_mode: None,
         }
     }
 
@@ -156,6 +169,7 @@ mod tests {
             beginning: &beginning(),
             has_init_query: false,
             tracks: true,
+            resets_charsets: false,
         };
         replay(&there, &map(wanted))
     }

@@ -9,9 +9,9 @@ pub(super) const TRACKING: &[u8] = b"SET @@session.session_track_state_change=1"
 
 /// The question.
 pub(super) const QUERY: &[u8] = b"SELECT @@max_connections, @@max_user_connections, \
-    @@character_set_client, @@collation_connection, @@character_set_results";
+    @@character_set_client, @@collation_connection, @@character_set_results, @@sql_mode";
 
-const COLUMNS: usize = 5;
+const COLUMNS: usize = 6;
 
 /// Connections that the database takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ impl SetupRow {
             client: text(2),
             connection: text(3),
             results: columns[4].map(|_| text(4)),
+            sql_mode: Some(text(5)),
         };
         self.0 = Some((limits, beginning));
         Ok(())
@@ -81,6 +82,7 @@ mod tests {
                 Some("latin1"),
                 Some("latin1_bin"),
                 None,
+                Some("ANSI"),
             ];
             setup.read(&row(values)).expect("a row");
             let (limits, beginning) = setup.finish().expect("an answer");
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error() {
         let mut setup = SetupRow::default();
-        let values = [Some("many"), Some("0"), None, None, None];
+        let values = [Some("many"), Some("0"), None, None, None, None];
         assert!(setup.read(&row(values)).is_err());
         assert!(SetupRow::default().finish().is_err());
     }

@@ -124,6 +124,7 @@ impl FromClient<'_> {
             .exchange
             .push(Whose::Prepare(id), Shape::Prepare);
         self.backend.holding = true;
+        self.backend.last = None;
         self.orders.push(Order::Reprepared);
     }
 

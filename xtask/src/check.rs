@@ -1,12 +1,13 @@
 //! `cargo xtask check`: everything that can be said of the sources without running them.
 //!
 //! The usual tools, then our own rules: `edges` (which crate may know which), `deciders` (what pure crates never touch),
-//! `words` (one word per thing), `paths` (what the architecture speaks of exists), and a report of long files. The rules are also unit tests of this package, so that a plain
+//! `words` (one word per thing), `paths` (what the architecture speaks of exists), and reports: `sizes` (long files), `siblings` (scenarios that one engine has and another has not). The rules are also unit tests of this package, so that a plain
 //! `cargo test --workspace` holds them.
 
 mod deciders;
 mod edges;
 mod paths;
+mod siblings;
 mod sizes;
 mod words;
 
@@ -85,6 +86,7 @@ fn unused_dependencies() -> Result<Outcome> {
 fn rules() -> Result<Outcome> {
     let faults = faults()?;
     sizes::report()?;
+    siblings::report()?;
     if faults.is_empty() {
         Ok(Outcome::Passed)
     } else {

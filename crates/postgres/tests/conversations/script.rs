@@ -1,4 +1,4 @@
-//! A conversation as it is written: who does what, and what everybody must see of it.
+//! A conversation as it is written, for any family: who does what, and what everybody must see of it.
 
 use crate::support::messages::{From, Line};
 
@@ -25,6 +25,8 @@ pub enum Step {
     Answer { client: usize, heard: bool },
     /// The client's session is told something.
     Tell { client: usize, line: Line },
+    /// What the client asked to cancel was found, or not.
+    Cancelled { client: usize, found: bool },
     /// What follows arrives in a piece of its own.
     Part,
     /// The client's connection ends.
@@ -42,6 +44,12 @@ pub struct Script {
     pub clients: Vec<Vec<(String, String)>>,
     /// The first client wants a replication connection.
     pub dedicated: bool,
+    /// The clients have not logged in.
+    pub logins: bool,
+    /// What is special about the proxy or the server, in the family's words.
+    pub settings: Vec<String>,
+    /// What is known to go wrong.
+    pub failing: Option<String>,
     /// Steps with the numbers of their lines.
     pub steps: Vec<(usize, Step)>,
 }
@@ -60,6 +68,9 @@ impl Script {
             backends: 1,
             clients: vec![Vec::new()],
             dedicated: false,
+            logins: false,
+            settings: Vec::new(),
+            failing: None,
             steps: Vec::new(),
         };
         for (number, line) in text.lines().enumerate() {
@@ -77,6 +88,12 @@ impl Script {
             "backends" => return self.backends = rest.parse().unwrap(),
             "clients" => return self.clients.resize(rest.parse().unwrap(), Vec::new()),
             "dedicated" => return self.dedicated = true,
+            "logins" => return self.logins = true,
+            "with" => {
+                let words = rest.split_whitespace().map(str::to_owned);
+                return self.settings.extend(words);
+            }
+            "failing" => return self.failing = Some(rest.to_owned()),
             "baseline" => {
                 let (client, setting) = rest.split_once(' ').unwrap();
                 let (name, value) = setting.split_once('=').unwrap();
@@ -117,6 +134,10 @@ impl Script {
                     line: Line::parse(line),
                 }
             }
+            "cancelled" | "unknown" => Step::Cancelled {
+                client: index(rest, "client"),
+                found: word == "cancelled",
+            },
             "..." => Step::Part,
             "vanish" => Step::Vanish(index(rest, "client")),
             "die" => Step::Die(index(rest, "backend")),

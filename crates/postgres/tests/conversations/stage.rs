@@ -186,6 +186,7 @@ impl<'a> Stage<'a> {
                 let bytes = line.encode(From::Backend);
                 self.world.tell(*client, notification(&bytes));
             }
+            Step::Cancelled { .. } => panic!("cancel requests have connections of their own here"),
             Step::Part => self.settled(),
             Step::Vanish(client) => {
                 self.settled();

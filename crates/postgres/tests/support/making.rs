@@ -1,6 +1,7 @@
 //! Sessions and backends that are ready for use. A backend's login is played; a session is put behind its login, because logins have
 //! tests of their own.
 
+use super::world::{POOL, World};
 use forebay_core::PinReason;
 use forebay_core::engine::{BackendFacts, ClientFacts, Engine, Household, Purpose};
 use forebay_core::orders::{Order, Orders};
@@ -20,9 +21,6 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The pool that all sessions belong to.
-const POOL: u64 = 1;
-
 /// What servers here report at login.
 pub const REPORTS: [(&str, &str); 5] = [
     ("application_name", ""),
@@ -31,6 +29,30 @@ pub const REPORTS: [(&str, &str); 5] = [
     ("server_version", "18.6"),
     ("TimeZone", "UTC"),
 ];
+
+impl World {
+    /// A worker with so many idle backends and no client.
+    pub fn new(backends: usize) -> World {
+        let mut world = World::empty(shared());
+        for _ in 0..backends {
+            world.add_backend(false);
+        }
+        world
+    }
+
+    pub fn add_backend(&mut self, dedicated: bool) -> usize {
+        let process = 500 + self.backends.len() as u32;
+        let state = backend(&mut self.shared, process, dedicated);
+        self.push_backend(state)
+    }
+
+    /// A client that has proven itself and waits for a backend to try its startup settings on.
+    pub fn add_client(&mut self, baseline: &[(String, String)], dedicated: bool) -> usize {
+        let number = self.clients.len() as u64 + 1;
+        let session = session(&mut self.shared, number, baseline, dedicated);
+        self.push_client(session, true)
+    }
+}
 
 pub fn shared() -> Shared {
     Postgres::shared(Household {

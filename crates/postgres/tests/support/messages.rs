@@ -1,33 +1,12 @@
 //! Protocol messages as lines of text, and back. A message that a line cannot give back byte by byte is shown as `Raw`.
 //!
 //! `Parse "s1" "select $1" 23` is name, text and types; every message has its fields in the order of the protocol documentation.
-//! Texts are quoted, with `\"`, `\\`, `\n` and `\xNN`; `"ab"*1000` repeats. What no conversation cares about (formats, columns'
+//! `notation` says how fields are written. What no conversation cares about (formats, columns'
 //! types) has one fixed value.
 
+pub use super::notation::{Field, From, Line};
+use super::notation::{number, text, word};
 use forebay_postgres::wire::{self, write};
-
-/// One field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Field {
-    /// A number, a letter, `NULL`, or a `$name` that stands for a text.
-    Word(String),
-    /// Bytes.
-    Text(Vec<u8>),
-}
-
-/// A message by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub name: String,
-    pub fields: Vec<Field>,
-}
-
-/// Who sends it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    Client,
-    Backend,
-}
 
 /// Names, types and layouts. Layout: `s` string, `b` letter, `w` number, `t` types, `v` values, `l` one value, `r` rest,
 /// `z` a 16-bit zero, `c` the head of a COPY, `d` columns, `e` an error's fields.
@@ -85,16 +64,6 @@ fn table(from: From) -> &'static [(&'static str, u8, &'static str)] {
 }
 
 impl Line {
-    /// Reads a line.
-    pub fn parse(text: &str) -> Line {
-        let mut tokens = tokens(text).into_iter();
-        let Some(Field::Word(name)) = tokens.next() else {
-            panic!("a message begins with its name: {text}")
-        };
-        let fields = tokens.collect();
-        Line { name, fields }
-    }
-
     /// The bytes. `Raw Q "..."` has any type and body, `Bytes "..."` is no message at all.
     pub fn encode(&self, from: From) -> Vec<u8> {
         let mut fields = self.fields.iter();
@@ -288,83 +257,5 @@ fn value(out: &mut Vec<u8>, field: &Field) {
             out.extend_from_slice(&(text.len() as u32).to_be_bytes());
             out.extend_from_slice(text);
         }
-    }
-}
-
-fn text(field: Option<&Field>) -> &[u8] {
-    match field {
-        Some(Field::Text(text)) => text,
-        other => panic!("here stands a text, not {other:?}"),
-    }
-}
-
-fn word(field: Option<&Field>) -> &str {
-    match field {
-        Some(Field::Word(word)) => word,
-        other => panic!("here stands a word, not {other:?}"),
-    }
-}
-
-fn number(field: Option<&Field>) -> u32 {
-    word(field).parse().expect("a number")
-}
-
-/// Words and quoted texts of a line.
-fn tokens(line: &str) -> Vec<Field> {
-    let mut rest = line.trim();
-    let mut tokens = Vec::new();
-    while !rest.is_empty() {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (mut text, after) = unquote(quoted);
-            rest = after;
-            if let Some(count) = rest.strip_prefix('*') {
-                let end = count.find(' ').unwrap_or(count.len());
-                text = text.repeat(count[..end].parse().expect("how often to repeat"));
-                rest = &count[end..];
-            }
-            tokens.push(Field::Text(text));
-        } else {
-            let end = rest.find(' ').unwrap_or(rest.len());
-            tokens.push(Field::Word(rest[..end].to_owned()));
-            rest = &rest[end..];
-        }
-        rest = rest.trim_start();
-    }
-    tokens
-}
-
-/// The text before the closing quote, and what follows that.
-fn unquote(quoted: &str) -> (Vec<u8>, &str) {
-    let mut text = Vec::new();
-    let mut rest = quoted.char_indices();
-    while let Some((at, char)) = rest.next() {
-        match char {
-            '"' => return (text, &quoted[at + 1..]),
-            '\\' => match rest.next().map(|(_, char)| char) {
-                Some('n') => text.push(b'\n'),
-                Some('x') => {
-                    text.push(u8::from_str_radix(&quoted[at + 2..at + 4], 16).expect("two digits"));
-                    rest.nth(1);
-                }
-                Some(other) => text.extend_from_slice(other.to_string().as_bytes()),
-                None => break,
-            },
-            other => text.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    panic!("a text has no closing quote: {quoted}")
-}
-
-impl std::fmt::Display for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.name)?;
-        for field in &self.fields {
-            match field {
-                Field::Word(word) => write!(f, " {word}")?,
-                Field::Text(text) if text.len() > 300 => write!(f, " ({} bytes)", text.len())?,
-                Field::Text(text) => write!(f, " \"{}\"", text.escape_ascii())?,
-            }
-        }
-        Ok(())
     }
 }

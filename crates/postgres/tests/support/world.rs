@@ -1,21 +1,19 @@
-//! A worker without sockets: keeps what was not consumed, shows it again, obeys orders, lends backends when told to. Follows the data
+//! A worker without sockets, for any family (`kin` says which): keeps what was not consumed, shows it again, obeys orders, lends backends when told to. Follows the data
 //! plane order by order, so that what goes wrong here goes wrong there.
 //!
 //! It checks on its own what must hold whatever happens: nothing is consumed that is not there, `Need` asks for more than there is,
 //! made bytes are bounded, and after the end of a connection no order concerns it.
 
-use super::making;
+use super::kin::{Kind, Session, Shared, State, Work, waits};
 use super::messages::{From, Line};
-use forebay_core::engine::{Engine, Farewell};
+use forebay_core::engine::{ClientFacts, Engine, Farewell, TlsFacts};
 use forebay_core::notification::{Channel, Notification};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, Refusal, StatementShape};
-use forebay_postgres::Postgres;
-use forebay_postgres::backend::Backend as State;
-use forebay_postgres::engine::Shared;
-use forebay_postgres::login_cache::Work;
-use forebay_postgres::session::Session;
 use std::sync::Arc;
+
+/// The pool that all sessions belong to.
+pub const POOL: u64 = 1;
 
 /// Bytes that an engine may make of its own in one call, beyond a multiple of what it was shown.
 const MADE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -79,10 +77,10 @@ pub struct World {
 }
 
 impl World {
-    /// A worker with so many idle backends and no client.
-    pub fn new(backends: usize) -> World {
-        let mut world = World {
-            shared: making::shared(),
+    /// A worker without backends and clients.
+    pub fn empty(shared: Shared) -> World {
+        World {
+            shared,
             clients: Vec::new(),
             backends: Vec::new(),
             noted: Vec::new(),
@@ -91,16 +89,11 @@ impl World {
             orders: Orders::default(),
             releasing: Vec::new(),
             refeed: Vec::new(),
-        };
-        for _ in 0..backends {
-            world.add_backend(false);
         }
-        world
     }
 
-    pub fn add_backend(&mut self, dedicated: bool) -> usize {
-        let process = 500 + self.backends.len() as u32;
-        let state = making::backend(&mut self.shared, process, dedicated);
+    /// A database connection that has logged in.
+    pub fn push_backend(&mut self, state: State) -> usize {
         self.backends.push(Backend {
             state,
             inbox: Vec::new(),
@@ -112,16 +105,14 @@ impl World {
         self.backends.len() - 1
     }
 
-    /// A client that has proven itself and waits for a backend to try its startup settings on.
-    pub fn add_client(&mut self, baseline: &[(String, String)], dedicated: bool) -> usize {
-        let number = self.clients.len() as u64 + 1;
-        let session = making::session(&mut self.shared, number, baseline, dedicated);
+    /// A client whose session this is; whether it waits for a backend.
+    pub fn push_client(&mut self, session: Session, waiting: bool) -> usize {
         self.clients.push(Client {
             session,
             inbox: Vec::new(),
             need: 0,
             paused: false,
-            waiting: true,
+            waiting,
             lease: None,
             sent: Vec::new(),
             ready: false,
@@ -129,6 +120,14 @@ impl World {
             questions: Vec::new(),
         });
         self.clients.len() - 1
+    }
+
+    /// A client connects.
+    pub fn connect(&mut self, facts: ClientFacts) -> usize {
+        let session = Kind::session(&mut self.shared, facts, &mut self.orders);
+        let client = self.push_client(session, false);
+        self.obey(Side::Client(client), &[]);
+        client
     }
 
     /// Messages, a line each, arrive from a client at once.
@@ -184,7 +183,7 @@ impl World {
         );
         (its.waiting, its.paused) = (false, false);
         (its.lease, other.client) = (Some(backend), Some(client));
-        Postgres::on_leased(
+        Kind::on_leased(
             &mut self.shared,
             &mut its.session,
             &mut other.state,
@@ -205,9 +204,9 @@ impl World {
             "the client waits for no backend"
         );
         let mut input = std::mem::take(&mut its.inbox);
-        let whole = Postgres::has_whole_request(&its.session, &input);
+        let whole = Kind::has_whole_request(&its.session, &input);
         let stays = its.ready
-            && Postgres::on_lease_refused(&mut its.session, refusal, &input, &mut self.orders);
+            && Kind::on_lease_refused(&mut its.session, refusal, &input, &mut self.orders);
         assert_eq!(stays, its.ready && whole, "whole requests are answered");
         if !stays {
             self.refuse(client, refusal);
@@ -227,12 +226,21 @@ impl World {
             return;
         }
         let number = its.questions.remove(0);
-        Postgres::on_subscribed(&mut its.session, number, result, &mut self.orders);
+        Kind::on_subscribed(&mut its.session, number, result, &mut self.orders);
         self.obey(Side::Client(client), &[]);
         if let Some(backend) = self.clients[client].lease {
             self.show_backend(backend);
             self.finish_releases();
         }
+        self.show_client(client);
+        self.settle();
+    }
+
+    /// What this client asked to cancel was found, or not.
+    pub fn cancelled(&mut self, client: usize, found: bool) {
+        let its = &mut self.clients[client];
+        Kind::on_cancelled(&mut its.session, found, &mut self.orders);
+        self.obey(Side::Client(client), &[]);
         self.show_client(client);
         self.settle();
     }
@@ -243,9 +251,9 @@ impl World {
         if its.gone {
             return;
         }
-        Postgres::on_notification(&mut its.session, &Arc::new(told)).expect("little is told here");
+        Kind::on_notification(&mut its.session, &Arc::new(told)).expect("little is told here");
         let backend = its.lease.map(|backend| &self.backends[backend].state);
-        Postgres::deliver(&mut its.session, backend, &mut self.orders);
+        Kind::deliver(&mut its.session, backend, &mut self.orders);
         self.obey(Side::Client(client), &[]);
     }
 
@@ -291,7 +299,7 @@ impl World {
             client.need = 0;
             let mut input = std::mem::take(&mut client.inbox);
             let backend = client.lease.map(|lease| &mut self.backends[lease].state);
-            Postgres::on_client_bytes(
+            Kind::on_client_bytes(
                 &mut self.shared,
                 &mut client.session,
                 backend,
@@ -313,12 +321,14 @@ impl World {
             self.finish_releases();
             let client = &self.clients[index];
             if outcome.need > 0 || (outcome.consumed == 0 && !client.waiting) {
-                // What comes behind Terminate is nobody's, and Terminate itself waits for answers.
                 let said = outcome.need > 0
                     || client.paused
                     || client.gone
                     || left == 0
-                    || client.inbox[0] == b'X';
+                    || waits(
+                        &client.inbox,
+                        client.lease.map(|lease| &self.backends[lease].state),
+                    );
                 assert!(
                     said,
                     "a client's bytes were neither consumed nor asked to wait"
@@ -337,7 +347,7 @@ impl World {
             backend.need = 0;
             let mut input = std::mem::take(&mut backend.inbox);
             let session = backend.client.map(|c| &mut self.clients[c].session);
-            Postgres::on_backend_bytes(
+            Kind::on_backend_bytes(
                 &mut self.shared,
                 &mut backend.state,
                 session,
@@ -359,7 +369,11 @@ impl World {
             if outcome.need > 0 || outcome.consumed == 0 {
                 let asks = |client: usize| !self.clients[client].questions.is_empty();
                 let asked = backend.client.is_some_and(asks);
-                let said = outcome.need > 0 || backend.gone || left == 0 || asked;
+                let said = outcome.need > 0
+                    || backend.gone
+                    || left == 0
+                    || asked
+                    || waits(&backend.inbox, None);
                 assert!(
                     said,
                     "a backend's bytes were neither consumed nor asked to wait"
@@ -469,6 +483,28 @@ impl World {
                 let client = &mut self.clients[client];
                 (client.ready, client.paused) = (true, false);
             }
+            (Order::Admit(_), Some(client), _) => {
+                self.note("Admit");
+                let session = &mut self.clients[client].session;
+                Kind::on_pool(&mut self.shared, session, POOL, &mut self.orders);
+                self.obey(side, &[]);
+            }
+            (Order::StartTls, Some(client), _) => {
+                self.note("StartTls");
+                let session = &mut self.clients[client].session;
+                Kind::on_client_tls(session, &TlsFacts::default(), &mut self.orders);
+                self.obey(side, &[]);
+            }
+            (Order::Work(work), Some(client), _) => {
+                let done = Kind::work(work);
+                let session = &mut self.clients[client].session;
+                Kind::on_client_work(&mut self.shared, session, done, &mut self.orders);
+                self.obey(side, &[]);
+            }
+            (Order::Cancel(key), Some(_), _) => {
+                let ends = if key.ends { " ends" } else { "" };
+                self.note(format!("Cancel {}{ends}", key.process));
+            }
             (Order::Subscribe { number, channels }, Some(client), _) => {
                 self.note(format!("Subscribe {}", names(&channels)).trim_end());
                 self.clients[client].questions.push(number);
@@ -526,7 +562,7 @@ impl World {
         if self.clients[client].gone {
             return;
         }
-        Postgres::on_refused(&mut self.clients[client].session, refusal, &mut self.orders);
+        Kind::on_refused(&mut self.clients[client].session, refusal, &mut self.orders);
         let (list, made) = self.orders.take();
         for order in &list {
             if let Order::ToClient(range) = order {
@@ -541,15 +577,14 @@ impl World {
     /// The client of this backend is gone.
     fn part(&mut self, backend: usize) {
         self.forget_lease(backend);
-        let farewell =
-            Postgres::on_client_gone(&mut self.backends[backend].state, &mut self.orders);
+        let farewell = Kind::on_client_gone(&mut self.backends[backend].state, &mut self.orders);
         self.note(format!("Farewell {farewell:?}"));
         match farewell {
             Farewell::Clean => self.releasing.push(backend),
             Farewell::Cleaning => drop(self.obey(Side::Backend(backend), &[])),
             Farewell::Close => self.close_backend(backend, CloseReason::ClientGoneMidway),
             Farewell::CancelAndClose => {
-                let cancel = Postgres::cancel(&self.backends[backend].state);
+                let cancel = Kind::cancel(&self.backends[backend].state);
                 assert!(cancel.is_some(), "there is nothing that could be cancelled");
                 self.close_backend(backend, CloseReason::ClientGoneMidway);
             }
@@ -570,7 +605,7 @@ impl World {
         let client = self.backends[backend].client;
         self.forget_lease(backend);
         if reason != CloseReason::BackendGone {
-            Postgres::on_backend_closing(&mut self.backends[backend].state, &mut self.orders);
+            Kind::on_backend_closing(&mut self.backends[backend].state, &mut self.orders);
             self.obey(Side::Backend(backend), &[]);
         }
         self.backends[backend].gone = true;
@@ -587,7 +622,7 @@ impl World {
             }
             let clean = backend.client.is_none()
                 && backend.inbox.is_empty()
-                && Postgres::is_clean(&backend.state);
+                && Kind::is_clean(&backend.state);
             if !clean {
                 self.note("NotClean");
                 self.close_backend(index, CloseReason::NotClean);

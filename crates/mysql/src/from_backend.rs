@@ -313,7 +313,10 @@ impl FromBackend<'_> {
                 ));
                 return false;
             }
-            (Read::Ends(told), _) => self.backend.exchange.on_told(&told),
+            (Read::Ends(told), _) => {
+                self.backend.exchange.on_told(&told);
+                self.on_late_report(whose, &told);
+            }
             _ => {}
         }
         if matches!(read, Read::Passes) {
@@ -321,6 +324,16 @@ impl FromBackend<'_> {
         }
         self.backend.exchange.pop();
         self.on_own_done(whose)
+    }
+
+    /// What changed before an error is told with the OK packet that follows (MySQL), which may be an answer to us.
+    fn on_late_report(&mut self, whose: Whose, told: &Told) {
+        if whose == Whose::Status
+            && told.status.has(Status::SESSION_STATE_CHANGED)
+            && let Some(session) = self.session.as_deref_mut()
+        {
+            pin(session, self.backend, PinReason::UnexplainedReport, || None);
+        }
     }
 
     fn on_own_done(&mut self, whose: Whose) -> bool {

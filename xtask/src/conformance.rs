@@ -2,7 +2,7 @@
 //!
 //! `conformance/run.py` tests one server that already runs. Here are the servers: for each version of PostgreSQL and each
 //! driver of ours a private database with `forebay` in front of it. With `--direct` there is no proxy, which tests the checks.
-//! `cargo xtask conformance postgres` is the differential oracle: see `oracle.rs`.
+//! `cargo xtask conformance postgres` and `cargo xtask conformance mysql` are the differential oracle: see `oracle.rs`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -56,6 +56,8 @@ pub struct Args {
 pub enum Oracle {
     /// Plays session programs directly and through Forebay, and compares every reply.
     Postgres(oracle::Args),
+    /// The same on MySQL and MariaDB.
+    Mysql(oracle::mysql::Args),
 }
 
 /// A driver of the data plane.
@@ -126,8 +128,10 @@ pub fn script() -> PathBuf {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    if let Some(Oracle::Postgres(args)) = &args.oracle {
-        return oracle::run(args);
+    match &args.oracle {
+        Some(Oracle::Postgres(args)) => return oracle::run(args),
+        Some(Oracle::Mysql(args)) => return oracle::mysql::run(args),
+        None => {}
     }
     if !script().exists() {
         bail!("{} is missing", script().display());

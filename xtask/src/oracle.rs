@@ -4,6 +4,8 @@
 //! private server, and in front of it several `forebay run`, each with one to three backends that it lends in rotation, so that
 //! sessions meet each other's backends all the time.
 
+pub mod mysql;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,40 +96,73 @@ fn one(args: &Args, version: u32, binary: &Path, oracle: &Path) -> Result<()> {
         };
         proxies.push(Proxy::start(binary, &target, &options(*backends), &place)?);
     }
-    let mut command = std::process::Command::new(oracle);
-    command
-        .env("ORACLE_ADMIN_PASSWORD", &server.superuser.password)
-        .env("ORACLE_PASSWORD", &server.app.password)
-        .args(["--admin", &format!("127.0.0.1:{}", server.superuser.port)])
-        .args(["--seed", &args.seed.to_string(), "--repeat"])
-        .arg(format!(
-            "cargo xtask conformance postgres --versions {version}"
-        ));
-    for ((user, backends), proxy) in BENCHES.iter().zip(&proxies) {
-        let at = format!("{}:{}", proxy.access.host, proxy.access.port);
-        command.args(["--bench", &format!("{user},{backends},{at}")]);
-    }
-    let share = args
-        .seconds
-        .map(|all| (all / args.versions.len() as u64).max(1));
-    if let Some(seconds) = share {
-        command.args(["--seconds", &seconds.to_string()]);
-    }
-    if let Some(programs) = args.programs {
-        command.args(["--programs", &programs.to_string()]);
-    }
-    if args.keep_going {
-        command.arg("--keep-going");
-    }
-    let spare = Duration::from_secs(10 * 60);
-    let outcome = process::show_within(
-        &mut command,
-        Duration::from_secs(share.unwrap_or(3600)) + spare,
-    );
+    let at = |proxy: &Proxy| format!("{}:{}", proxy.access.host, proxy.access.port);
+    let played = Played {
+        engine: "postgres",
+        passwords: [&server.superuser.password, &server.app.password],
+        port: server.superuser.port,
+        repeat: format!("cargo xtask conformance postgres --versions {version}"),
+        proxies: proxies.iter().map(at).collect(),
+        seed: args.seed,
+        seconds: args
+            .seconds
+            .map(|all| (all / args.versions.len() as u64).max(1)),
+        programs: args.programs,
+        keep_going: args.keep_going,
+    };
+    let outcome = play(oracle, &played);
     for proxy in proxies.iter().filter(|_| outcome.is_err()) {
         eprintln!("  what a forebay logged last:\n{}", proxy.log_tail());
     }
     outcome
+}
+
+/// What the binary `oracle` is told of one server.
+struct Played<'a> {
+    /// As the binary calls it.
+    engine: &'static str,
+    /// Of the superuser, and of the users of the benches.
+    passwords: [&'a str; 2],
+    /// The server's.
+    port: u16,
+    /// What a person would type to repeat it, up to the seed.
+    repeat: String,
+    /// `HOST:PORT` of the proxies, in the order of [`BENCHES`].
+    proxies: Vec<String>,
+    seed: u64,
+    seconds: Option<u64>,
+    programs: Option<u64>,
+    keep_going: bool,
+}
+
+/// Runs the binary `oracle`.
+fn play(oracle: &Path, played: &Played<'_>) -> Result<()> {
+    let [admin, user] = played.passwords;
+    let mut command = std::process::Command::new(oracle);
+    command
+        .env("ORACLE_ADMIN_PASSWORD", admin)
+        .env("ORACLE_PASSWORD", user)
+        .args(["--engine", played.engine])
+        .args(["--admin", &format!("127.0.0.1:{}", played.port)])
+        .args(["--seed", &played.seed.to_string()])
+        .args(["--repeat", &played.repeat]);
+    for ((user, backends), at) in BENCHES.iter().zip(&played.proxies) {
+        command.args(["--bench", &format!("{user},{backends},{at}")]);
+    }
+    if let Some(seconds) = played.seconds {
+        command.args(["--seconds", &seconds.to_string()]);
+    }
+    if let Some(programs) = played.programs {
+        command.args(["--programs", &programs.to_string()]);
+    }
+    if played.keep_going {
+        command.arg("--keep-going");
+    }
+    let spare = Duration::from_secs(10 * 60);
+    process::show_within(
+        &mut command,
+        Duration::from_secs(played.seconds.unwrap_or(3600)) + spare,
+    )
 }
 
 /// As few backends as the bench says, all of them open from the start, each in its turn; and room for one that listens.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use super::programs::{Programs, option};
 use super::release::Release;
 use super::template::Template;
-use super::{Access, logins::Login};
+use super::{Access, client, logins::Login};
 use crate::certificate::Certificate;
 use crate::place::{Folder, User, free_port, private_folder};
 use crate::process::{self, Running};
@@ -110,6 +110,12 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.running.pid()
+    }
+
+    /// Runs statements as the superuser and gives what they answer: rows on lines, columns apart by tabs.
+    pub fn ask(&self, sql: &str) -> Result<String> {
+        let client = client::of(&self.programs, &self.superuser);
+        client::ask(client, sql, &self.place.path)
     }
 
     /// Where it keeps everything.

@@ -1,8 +1,8 @@
-//! `oracle`: plays session programs directly and through Forebay and compares every reply; `cargo xtask conformance postgres` starts
-//! the servers and calls it.
+//! `oracle`: plays session programs directly and through Forebay and compares every reply; `cargo xtask conformance postgres` and
+//! `cargo xtask conformance mysql` start the servers and call it.
 //!
-//! `oracle --admin HOST:PORT --bench USER,BACKENDS,HOST:PORT … --seconds 20 --seed 1`, passwords in `ORACLE_ADMIN_PASSWORD` and
-//! `ORACLE_PASSWORD`. Each bench has a thread and its own pair of databases; the program of a seed is played on the bench whose number
+//! `oracle --engine mysql --admin HOST:PORT --bench USER,BACKENDS,HOST:PORT … --seconds 20 --seed 1`, passwords in
+//! `ORACLE_ADMIN_PASSWORD` and `ORACLE_PASSWORD`; `--engine` is `postgres` (if not given), `mysql` or `mariadb`. Each bench has a thread and its own pair of databases; the program of a seed is played on the bench whose number
 //! is the seed modulo their count. Exit status 0 when nothing unknown differs, 1 when something does, 2 when it cannot run.
 
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_testkit::oracle::bench::{Bench, Difference, Outcome};
+use forebay_testkit::oracle::bench::{self, Difference, Outcome};
 use forebay_testkit::oracle::connection::Address;
-use forebay_testkit::oracle::grammar::{self, Style};
 use forebay_testkit::oracle::known::{self, Known};
-use forebay_testkit::oracle::program::{Act, Program, Who};
-use forebay_testkit::oracle::{script, shrink};
+use forebay_testkit::oracle::program::{Act, Who};
+use forebay_testkit::oracle::shrink::{self, Shrinks};
+use forebay_testkit::oracle::{grammar, mysql, program, script};
 
 /// Differences that are told before the run is given up, with `--keep-going`.
 const TOLD_MAX: usize = 20;
@@ -29,7 +29,16 @@ struct Place {
     proxy: SocketAddr,
 }
 
+/// Whose protocol is spoken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    Postgres,
+    MySql,
+    MariaDb,
+}
+
 struct Arguments {
+    engine: Engine,
     admin: SocketAddr,
     places: Vec<Place>,
     seconds: Option<u64>,
@@ -42,6 +51,7 @@ struct Arguments {
 
 fn arguments() -> Result<Arguments, String> {
     let mut found = Arguments {
+        engine: Engine::Postgres,
         admin: SocketAddr::from(([127, 0, 0, 1], 5432)),
         places: Vec::new(),
         seconds: None,
@@ -64,6 +74,7 @@ fn arguments() -> Result<Arguments, String> {
             number.map_err(|_| format!("{word}: {value} is no number"))
         };
         match &*word {
+            "--engine" => found.engine = engine(&value)?,
             "--admin" => found.admin = address(&value)?,
             "--bench" => found.places.push(place(&value)?),
             "--seconds" => found.seconds = Some(number()?),
@@ -77,6 +88,15 @@ fn arguments() -> Result<Arguments, String> {
         return Err("needs at least one --bench".into());
     }
     Ok(found)
+}
+
+fn engine(name: &str) -> Result<Engine, String> {
+    match name {
+        "postgres" => Ok(Engine::Postgres),
+        "mysql" => Ok(Engine::MySql),
+        "mariadb" => Ok(Engine::MariaDb),
+        _ => Err(format!("unknown engine {name}")),
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -125,9 +145,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let mut known = match arguments.engine {
+        Engine::Postgres => known::list(),
+        Engine::MySql | Engine::MariaDb => known::read(mysql::KNOWN),
+    };
+    // Those of a person who looks for others.
+    let more = std::env::var("ORACLE_KNOWN").map(std::fs::read_to_string);
+    known.extend(
+        more.into_iter()
+            .flatten()
+            .flat_map(|text| known::read(&text)),
+    );
     let run = Run {
         arguments,
-        known: known::list(),
+        known,
         found: Mutex::default(),
         stop: AtomicBool::new(false),
         started: Instant::now(),
@@ -159,41 +190,61 @@ impl Run {
         change(found)
     }
 
-    fn bench(&self, number: usize) -> Result<Bench, String> {
-        let place = &self.arguments.places[number];
-        let admin = Address {
-            at: self.arguments.admin,
-            user: "postgres".into(),
-            database: "postgres".into(),
-            password: password("ORACLE_ADMIN_PASSWORD"),
-        };
-        let side = |at, kind| Address {
+    fn address(&self, at: SocketAddr, number: usize, database: String) -> Address {
+        Address {
             at,
-            user: place.user.clone(),
-            database: format!("oracle_{number}_{kind}"),
+            user: self.arguments.places[number].user.clone(),
+            database,
             password: password("ORACLE_PASSWORD"),
-        };
-        let direct = side(self.arguments.admin, "direct");
-        Bench::make(&admin, direct, side(place.proxy, "through"))
+        }
+    }
+
+    fn admin(&self, user: &str, database: &str) -> Address {
+        Address {
+            at: self.arguments.admin,
+            user: user.into(),
+            database: database.into(),
+            password: password("ORACLE_ADMIN_PASSWORD"),
+        }
     }
 
     fn play_all(&self, number: usize) -> Result<(), String> {
         let place = &self.arguments.places[number];
-        let style = Style {
-            superuser: place.user.ends_with("super"),
-            backends: place.backends,
-            hidden: true,
-            listen: true,
-            sql_prepare: true,
-        };
-        let mut bench = self.bench(number)?;
+        let (direct, through) = (self.arguments.admin, place.proxy);
+        match self.arguments.engine {
+            Engine::Postgres => {
+                let side = |at, kind| self.address(at, number, format!("oracle_{number}_{kind}"));
+                let admin = self.admin("postgres", "postgres");
+                let bench =
+                    bench::Bench::make(&admin, side(direct, "direct"), side(through, "through"))?;
+                let style = grammar::Style {
+                    superuser: place.user.ends_with("super"),
+                    backends: place.backends,
+                    hidden: true,
+                    listen: true,
+                    sql_prepare: true,
+                };
+                self.play_on(number, &mut Postgres(bench, style))
+            }
+            engine => {
+                let side = |at| self.address(at, number, String::new());
+                let admin = self.admin("root", "mysql");
+                let bench = mysql::bench::Bench::make(&admin, number, side(direct), side(through))?;
+                let style = mysql::grammar::Style {
+                    superuser: place.user.ends_with("super"),
+                    backends: place.backends,
+                    mariadb: engine == Engine::MariaDb,
+                };
+                self.play_on(number, &mut MySql(bench, style))
+            }
+        }
+    }
+
+    /// Plays the written programs, then those of the seeds that are this bench's.
+    fn play_on<S: Stage>(&self, number: usize, stage: &mut S) -> Result<(), String> {
         if self.arguments.programs != Some(1) {
-            for (name, program) in script::all() {
-                self.play(
-                    &mut bench,
-                    &program,
-                    &format!("the scripted program `{name}`"),
-                )?;
+            for (name, program) in stage.written() {
+                self.play(stage, &program, &format!("the scripted program `{name}`"))?;
             }
         }
         let (first, count) = (self.arguments.seed, self.arguments.places.len() as u64);
@@ -201,11 +252,8 @@ impl Run {
             if self.is_over(seed) {
                 break;
             }
-            self.play(
-                &mut bench,
-                &grammar::program(seed, &style),
-                &format!("seed {seed}"),
-            )?;
+            let program = stage.random(seed);
+            self.play(stage, &program, &format!("seed {seed}"))?;
         }
         Ok(())
     }
@@ -222,25 +270,30 @@ impl Run {
             || (seconds.is_none() && programs.is_none() && late(60))
     }
 
-    fn play(&self, bench: &mut Bench, program: &Program, name: &str) -> Result<(), String> {
-        let outcome = bench
-            .check(program)
+    fn play<S: Stage>(
+        &self,
+        stage: &mut S,
+        program: &S::Program,
+        name: &str,
+    ) -> Result<(), String> {
+        let outcome = stage
+            .check(program, &self.known)
             .map_err(|why| format!("{name}: {why}"))?;
         self.locked(|found| found.programs += 1);
         match outcome {
             Outcome::Same(replies) => self.locked(|found| found.replies += replies),
             Outcome::Void => self.locked(|found| found.void += 1),
             Outcome::Differs(difference) => {
-                self.on_difference(bench, program, name, &difference)?
+                self.on_difference(stage, program, name, &difference)?
             }
         }
         Ok(())
     }
 
-    fn on_difference(
+    fn on_difference<S: Stage>(
         &self,
-        bench: &mut Bench,
-        program: &Program,
+        stage: &mut S,
+        program: &S::Program,
         name: &str,
         difference: &Difference,
     ) -> Result<(), String> {
@@ -257,27 +310,33 @@ impl Run {
         }
         let mut problem = None;
         let mut last = None;
-        let small = shrink::shrink(program, |candidate| match bench.check(candidate) {
-            Ok(Outcome::Differs(again)) if known::explains(&self.known, &again).is_none() => {
-                last = Some(again);
-                true
-            }
-            Ok(_) => false,
-            Err(why) => {
-                problem = Some(why);
-                false
+        let small = shrink::shrink(program, |candidate| {
+            match stage.check(candidate, &self.known) {
+                Ok(Outcome::Differs(again))
+                    if known::explains(&self.known, &again).is_none()
+                        && is_like(&again, difference) =>
+                {
+                    last = Some(again);
+                    true
+                }
+                Ok(_) => false,
+                Err(why) => {
+                    problem = Some(why);
+                    false
+                }
             }
         });
-        self.tell(name, program, difference, last.map(|again| (small, again)));
+        let shrunk = last.map(|again| (S::lines(&small), again));
+        self.tell(name, &S::lines(program), difference, shrunk);
         problem.map_or(Ok(()), Err)
     }
 
     fn tell(
         &self,
         name: &str,
-        program: &Program,
+        program: &[String],
         first: &Difference,
-        shrunk: Option<(Program, Box<Difference>)>,
+        shrunk: Option<(Vec<String>, Box<Difference>)>,
     ) {
         // One thread at a time, so that reports are whole.
         self.locked(|_| {
@@ -285,14 +344,14 @@ impl Run {
             match shrunk {
                 Some((small, again)) => {
                     println!("the smallest program that differs:");
-                    print_program(&small);
+                    small.iter().for_each(|line| println!("  {line}"));
                     println!("and how: {again}");
                 }
                 None => {
                     println!(
                         "it did not differ again when parts were left out; the whole program:"
                     );
-                    print_program(program);
+                    program.iter().for_each(|line| println!("  {line}"));
                 }
             }
             if let Some(seed) = name.strip_prefix("seed ") {
@@ -334,11 +393,80 @@ impl Run {
     }
 }
 
-fn print_program(program: &Program) {
-    for step in &program.steps {
-        let quiet = matches!(step.act, Act::Close) && matches!(step.who, Who::Client(_));
-        if !quiet {
-            println!("  {step}");
-        }
+/// Where programs of one engine are played.
+trait Stage {
+    /// Its programs.
+    type Program: Shrinks;
+
+    /// Those written by hand.
+    fn written(&self) -> Vec<(&'static str, Self::Program)>;
+    /// The program of a seed.
+    fn random(&self, seed: u64) -> Self::Program;
+    /// Plays one on both sides.
+    fn check(&mut self, program: &Self::Program, known: &[Known]) -> Result<Outcome, String>;
+    /// A program as people read it; that its clients close at its end is left out.
+    fn lines(program: &Self::Program) -> Vec<String>;
+}
+
+struct Postgres(bench::Bench, grammar::Style);
+
+impl Stage for Postgres {
+    type Program = program::Program;
+
+    fn written(&self) -> Vec<(&'static str, program::Program)> {
+        script::all()
     }
+
+    fn random(&self, seed: u64) -> program::Program {
+        grammar::program(seed, &self.1)
+    }
+
+    fn check(&mut self, program: &program::Program, _: &[Known]) -> Result<Outcome, String> {
+        self.0.check(program)
+    }
+
+    fn lines(program: &program::Program) -> Vec<String> {
+        let is_quiet = |step: &&program::Step| step.act == Act::Close && is_client(step.who);
+        let told = program.steps.iter().filter(|step| !is_quiet(step));
+        told.map(ToString::to_string).collect()
+    }
+}
+
+struct MySql(mysql::bench::Bench, mysql::grammar::Style);
+
+impl Stage for MySql {
+    type Program = mysql::program::Program;
+
+    fn written(&self) -> Vec<(&'static str, mysql::program::Program)> {
+        mysql::script::all()
+    }
+
+    fn random(&self, seed: u64) -> mysql::program::Program {
+        mysql::grammar::program(seed, &self.1)
+    }
+
+    fn check(
+        &mut self,
+        program: &mysql::program::Program,
+        known: &[Known],
+    ) -> Result<Outcome, String> {
+        self.0.check(program, known)
+    }
+
+    fn lines(program: &mysql::program::Program) -> Vec<String> {
+        let is_quiet = |step: &&mysql::program::Step| {
+            step.act == mysql::program::Act::Close && is_client(step.who)
+        };
+        let told = program.steps.iter().filter(|step| !is_quiet(step));
+        told.map(ToString::to_string).collect()
+    }
+}
+
+/// Whether a smaller program still shows the same: it is not to be followed from one difference to another.
+fn is_like(one: &Difference, other: &Difference) -> bool {
+    one.played == other.played || (&one.direct, &one.through) == (&other.direct, &other.through)
+}
+
+fn is_client(who: Who) -> bool {
+    matches!(who, Who::Client(_))
 }

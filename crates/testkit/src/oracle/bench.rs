@@ -109,28 +109,35 @@ fn open(address: &Address) -> Result<Connection, String> {
 }
 
 fn difference(program: &Program, direct: &Answers, through: &Answers) -> Option<Difference> {
+    let named = program.steps.iter().map(|step| {
+        let is_client = matches!(step.who, Who::Client(_));
+        is_client.then(|| step.to_string())
+    });
+    differences(named, direct, through).next()
+}
+
+/// The first reply of each step that is not the same; steps that have no name are not compared.
+pub fn differences<'a>(
+    steps: impl Iterator<Item = Option<String>> + 'a,
+    direct: &'a Answers,
+    through: &'a Answers,
+) -> impl Iterator<Item = Difference> + 'a {
     let nothing = Vec::new();
-    for (number, step) in program.steps.iter().enumerate() {
-        if let Who::Neighbour(_) = step.who {
-            continue;
-        }
+    steps.enumerate().filter_map(move |(number, step)| {
+        let played = step?;
         let lines = |answers: &Answers| answers.steps.get(number).unwrap_or(&nothing).clone();
         let (expected, got) = (lines(direct), lines(through));
-        if expected == got {
-            continue;
-        }
         let longest = expected.len().max(got.len());
         let first = (0..longest).find(|at| expected.get(*at) != got.get(*at))?;
         let line = |lines: &[String]| {
             let line = lines.get(first).cloned();
             line.unwrap_or_else(|| "(nothing more)".into())
         };
-        return Some(Difference {
+        Some(Difference {
             step: number,
-            played: step.to_string(),
+            played,
             direct: line(&expected),
             through: line(&got),
-        });
-    }
-    None
+        })
+    })
 }

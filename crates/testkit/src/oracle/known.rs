@@ -23,7 +23,11 @@ pub fn list() -> Vec<Known> {
     read(include_str!("known.txt"))
 }
 
-fn read(text: &str) -> Vec<Known> {
+/// A list in the form above.
+///
+/// # Panics
+/// As [`list`].
+pub fn read(text: &str) -> Vec<Known> {
     let lines = text.lines().map(str::trim);
     let entries = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     entries.map(entry).collect()

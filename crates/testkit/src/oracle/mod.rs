@@ -5,6 +5,7 @@
 //! - [`connection`]: a blocking client that speaks the protocol's messages; [`replies`] knows which of them are still due and
 //!   writes a reply as a line, with what must differ masked.
 //! - [`player`]: plays a program on one side; [`mod@bench`] is a pair of sides with their databases, and compares.
+//! - [`mysql`]: the same for MySQL and MariaDB, whose protocol and SQL are others.
 //! - [`shrink`]: leaves out steps of a program that differs for as long as it still differs. [`known`] are the differences that
 //!   were looked at, with their reasons.
 //!
@@ -16,6 +17,7 @@ pub mod bench;
 pub mod connection;
 pub mod grammar;
 pub mod known;
+pub mod mysql;
 pub mod player;
 pub mod program;
 pub mod replies;

@@ -2,16 +2,55 @@
 //!
 //! Delta debugging in its plain form (Zeller 1999): ever smaller runs of steps are tried, then parts of long texts.
 
-use super::program::{Act, Extended, Program};
+use super::mysql::program as mysql;
+use super::program::{Act, Extended, Program, Step};
 
 /// Most attempts; each one plays a program.
 const ATTEMPTS_MAX: usize = 400;
 
+/// A program, as far as it can be made smaller.
+pub trait Shrinks: Clone {
+    /// One of its steps.
+    type Step: Clone;
+
+    /// Its steps.
+    fn steps(&mut self) -> &mut Vec<Self::Step>;
+
+    /// The step without one of its parts, while it has more than one.
+    fn without(step: &Self::Step, part: usize) -> Option<Self::Step>;
+}
+
+impl Shrinks for Program {
+    type Step = Step;
+
+    fn steps(&mut self) -> &mut Vec<Step> {
+        &mut self.steps
+    }
+
+    fn without(step: &Step, part: usize) -> Option<Step> {
+        let act = without(&step.act, part)?;
+        Some(Step { who: step.who, act })
+    }
+}
+
+impl Shrinks for mysql::Program {
+    type Step = mysql::Step;
+
+    fn steps(&mut self) -> &mut Vec<mysql::Step> {
+        &mut self.steps
+    }
+
+    fn without(step: &mysql::Step, part: usize) -> Option<mysql::Step> {
+        let act = step.act.without(part)?;
+        Some(mysql::Step { who: step.who, act })
+    }
+}
+
 /// The smallest program found for which `differs` still holds; it must hold for `program` itself.
-pub fn shrink(program: &Program, mut differs: impl FnMut(&Program) -> bool) -> Program {
+pub fn shrink<P: Shrinks>(program: &P, mut differs: impl FnMut(&P) -> bool) -> P {
     let mut best = program.clone();
     let mut left = ATTEMPTS_MAX;
-    let mut try_it = |candidate: Program, best: &mut Program| {
+    let mut try_it = |candidate: P, best: &mut P| {
         if left == 0 {
             return false;
         }
@@ -22,14 +61,14 @@ pub fn shrink(program: &Program, mut differs: impl FnMut(&Program) -> bool) -> P
         }
         holds
     };
-    let mut length = best.steps.len().div_ceil(2);
+    let mut length = best.steps().len().div_ceil(2);
     while length > 0 {
         let mut at = 0;
         let mut smaller = false;
-        while at < best.steps.len() {
+        while at < best.steps().len() {
             let mut candidate = best.clone();
-            let end = (at + length).min(candidate.steps.len());
-            candidate.steps.drain(at..end);
+            let end = (at + length).min(candidate.steps().len());
+            candidate.steps().drain(at..end);
             if try_it(candidate, &mut best) {
                 smaller = true;
             } else {
@@ -40,11 +79,11 @@ pub fn shrink(program: &Program, mut differs: impl FnMut(&Program) -> bool) -> P
             length /= 2;
         }
     }
-    for at in 0..best.steps.len() {
+    for at in 0..best.steps().len() {
         let mut part = 0;
-        while let Some(act) = without(&best.steps[at].act, part) {
+        while let Some(step) = P::without(&best.steps()[at], part) {
             let mut candidate = best.clone();
-            candidate.steps[at].act = act;
+            candidate.steps()[at] = step;
             if !try_it(candidate, &mut best) {
                 part += 1;
             }
@@ -88,7 +127,7 @@ fn without(act: &Act, part: usize) -> Option<Act> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::{Step, Who};
+    use super::super::program::Who;
     use super::*;
 
     fn program(texts: &[&str]) -> Program {

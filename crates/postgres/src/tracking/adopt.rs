@@ -75,8 +75,14 @@ impl Tracker {
         Adopted::Changed
     }
 
-    /// Whether no role is something that this session has set: it began with one, or has set this before.
+    /// Whether what looks like nothing is something that this session has set. No role: it began with one, or has set this before. A custom
+    /// setting that is empty: it began with one, which a RESET would have brought back; that one was emptied here, to end what it stood for, is
+    /// likelier than a RESET in code, which empties it as well, and does less harm if it is not so.
     fn has_set(&self, reading: &Reading) -> bool {
+        if reading.name.contains('.') {
+            let began = self.baseline.map().contains_key(&*reading.name);
+            return began && !self.lost_values.is_due(reading.name.as_bytes());
+        }
         let maps = [&self.baseline, &self.committed];
         &*reading.name == ROLE
             && maps
@@ -211,6 +217,7 @@ fn quantity(text: &str) -> Option<(f64, &'static str)> {
 mod tests {
     use super::*;
     use crate::probe::Asks;
+    use crate::sql::Effect;
     use std::hash::RandomState;
     use std::sync::Arc;
 
@@ -340,6 +347,28 @@ mod tests {
             .take_restore(true, false)
             .map(|restore| restore.statements);
         assert_eq!(restored, Some(vec!["SET datestyle TO 'German'".to_owned()]));
+    }
+
+    #[test]
+    fn a_custom_setting_that_code_has_emptied_stays_empty_unless_the_client_has_reset_it() {
+        let mut interner = Interner::new(RandomState::new());
+        let mut asked = probe(&[("a.b", "", "")]);
+        asked.asks.names.insert("a.b".into());
+        let mut tracker = tracker(&mut interner, &[("a.b", "42")]);
+        let adopted = tracker.adopt(&asked, SERVER, &mut interner);
+        assert_eq!(adopted, Adopted::Changed);
+        let empty = Value::Literal("".into());
+        assert_eq!(tracker.committed().map().get("a.b"), Some(&empty));
+        assert!(!tracker.restores_again());
+        let adopted = tracker.adopt(&asked, SERVER, &mut interner);
+        assert_eq!(adopted, Adopted::Nothing);
+
+        tracker.on_complete(&Effect::ResetAll, b"RESET", &mut interner);
+        tracker.on_ready(b'I', false, &mut interner);
+        tracker.adopt(&asked, SERVER, &mut interner);
+        let first = Value::Literal("42".into());
+        assert_eq!(tracker.committed().map().get("a.b"), Some(&first));
+        assert!(tracker.restores_again());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::statements;
 use crate::wire::read::Fields;
 use crate::wire::{self, HEADER_BYTES};
 use forebay_core::PinReason;
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
 /// Longest first message that is looked into.
 const REQUEST_BYTES_MAX: usize = 1024;
@@ -45,6 +45,13 @@ impl Sequences {
 /// Whether this asks for values that only one backend remembers.
 pub fn is_question(effect: &Effect) -> bool {
     effect.pins().contains(&PinReason::SequenceState)
+}
+
+/// Whether an error says that one of them has nothing to tell: in every language it names the function.
+pub fn is_unmet(message: &[u8]) -> bool {
+    [&b"currval"[..], b"lastval"]
+        .iter()
+        .any(|function| memmem::find(message, function).is_some())
 }
 
 /// Whether a session begins what it asks for with such a question, and may have made values.

@@ -5,6 +5,7 @@
 use super::{FromBackend, Step};
 use crate::errors::{self, Words};
 use crate::exchange::{About, Expect, LocalClose, Segment};
+use crate::sequences;
 use crate::sql::Effect;
 use crate::statements::{Draft, Statement};
 use crate::wire::read::ErrorFields;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 
 /// `feature_not_supported`: among others, a statement's result has other columns since a table was changed.
 pub(super) const CACHED_PLAN_CHANGED: &[u8] = b"0A000";
+
+/// `object_not_in_prerequisite_state`: among others, a sequence has made no value for this session.
+const NOT_YET_DEFINED: &[u8] = b"55000";
 
 /// Whether a value may have been refused because a parameter has a type that its column has no more: the server found it when it prepared
 /// the statement, and a table may have been changed since where nobody here sees it.
@@ -61,6 +65,7 @@ impl FromBackend<'_> {
             self.orders.swallow(header.len);
             return Step::Took(header.len);
         }
+        self.note_hidden_question(body);
         // What failed may have committed in parts.
         self.backend.exchange.notifies |= match self.backend.exchange.front() {
             Some(Expect::Query(query)) => query.effects.iter().any(Effect::may_notify),
@@ -134,6 +139,27 @@ impl FromBackend<'_> {
         self.send_syncs(held);
         self.end_waiting();
         step
+    }
+
+    /// Code that nobody here reads has asked for values of sequences, which its session has made elsewhere, if at all: statements like those
+    /// that may have made them are kept from now on. The last of these is what asks.
+    fn note_hidden_question(&mut self, body: &[u8]) {
+        let error = ErrorFields::read(body);
+        if error.code != NOT_YET_DEFINED || !sequences::is_unmet(error.message) {
+            return;
+        }
+        let is_code = match self.backend.exchange.front() {
+            Some(Expect::Query(query)) => query.effects.get(query.done) == Some(&Effect::Opaque),
+            Some(Expect::Execute(Some(statement))) => statement.effect == Effect::Opaque,
+            _ => false,
+        };
+        let Some(session) = self.session.as_deref().filter(|_| is_code) else {
+            return;
+        };
+        let scope = self.shared.statements.code_scope(session.scope);
+        for maker in session.sequences.makers().skip(1) {
+            self.shared.verdicts.was_asked_about(scope, maker);
+        }
     }
 
     /// What is said of parameters that do not fit a statement, with the client's name for it.

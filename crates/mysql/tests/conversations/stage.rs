@@ -393,6 +393,7 @@ impl<'a> Stage<'a> {
             assert!(!exchange.is_empty() || exchange.from_backend_left > 0);
             return;
         }
+        self.world.bug = None;
         let client = self.connect();
         self.log_in(client, Some("next"), backend);
         self.seen.clear();

@@ -200,14 +200,13 @@ impl Line {
                 column.write(&mut out, 0, terms.capabilities);
             }
             "Row" => {
-                write::packet(&mut out, 0, |out| {
-                    for field in fields.by_ref() {
-                        match field {
-                            Field::Text(text) => write::counted(out, text),
-                            Field::Word(_) => write::counted_or_null(out, None),
-                        }
+                for field in fields.by_ref() {
+                    match field {
+                        Field::Text(text) => write::counted(&mut out, text),
+                        Field::Word(_) => write::counted_or_null(&mut out, None),
                     }
-                });
+                }
+                return out;
             }
             "Prepared" => {
                 let prepared = PrepareOk {
@@ -534,7 +533,17 @@ fn read_reply(payload: &[u8], place: Place, terms: &Terms) -> Option<Line> {
             let column = ColumnDefinition::read(payload, terms.capabilities).ok()?;
             Some(line("Column", vec![Field::Text(column.name.to_vec())]))
         }
-        Place::ColumnsEnd => read_ok("ColumnsEnd", payload, terms),
+        Place::ColumnsEnd => {
+            let read = read_ok("ColumnsEnd", payload, terms)?;
+            let opens = |field: &Field| matches!(field, Field::Word(word) if word == "cursor");
+            // Rows that are not sent along end there.
+            let name = if read.fields.iter().any(opens) {
+                "End"
+            } else {
+                "ColumnsEnd"
+            };
+            Some(line(name, read.fields))
+        }
         _ if first == 0xfe && payload.len() < 0xff_ffff => read_ok("End", payload, terms),
         _ => {
             let mut rest = Fields(payload);

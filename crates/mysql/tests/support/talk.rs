@@ -171,14 +171,18 @@ impl Talk {
         while let Some((sequence, payload)) = take(&mut self.from_server) {
             let first = sequence.wrapping_sub((payload.len() / 0xff_ffff) as u8);
             let expected = std::mem::replace(&mut self.next, sequence.wrapping_add(1));
-            // Who has half sent a command may be told no at any number.
-            let is_half = !self.to_server.is_empty();
+            let is_expected = match self.due.is_empty() {
+                // A last word to who is idle is 0 to some clients, and the answer to their next command to others.
+                true => first <= 1,
+                // Who is still sending may be told no at any number.
+                false => first == expected || self.at == At::File,
+            };
+            let expected = match is_expected || !self.to_server.is_empty() {
+                true => first,
+                false => expected,
+            };
             let line = self.on_reply(&payload);
-            lines.push(in_order(
-                line,
-                first,
-                if is_half { first } else { expected },
-            ));
+            lines.push(in_order(line, first, expected));
         }
         lines
     }

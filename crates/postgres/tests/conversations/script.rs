@@ -58,8 +58,12 @@ pub struct Script {
 const OFFSETS_MAX: usize = 600;
 /// The same for conversations with long messages, whose bytes are mostly alike.
 const OFFSETS_MAX_LONG: usize = 40;
+/// The same for conversations with messages that do not fit one packet.
+const OFFSETS_MAX_HUGE: usize = 2;
 /// Bytes from which a conversation is long.
 const LONG_BYTES: usize = 10_000;
+/// Bytes from which one is huge.
+const HUGE_BYTES: usize = 10_000_000;
 
 impl Script {
     pub fn read(name: &str, text: &str) -> Script {
@@ -185,10 +189,10 @@ impl Script {
             _ => 0,
         });
         let bytes: usize = sent.sum();
-        let max = if bytes < LONG_BYTES {
-            OFFSETS_MAX
-        } else {
-            OFFSETS_MAX_LONG
+        let max = match bytes {
+            HUGE_BYTES.. => OFFSETS_MAX_HUGE,
+            LONG_BYTES.. => OFFSETS_MAX_LONG,
+            _ => OFFSETS_MAX,
         };
         (1..=bytes).step_by(bytes.div_ceil(max).max(1))
     }

@@ -5,7 +5,7 @@
 //! `ORACLE_ADMIN_PASSWORD` and `ORACLE_PASSWORD`; `--engine` is `postgres` (if not given), `mysql` or `mariadb`. Each bench has a thread and its own pair of databases; the program of a seed is played on the bench whose number
 //! is the seed modulo their count. Exit status 0 when nothing unknown differs, 1 when something does, 2 when it cannot run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -126,6 +126,9 @@ struct Found {
     void: u64,
     known: BTreeMap<String, u64>,
     told: usize,
+    /// What was told, as the first reply that differs on either side; the same again is only counted.
+    seen: BTreeSet<(String, String)>,
+    again: u64,
     failed: Option<String>,
 }
 
@@ -301,6 +304,11 @@ impl Run {
             self.locked(|found| *found.known.entry(known.reason.clone()).or_default() += 1);
             return Ok(());
         }
+        let seen = (difference.direct.clone(), difference.through.clone());
+        if self.locked(|found| !found.seen.insert(seen)) {
+            self.locked(|found| found.again += 1);
+            return Ok(());
+        }
         let told = self.locked(|found| {
             found.told += 1;
             found.told
@@ -377,6 +385,9 @@ impl Run {
                 found.told,
                 found.known.values().sum::<u64>()
             );
+            if found.again > 0 {
+                println!("  {} more differed as one before them", found.again);
+            }
             for (reason, count) in &found.known {
                 println!("  known, {count} times: {reason}");
             }

@@ -152,7 +152,9 @@ impl Player<'_> {
         lines.extend(last.map(|packet| {
             let line = replies::ending(&packet.payload, capabilities).0;
             // MariaDB's proof of its certificate.
-            line.split(" info=").next().unwrap_or_default().to_owned()
+            let is_kept = |word: &&str| !word.starts_with("info=");
+            let words: Vec<&str> = line.split(' ').filter(is_kept).collect();
+            words.join(" ")
         }));
         lines.extend(end.map(|silence| silence.to_string()));
     }

@@ -184,10 +184,16 @@ pub trait Engine: Sized + 'static {
     /// Whether this key cancels this session.
     fn cancels(session: &Self::Session, key: &CancelKey) -> bool;
 
-    /// What [`Order::Cancel`] asked for is done, or there was nothing to do: whoever asked is told, or its connection ends.
+    /// What [`Order::Cancel`] asked for is done, or there was nothing to do: whoever asked is told, or its connection ends. `backend` is
+    /// its lease, if it has one.
     ///
     /// [`Order::Cancel`]: crate::orders::Order::Cancel
-    fn on_cancelled(session: &mut Self::Session, found: bool, orders: &mut Orders<Self::Work>);
+    fn on_cancelled(
+        session: &mut Self::Session,
+        backend: Option<&mut Self::Backend>,
+        found: bool,
+        orders: &mut Orders<Self::Work>,
+    );
 
     /// Whether the backend still does what the proxy asked of it on its own, ahead of its client's: a cancel request waits until that is
     /// done, for it would hit the wrong thing.

@@ -404,8 +404,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         client.enter(if ready { Phase::Ready } else { Phase::Login });
-        E::on_cancelled(&mut client.session, found, &mut self.orders);
+        let backend = client.lease.and_then(|lease| self.backends.get_mut(lease));
+        let backend = backend.and_then(|backend| backend.state.as_mut());
+        E::on_cancelled(&mut client.session, backend, found, &mut self.orders);
         self.obey(Side::Client(ticket), &Source::Bytes(&[]), 0);
+        self.finish_releases();
         self.feed_client_inbox(ticket);
     }
 

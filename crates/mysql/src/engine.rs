@@ -130,6 +130,7 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
             beginning: &backend.beginning,
             has_init_query: !backend.init_query.is_empty(),
             tracks: backend.capabilities.has(Capabilities::SESSION_TRACK),
+            stays: false,
             resets_charsets: backend.server.family == Family::MariaDb,
         },
         session.settings.map(),
@@ -487,7 +488,12 @@ impl Engine for Mysql {
             && session.user.as_bytes() == key.secret
     }
 
-    fn on_cancelled(session: &mut Session, found: bool, orders: &mut Orders<Work>) {
+    fn on_cancelled(
+        session: &mut Session,
+        backend: Option<&mut Backend>,
+        found: bool,
+        orders: &mut Orders<Work>,
+    ) {
         let Some(number) = session.killing.take() else {
             return;
         };
@@ -513,6 +519,9 @@ impl Engine for Mysql {
             }
         });
         session.sequence = 0;
+        if let Some(backend) = backend {
+            boundary(Some(session), backend, orders);
+        }
     }
 
     fn is_preparing(backend: &Backend) -> bool {

@@ -59,6 +59,11 @@ impl FromBackend<'_> {
             };
             let len = header.len - HEADER_BYTES;
             match due.reading.on_packet(payload, len, capabilities) {
+                Ok(Read::NeedsWhole) if len > SAYING_BYTES_MAX => {
+                    return self
+                        .orders
+                        .push(Order::Bug("a packet too long for what it says"));
+                }
                 Ok(Read::NeedsWhole) => return self.orders.push(Order::Need(header.len)),
                 Ok(read) => {
                     if !self.on_read(read, header, payload) {
@@ -163,6 +168,7 @@ impl FromBackend<'_> {
         };
         let id = session.prepared.insert(Given {
             statement: statement.clone(),
+            meant: Arc::clone(&session.settings),
             parameters,
             types: None,
             said,
@@ -361,6 +367,9 @@ impl FromBackend<'_> {
             .session
             .as_deref()
             .and_then(|it| it.prepared.get(number));
+        // Where its database could not be chosen it means something else.
+        let is_right = self.backend.give_error.is_none();
+        let given = given.filter(|_| is_right);
         let Some(statement) = given.map(|given| given.statement.clone()) else {
             return self.orders.to_backend(|out| {
                 write::command(out, command::STMT_CLOSE, &server_id.to_le_bytes());
@@ -408,6 +417,9 @@ impl FromBackend<'_> {
         }
     }
 }
+
+/// Longest packet that is kept to be read: a report of every variable of a server is far shorter.
+const SAYING_BYTES_MAX: usize = 1024 * 1024;
 
 /// Length of an EOF packet's payload.
 const EOF_BYTES: usize = 5;

@@ -53,6 +53,10 @@ impl FromClient<'_> {
             } else if self.backend.exchange.wants_file() {
                 self.file(input)
             } else if self.backend.holding || self.backend.exchange.is_client_due() {
+                if !self.backend.exchange.is_client_due() {
+                    // Should it never be sent, whatever is said answers it.
+                    self.session.sequence = 1;
+                }
                 None
             } else {
                 self.command(input)

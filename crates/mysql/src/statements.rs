@@ -88,6 +88,8 @@ impl Hash for Statement {
 pub struct Given {
     /// What it is.
     pub statement: Statement,
+    /// The settings under which it was prepared.
+    pub meant: Arc<Settings>,
     /// How many parameters it has.
     pub parameters: u16,
     /// Their types, as the client last sent them, two bytes each.
@@ -248,6 +250,7 @@ mod tests {
     fn given(statement: &Statement) -> Given {
         Given {
             statement: statement.clone(),
+            meant: Interner::new(RandomState::new()).empty(),
             parameters: 0,
             types: None,
             said: Arc::default(),

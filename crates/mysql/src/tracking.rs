@@ -41,6 +41,8 @@ pub struct There<'a> {
     pub has_init_query: bool,
     /// It is to report whatever changes.
     pub tracks: bool,
+    /// It must not be made new, whatever it holds.
+    pub stays: bool,
     /// A reset brings back the character sets that it began with (MariaDB).
     pub resets_charsets: bool,
 }
@@ -60,16 +62,18 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     // A user variable that was set to NULL is not one that was never set; and what a handshake chose is more than a character set's name.
     let is_lasting =
         |name: &&str| name.starts_with('@') || there.resets_charsets && FIRST.contains(name);
-    let resets =
-        there.in_doubt || there.has_init_query && !lost.is_empty() || lost.iter().any(is_lasting);
+    let resets = !there.stays
+        && (there.in_doubt
+            || there.has_init_query && !lost.is_empty()
+            || lost.iter().any(is_lasting));
     let mut parts = Vec::new();
     let differs = |name: &str| {
         wanted
             .get(name)
             .filter(|value| resets || there.map.get(name) != Some(value))
     };
-    let is_lost =
-        !there.resets_charsets && (resets || lost.iter().any(|name| FIRST.contains(name)));
+    let is_lost = (!there.resets_charsets || there.stays)
+        && (resets || lost.iter().any(|name| FIRST.contains(name)));
     if is_lost {
         let Beginning {
             client,
@@ -169,6 +173,7 @@ mod tests {
             beginning: &beginning(),
             has_init_query: false,
             tracks: true,
+            stays: false,
             resets_charsets: false,
         };
         replay(&there, &map(wanted))

@@ -24,6 +24,8 @@ pub fn on_bytes(
         let Some(header) = wire::header(input) else {
             return;
         };
+        // Whatever is said from here on answers this command.
+        session.sequence = 1;
         if header.len == HEADER_BYTES || header.sequence != 0 {
             return orders.refuse(Refusal::ProtocolViolation("a command out of order"));
         }
@@ -49,6 +51,7 @@ pub fn on_bytes(
         if input.len() < header.len {
             return orders.push(Order::Need(header.len));
         }
+        session.sequence = 0;
         answer(
             &mut shared.settings,
             session,

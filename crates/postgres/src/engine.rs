@@ -598,7 +598,7 @@ impl Engine for Postgres {
 
     /// A connection that carries a cancel request hears of its end by its own (PostgreSQL documentation, "Canceling Requests in
     /// Progress").
-    fn on_cancelled(_: &mut Session, _: bool, orders: &mut Orders<Work>) {
+    fn on_cancelled(_: &mut Session, _: Option<&mut Backend>, _: bool, orders: &mut Orders<Work>) {
         orders.push(Order::Close(CloseReason::CancelDone));
     }
 

@@ -5,10 +5,32 @@ use super::FromClient;
 use crate::exchange::{Shape, Whose};
 use crate::judging::Said;
 use crate::server::Family;
-use crate::statements::Statement;
+use crate::session::Session;
+use crate::statements::{DATABASE, Given, MEANING, Statement};
+use crate::tracking::{self, There};
 use crate::wire::{HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, command, write};
 use forebay_core::PinReason;
 use forebay_core::orders::Order;
+use forebay_core::settings::Map;
+use std::sync::Arc;
+
+/// The session's settings, but those that give texts their meaning as they were when this was prepared. There is no way out of a
+/// database; what was prepared in none names its tables in full.
+fn meant(session: &Session, given: &Given) -> Map {
+    let mut map = session.settings.map().clone();
+    for name in MEANING {
+        match given.meant.map().get(name) {
+            Some(value) => {
+                map.insert(name.into(), value.clone());
+            }
+            None if name == DATABASE => {}
+            None => {
+                map.remove(name);
+            }
+        }
+    }
+    map
+}
 
 /// Header, command and number.
 const NUMBERED: usize = HEADER_BYTES + 5;
@@ -118,21 +140,57 @@ impl FromClient<'_> {
     /// The statement is not on this backend: the client's command waits until it is.
     fn prepare_again(&mut self, id: u32, statement: &Statement) {
         let text = &statement.text;
+        let means = self
+            .session
+            .prepared
+            .get(id)
+            .map(|given| meant(self.session, given));
+        let now = Arc::clone(&self.session.settings);
+        if let Some(means) = &means {
+            self.change(now.map(), means);
+        }
         self.orders
             .to_backend(|out| write::command(out, command::STMT_PREPARE, text));
         self.backend
             .exchange
             .push(Whose::Prepare(id), Shape::Prepare);
+        if let Some(means) = &means {
+            self.change(means, now.map());
+        }
         self.backend.holding = true;
         self.backend.last = None;
         self.orders.push(Order::Reprepared);
+    }
+
+    /// Makes the backend hold the one instead of the other, for a moment: what differs is what gives texts their meaning.
+    fn change(&mut self, from: &Map, to: &Map) {
+        let there = There {
+            map: from,
+            in_doubt: false,
+            beginning: &self.backend.beginning,
+            has_init_query: false,
+            tracks: false,
+            stays: true,
+            resets_charsets: false,
+        };
+        let replay = tracking::replay(&there, to);
+        if let Some(database) = &replay.database {
+            self.orders
+                .to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
+            self.backend.exchange.push(Whose::Database, Shape::Simple);
+        }
+        if let Some(set) = &replay.set {
+            self.orders
+                .to_backend(|out| write::query(out, set.as_bytes()));
+            self.backend.exchange.push(Whose::Replay, Shape::Simple);
+        }
     }
 
     /// Types that the client has sent before are sent along where this backend had another's last.
     fn execute(&mut self, id: u32, server_id: u32, header: Header, input: &[u8]) -> Option<usize> {
         let given = self.session.prepared.get(id)?;
         let parameters = usize::from(given.parameters);
-        let said = std::sync::Arc::clone(&given.said);
+        let said = Arc::clone(&given.said);
         // Flags and the number of iterations, which is 1; behind them a bit for each parameter that is NULL.
         let flag_at = NUMBERED + 5 + parameters.div_ceil(8);
         let types_at = flag_at + 1;

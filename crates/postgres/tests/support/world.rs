@@ -239,8 +239,10 @@ impl World {
     /// What this client asked to cancel was found, or not.
     pub fn cancelled(&mut self, client: usize, found: bool) {
         let its = &mut self.clients[client];
-        Kind::on_cancelled(&mut its.session, found, &mut self.orders);
+        let backend = its.lease.map(|backend| &mut self.backends[backend].state);
+        Kind::on_cancelled(&mut its.session, backend, found, &mut self.orders);
         self.obey(Side::Client(client), &[]);
+        self.finish_releases();
         self.show_client(client);
         self.settle();
     }

@@ -403,6 +403,11 @@ impl Engine for Postgres {
         if exchange.is_parting() {
             return Farewell::Cleaning;
         }
+        if exchange.is_asking() && !exchange.listens && !parts {
+            // The answer is worth waiting for: without it nobody would ever learn what programs do that end right behind it.
+            (exchange.settling, exchange.awaits) = (false, Awaits::Nothing);
+            return Farewell::Cleaning;
+        }
         if !exchange.is_empty() {
             return Farewell::CancelAndClose;
         }

@@ -422,6 +422,15 @@ impl Exchange {
             && self.from_backend_left == 0
     }
 
+    /// Whether nothing is under way but a question of ours.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.expects.front(), Some(Expect::Probe(_)))
+            && self.expects.len() == 1
+            && !self.open_segment
+            && self.from_client_left == 0
+            && self.from_backend_left == 0
+    }
+
     /// Whether the server waits for the client.
     pub fn is_at_rest(&self) -> bool {
         self.expects.is_empty() && !self.open_segment && self.copy_in == CopyIn::No

@@ -83,6 +83,8 @@ pub struct Reading {
 pub struct Probe {
     /// What was asked.
     pub asks: Asks,
+    /// Whose functions were called, and in which state.
+    pub scope: u64,
     /// All settings that were found set; or those that were asked for by name.
     pub readings: Vec<Reading>,
     /// Names with a dot that functions speak of.
@@ -114,6 +116,12 @@ impl Probe {
             asks,
             ..Probe::default()
         }
+    }
+
+    /// Custom settings that the backend was found to know.
+    pub fn customs(&self) -> impl Iterator<Item = &str> {
+        let read = self.readings.iter().map(|reading| &*reading.name);
+        read.filter(|name| name.contains('.'))
     }
 
     /// Writes what is asked, up to its Sync.

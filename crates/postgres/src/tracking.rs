@@ -12,7 +12,7 @@ mod difference;
 mod losses;
 mod meaning;
 
-pub use adopt::{Adopted, Server};
+pub use adopt::{Adopted, Server, is_set_by_code};
 pub use bounds::{CHANNELS_MAX, COPIES_MAX, SAVEPOINTS_MAX, SETTINGS_BYTES_MAX, SETTINGS_MAX};
 pub use difference::{READ_UTF8, There, replay};
 pub use meaning::{Meaning, is_meaningful};

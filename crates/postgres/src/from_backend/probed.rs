@@ -3,14 +3,15 @@
 //! Until the answer is there the client's next message waits, and the backend stays with it.
 
 use super::{FromBackend, tell_reports};
+use crate::backend::Mark;
 use crate::customs;
 use crate::exchange::Expect;
 use crate::parting;
-use crate::pinning;
+use crate::pinning::{self, Pins};
 use crate::probe::{Asks, NAMES_ASKED_MAX, Probe};
 use crate::reports;
 use crate::session::Session;
-use crate::tracking::{Adopted, Server};
+use crate::tracking::{self, Adopted, Server};
 use forebay_core::orders::Order;
 use forebay_core::{CloseReason, PinReason};
 use std::sync::Arc;
@@ -35,7 +36,8 @@ impl FromBackend<'_> {
             let scope = self.shared.statements.code_scope(session.scope);
             add_names(&mut asks, session, self.shared.verdicts.mentioned(scope));
         }
-        let probe = Probe::new(asks);
+        let mut probe = Probe::new(asks);
+        probe.scope = self.shared.statements.code_scope(session.scope);
         self.orders.to_backend(|out| probe.write(out));
         self.orders.push(Order::Probed);
         let exchange = &mut self.backend.exchange;
@@ -47,8 +49,7 @@ impl FromBackend<'_> {
     /// What the session holds was told.
     pub(super) fn end_probe(&mut self, probe: &Probe) {
         if self.session.is_none() {
-            self.released = true;
-            return self.orders.push(Order::Close(CloseReason::NotClean));
+            return self.end_probe_of_nobody(probe);
         }
         if probe.failed {
             self.doubt(probe);
@@ -68,6 +69,55 @@ impl FromBackend<'_> {
         self.release_if_clean();
     }
 
+    /// The client is gone. What was told is good for others; the backend stays if nothing is left on it but settings, which the next session
+    /// resets.
+    fn end_probe_of_nobody(&mut self, probe: &Probe) {
+        self.released = true;
+        let held = self.held(probe);
+        if !probe.failed {
+            let server = Server {
+                user: reports::value(&self.backend.reports, b"session_authorization")
+                    .unwrap_or_default(),
+                reads_utf8: reports::reads_utf8(&self.backend.reports),
+            };
+            let settings = &mut self.shared.settings;
+            let set = tracking::is_set_by_code(&self.backend.label, probe, server, settings);
+            self.backend.note_customs(probe.customs(), settings);
+            self.learn(probe, set || !held.is_empty());
+        }
+        self.backend.suspect = Some(Mark::NOBODY);
+        let stays = !probe.failed && held.is_empty() && self.backend.exchange.is_clean();
+        self.orders.push(if stays {
+            Order::Release
+        } else {
+            Order::Close(CloseReason::NotClean)
+        });
+    }
+
+    /// What is left on the backend beside settings.
+    fn held(&self, probe: &Probe) -> Pins {
+        let mut held = probe.held;
+        let plain = &self.backend.plain;
+        let known = |name: &str| plain.iter().any(|(known, _)| **known == *name.as_bytes());
+        if probe.prepared.iter().any(|name| !known(name)) {
+            // Code has prepared it.
+            held.add(PinReason::SqlPrepare);
+        }
+        held
+    }
+
+    /// What statements do that were looked after.
+    fn learn(&mut self, probe: &Probe, left_something: bool) {
+        let verdicts = &mut self.shared.verdicts;
+        if probe.asks.mentioned {
+            verdicts.note_mentioned(probe.scope, probe.mentioned.clone());
+        }
+        // Of several, any may have left what was found.
+        for fingerprint in &probe.asks.learned {
+            verdicts.learn(probe.scope, *fingerprint, left_something);
+        }
+    }
+
     /// It cannot be told what the session holds: it keeps this backend, until that can be asked.
     fn doubt(&mut self, probe: &Probe) {
         let Some(session) = self.session.as_deref_mut() else {
@@ -84,6 +134,7 @@ impl FromBackend<'_> {
     }
 
     fn take_over(&mut self, probe: &Probe) {
+        let mut held = self.held(probe);
         let Some(session) = self.session.as_deref_mut() else {
             return;
         };
@@ -109,13 +160,6 @@ impl FromBackend<'_> {
             customs::add(&mut session.customs, names, &mut self.shared.settings);
         }
         session.is_doubted &= !(probe.asks.settings && probe.asks.objects);
-        let mut held = probe.held;
-        let plain = &self.backend.plain;
-        let known = |name: &str| plain.iter().any(|(known, _)| **known == *name.as_bytes());
-        if probe.prepared.iter().any(|name| !known(name)) {
-            // Code has prepared it.
-            held.add(PinReason::SqlPrepare);
-        }
         if held.contains(PinReason::Listen)
             && !session.pins.contains(PinReason::Listen)
             && (self.backend.exchange.listens || session.hears())
@@ -130,27 +174,15 @@ impl FromBackend<'_> {
             session.pins.add(PinReason::UntrackedSetting);
         }
         // A server process never forgets a name, whatever became of its value.
-        let read = probe.readings.iter().map(|reading| &*reading.name);
-        let read: Vec<&str> = read.filter(|name| name.contains('.')).collect();
         // One that nobody else has made here, this session has.
         let known = self.backend.customs.map();
-        let own: Vec<&str> = read
-            .iter()
-            .copied()
+        let own: Vec<&str> = probe
+            .customs()
             .filter(|name| !known.contains_key(*name))
             .collect();
         let settings = &mut self.shared.settings;
         customs::add(&mut session.customs, own.into_iter(), settings);
-        self.backend.note_customs(read.into_iter(), settings);
-        let scope = self.shared.statements.code_scope(session.scope);
-        let verdicts = &mut self.shared.verdicts;
-        if probe.asks.mentioned {
-            verdicts.note_mentioned(scope, probe.mentioned.clone());
-        }
-        // Of several, any may have left what was found.
-        for fingerprint in &probe.asks.learned {
-            verdicts.learn(scope, *fingerprint, left_something);
-        }
+        self.backend.note_customs(probe.customs(), settings);
         let known =
             adopted != Adopted::Unsaid && !session.tracker.has_lost() && !session.settings_unknown;
         pinning::on_probe(
@@ -160,6 +192,7 @@ impl FromBackend<'_> {
             known,
             self.orders,
         );
+        self.learn(probe, left_something);
     }
 }
 

@@ -5,8 +5,9 @@
 
 use super::{AUTHORIZATION, ENCODING, ROLE, SETTINGS_MAX, Tracker, is_identity};
 use crate::probe::{Probe, Reading};
-use forebay_core::settings::{Interner, Map, Value};
+use forebay_core::settings::{Interner, Map, Settings, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What came of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,18 @@ pub struct Server<'a> {
     pub reads_utf8: bool,
 }
 
+/// Whether code has set something, or reset it, on a backend whose session, which is gone, had these settings.
+pub fn is_set_by_code(
+    had: &Arc<Settings>,
+    probe: &Probe,
+    server: Server<'_>,
+    interner: &mut Interner,
+) -> bool {
+    let mut tracker = Tracker::new(interner.empty());
+    tracker.committed = Arc::clone(had);
+    tracker.adopt(probe, server, interner) != Adopted::Nothing
+}
+
 impl Tracker {
     /// Takes over what was read. Outside a transaction only.
     pub fn adopt(&mut self, probe: &Probe, server: Server<'_>, interner: &mut Interner) -> Adopted {
@@ -37,7 +50,7 @@ impl Tracker {
             .filter(|reading| !is_unset(reading, server) || self.has_set(reading))
             .map(|reading| (&*reading.name, reading))
             .collect();
-        let committed = std::sync::Arc::clone(&self.committed);
+        let committed = Arc::clone(&self.committed);
         let before = committed.map();
         let is_said = |reading: &Reading| {
             let value = before.get(&*reading.name);
@@ -219,7 +232,6 @@ mod tests {
     use crate::probe::Asks;
     use crate::sql::Effect;
     use std::hash::RandomState;
-    use std::sync::Arc;
 
     const SERVER: Server<'_> = Server {
         user: b"app",

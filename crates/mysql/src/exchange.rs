@@ -66,6 +66,8 @@ pub struct Passing {
     pub left: usize,
     /// Another packet of the same message follows.
     pub continues: bool,
+    /// It was answered already, and goes nowhere.
+    pub is_ignored: bool,
 }
 
 impl Default for Exchange {

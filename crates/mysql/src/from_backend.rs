@@ -62,7 +62,7 @@ impl FromBackend<'_> {
                 Ok(Read::NeedsWhole) if len > SAYING_BYTES_MAX => {
                     return self
                         .orders
-                        .push(Order::Bug("a packet too long for what it says"));
+                        .push(Order::Bug("a packet that is too long for what it says"));
                 }
                 Ok(Read::NeedsWhole) => return self.orders.push(Order::Need(header.len)),
                 Ok(read) => {

@@ -74,16 +74,22 @@ impl FromClient<'_> {
         if passing.left > 0 {
             let now = passing.left.min(input.len());
             passing.left -= now;
+            let is_ignored = passing.is_ignored;
             if passing.left == 0 && !passing.continues {
                 self.backend.exchange.from_client = None;
+                self.backend.may_part |= is_ignored;
             }
-            self.orders.forward(now);
+            match is_ignored {
+                true => self.orders.swallow(now),
+                false => self.orders.forward(now),
+            }
             return Some(now);
         }
         let header = wire::header(input)?;
         *passing = Passing {
             left: header.len,
             continues: header.is_continued(),
+            ..*passing
         };
         Some(0)
     }
@@ -101,6 +107,7 @@ impl FromClient<'_> {
             self.backend.exchange.from_client = Some(Passing {
                 left: header.len - here,
                 continues: header.is_continued(),
+                is_ignored: false,
             });
         }
         here
@@ -123,6 +130,7 @@ impl FromClient<'_> {
             self.backend.exchange.from_client = Some(Passing {
                 left: header.len - here,
                 continues: false,
+                is_ignored: false,
             });
         }
         Some(here)
@@ -218,8 +226,8 @@ impl FromClient<'_> {
         {
             return Some(used);
         }
-        if !self.prepare_for(&said, header) {
-            return Some(header.len);
+        if let Some(used) = self.prepare_for(&said, header, input) {
+            return Some(used);
         }
         self.backend.shape_text = Some(text.into());
         self.expect(Shape::Results, said.iter().cloned());
@@ -242,20 +250,20 @@ impl FromClient<'_> {
         [judging::of_statement(&statement.executing(&body), dialect)].into()
     }
 
-    /// What must go ahead of statements that do this; false if they were answered with an error instead.
-    fn prepare_for(&mut self, said: &[Said], header: Header) -> bool {
+    /// What must go ahead of statements that do this; how much was dealt with if they were answered with an error instead.
+    fn prepare_for(&mut self, said: &[Said], header: Header, input: &[u8]) -> Option<usize> {
         let is_home =
             self.session.left_behind.is_some() && self.backend.last == self.session.left_behind;
         if said.iter().any(|said| said.asks.left_behind) {
             let first = said[0].asks.left_behind;
             if first && !is_home && self.session.left_behind.is_some() {
                 self.session.reads_left_behind = true;
-                self.answer_error(
+                return Some(self.answer_error(
                     header,
+                    input,
                     1105,
                     b"What the last statement left behind is not here any more; it is kept from now on, try again",
-                );
-                return false;
+                ));
             }
             self.session.reads_left_behind = true;
         }
@@ -275,7 +283,7 @@ impl FromClient<'_> {
         if said.iter().any(|said| said.is_opaque) {
             self.session.suspect(self.backend);
         }
-        true
+        None
     }
 
     fn init_db(&mut self, header: Header, input: &[u8]) -> Option<usize> {
@@ -284,8 +292,7 @@ impl FromClient<'_> {
             return None;
         };
         let Ok(name) = std::str::from_utf8(name) else {
-            self.answer_error(header, 1049, b"Unknown database");
-            return Some(header.len);
+            return Some(self.answer_error(header, input, 1049, b"Unknown database"));
         };
         Some(self.send(header, input, Shape::Simple, Said::chooses(name)))
     }
@@ -293,12 +300,12 @@ impl FromClient<'_> {
     fn prepare(&mut self, header: Header, input: &[u8]) -> Option<usize> {
         let start = HEADER_BYTES + 1;
         if header.len - start > TEXT_BYTES_MAX {
-            self.answer_error(
+            return Some(self.answer_error(
                 header,
+                input,
                 1105,
                 b"A statement of more than 1 MiB cannot be prepared through the proxy",
-            );
-            return self.skip(header, input);
+            ));
         }
         let Some(text) = input.get(start..header.len) else {
             self.orders.push(Order::Need(header.len));
@@ -309,12 +316,12 @@ impl FromClient<'_> {
             .prepared
             .has_room(text.len().min(PREPARED_BYTES_MAX))
         {
-            self.answer_error(
+            return Some(self.answer_error(
                 header,
+                input,
                 1461,
                 b"Can't create more than max_prepared_stmt_count statements",
-            );
-            return Some(header.len);
+            ));
         }
         let server = self.backend.server;
         let said = judge(text, judging::dialect(server, self.session.settings.map()));
@@ -391,14 +398,9 @@ impl FromClient<'_> {
 
     /// What went ahead of this command failed: that is its answer.
     fn give_error(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        if input.len() < header.len && header.len <= HEADER_BYTES + TEXT_BYTES_MAX {
-            self.orders.push(Order::Need(header.len));
-            return None;
-        }
-        let used = self.skip(header, input)?;
         let error = self.backend.give_error.take()?;
+        let used = self.ignore(header, input);
         self.orders.push(Order::Requests(1));
-        self.orders.swallow(used);
         self.orders.to_client(|out| {
             write::packet(out, 1, |out| out.extend_from_slice(&error));
         });
@@ -409,25 +411,27 @@ impl FromClient<'_> {
     }
 
     fn answer_unknown(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        self.answer_error(header, 1047, b"Unknown command");
-        self.skip(header, input)
+        Some(self.answer_error(header, input, 1047, b"Unknown command"))
     }
 
-    /// Drops a message that was answered; more of it than is here cannot be dropped.
-    fn skip(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        if input.len() < header.len || header.is_continued() {
-            self.refuse(Refusal::MessageTooLarge {
-                max: u32::try_from(TEXT_BYTES_MAX).expect("it is small"),
+    /// Swallows a message whose first packet has this header, as much of it as is here; the rest follows.
+    fn ignore(&mut self, header: Header, input: &[u8]) -> usize {
+        let here = header.len.min(input.len());
+        self.orders.swallow(here);
+        if here < header.len || header.is_continued() {
+            self.backend.exchange.from_client = Some(Passing {
+                left: header.len - here,
+                continues: header.is_continued(),
+                is_ignored: true,
             });
-            return None;
         }
-        Some(header.len)
+        here
     }
 
     /// Answers a command with an error of ours, and swallows it.
-    fn answer_error(&mut self, header: Header, code: u16, message: &[u8]) {
+    fn answer_error(&mut self, header: Header, input: &[u8], code: u16, message: &[u8]) -> usize {
         self.orders.push(Order::Requests(1));
-        self.orders.swallow(header.len);
+        let used = self.ignore(header, input);
         self.orders.to_client(|out| {
             ErrorPacket {
                 code,
@@ -439,6 +443,7 @@ impl FromClient<'_> {
         self.orders.push(Order::Answered { since: self.now });
         self.session.sequence = 0;
         self.backend.may_part = true;
+        used
     }
 
     /// Answers a command with an OK packet of ours.

@@ -52,14 +52,14 @@ impl FromClient<'_> {
         };
         let statement = given.statement.clone();
         if kind == command::STMT_CLOSE {
-            return Some(self.close(id, &statement, header));
+            return Some(self.close(id, &statement, header, input));
         }
         let Some(on) = self.backend.prepared.used(&statement).copied() else {
             if kind == command::STMT_RESET {
                 self.orders.push(Order::Requests(1));
-                self.orders.swallow(header.len);
+                let used = self.ignore(header, input);
                 self.answer_ok();
-                return Some(header.len);
+                return Some(used);
             }
             self.prepare_again(id, &statement);
             return None;
@@ -109,8 +109,8 @@ impl FromClient<'_> {
     fn unknown(&mut self, kind: u8, id: u32, header: Header, input: &[u8]) -> Option<usize> {
         if matches!(kind, command::STMT_CLOSE | command::STMT_SEND_LONG_DATA) {
             // Neither is answered.
-            self.orders.swallow(header.len.min(input.len()));
-            return self.skip(header, input);
+            self.backend.may_part = true;
+            return Some(self.ignore(header, input));
         }
         let what = match kind {
             command::STMT_EXECUTE => "mysqld_stmt_execute",
@@ -118,13 +118,12 @@ impl FromClient<'_> {
             _ => "mysqld_stmt_reset",
         };
         let message = format!("Unknown prepared statement handler ({id}) given to {what}");
-        self.answer_error(header, 1243, message.as_bytes());
-        self.skip(header, input)
+        Some(self.answer_error(header, input, 1243, message.as_bytes()))
     }
 
-    fn close(&mut self, id: u32, statement: &Statement, header: Header) -> usize {
+    fn close(&mut self, id: u32, statement: &Statement, header: Header, input: &[u8]) -> usize {
         self.session.prepared.remove(id);
-        self.orders.swallow(header.len);
+        let used = self.ignore(header, input);
         if self.session.remove_cursor(id) {
             // Its cursor ends with it.
             if let Some(server_id) = self.backend.prepared.remove(statement) {
@@ -134,7 +133,7 @@ impl FromClient<'_> {
             }
         }
         self.backend.may_part = true;
-        header.len
+        used
     }
 
     /// The statement is not on this backend: the client's command waits until it is.
@@ -221,8 +220,8 @@ impl FromClient<'_> {
         let statement = self.session.prepared.get(id)?.statement.clone();
         let on = self.backend.prepared.used(&statement)?;
         let is_own = std::mem::replace(&mut on.types_of, owner) == owner;
-        if !self.prepare_for(&said, header) {
-            return Some(header.len);
+        if let Some(used) = self.prepare_for(&said, header, input) {
+            return Some(used);
         }
         self.backend.executing = Some(id);
         self.expect(Shape::Results, said.iter().cloned());

@@ -345,7 +345,7 @@ impl<'a> Stage<'a> {
             self.world.noted.clear();
             self.world.vanish(client);
             if let Some(backend) = lease {
-                self.farewell_is_right(backend);
+                self.farewell_is_right(client, backend);
             }
         }
         for backend in 0..self.world.backends.len() {
@@ -353,7 +353,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn farewell_is_right(&mut self, backend: usize) {
+    fn farewell_is_right(&mut self, client: usize, backend: usize) {
         let farewell = self.world.noted.join(", ");
         let debt = self.talks[&(false, backend)].debt();
         let half_way = !self.world.backends[backend].inbox.is_empty();
@@ -366,6 +366,10 @@ impl<'a> Stage<'a> {
             _ if self.pinned => closed,
             Debt::Hopeless => closed,
             Debt::None => farewell == "Farewell Clean" || closed,
+            // Half a command that is answered already costs the backend, too.
+            Debt::Rollback if !self.talks[&(true, client)].received_whole() => {
+                closed || farewell == "Farewell Cleaning"
+            }
             Debt::Rollback => farewell == "Farewell Cleaning",
         };
         assert!(

@@ -19,6 +19,8 @@ pub struct Talk {
     /// The number of the next packet of the server's.
     next: u8,
     status: Status,
+    /// The command that is half sent has its answer.
+    is_answered: bool,
     to_server: Vec<u8>,
     from_server: Vec<u8>,
 }
@@ -145,7 +147,8 @@ impl Talk {
         };
         // A message of several packets counts them.
         let first = sequence.wrapping_sub((payload.len() / 0xff_ffff) as u8);
-        if let Some(shape) = shape {
+        let is_answered = std::mem::take(&mut self.is_answered);
+        if let Some(shape) = shape.filter(|_| !is_answered) {
             self.due.push_back((shape, sequence.wrapping_add(1)));
             if self.due.len() == 1 {
                 self.begin();
@@ -181,6 +184,7 @@ impl Talk {
                 true => first,
                 false => expected,
             };
+            self.is_answered |= self.due.is_empty() && !self.to_server.is_empty();
             let line = self.on_reply(&payload);
             lines.push(in_order(line, first, expected));
         }
@@ -287,6 +291,11 @@ impl Talk {
     /// Whether everything the server has sent are whole messages.
     pub fn sent_whole(&self) -> bool {
         self.from_server.is_empty()
+    }
+
+    /// Whether everything the client has sent are whole messages.
+    pub fn received_whole(&self) -> bool {
+        self.to_server.is_empty()
     }
 
     pub fn debt(&self) -> Debt {

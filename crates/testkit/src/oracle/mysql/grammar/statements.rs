@@ -190,7 +190,7 @@ pub fn call(rng: &mut SplitMix64, session: &Session) -> String {
 
 /// PREPARE and EXECUTE as texts, GET DIAGNOSTICS, and other rarities.
 pub fn rare(rng: &mut SplitMix64, style: &Style, session: &Session) -> String {
-    let text = match rng.below(14) {
+    let text = match rng.below(22) {
         0 => "PREPARE q FROM 'SELECT ? + 1, @@sql_mode'".into(),
         1 => "PREPARE q FROM 'SET sort_buffer_size = 270000'".into(),
         2 | 3 => "EXECUTE q USING @y".into(),
@@ -206,6 +206,34 @@ pub fn rare(rng: &mut SplitMix64, style: &Style, session: &Session) -> String {
         10 => "/*! SET @y = 3 */".into(),
         11 => "-- nothing".into(),
         12 => "SIGNAL SQLSTATE '01000' SET MESSAGE_TEXT = 'a warning'".into(),
+        13 => rng
+            .word(&[
+                "SET session_track_state_change = 1",
+                "SET session_track_state_change = 0",
+                "SET session_track_schema = 0",
+                "SET session_track_transaction_info = 'CHARACTERISTICS'",
+                "SET session_track_transaction_info = 'STATE'",
+                "SET session_track_system_variables = 'sql_mode,sort_buffer_size'",
+                "SET session_track_system_variables = ''",
+                "SELECT @@session_track_state_change, @@session_track_system_variables",
+            ])
+            .into(),
+        14 => rng
+            .word(&[
+                "SET insert_id = 500",
+                "SET last_insert_id = 900",
+                "SET @@identity = 901",
+                "SET rand_seed1 = 1, rand_seed2 = 2; SELECT RAND()",
+                "SELECT RAND(3)",
+            ])
+            .into(),
+        15 => "SELECT v INTO @x FROM t ORDER BY id LIMIT 1".into(),
+        16 => "SELECT * FROM fixed ORDER BY a LIMIT 3; SELECT FOUND_ROWS()".into(),
+        17 => "EXPLAIN SELECT * FROM fixed".into(),
+        18 => "ANALYZE TABLE {}a.fixed".into(),
+        19 => {
+            "BEGIN; INSERT INTO {}a.t (v) VALUES ('q'); SELECT LAST_INSERT_ID() > 0; COMMIT".into()
+        }
         _ => format!(
             "PREPARE q FROM '{}'",
             settings::several(rng, style).replace('\'', "''")

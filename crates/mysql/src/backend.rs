@@ -35,6 +35,8 @@ pub struct Backend {
     pub insert_id_of: Option<u64>,
     /// What its pool runs on each new backend, and behind each reset; empty for nothing.
     pub init_query: Arc<str>,
+    /// The last statement left warnings or failed: others must not be shown that.
+    pub is_warned: bool,
     /// Statements that it has.
     pub prepared: PreparedOn,
     /// Its session keeps it across boundaries.

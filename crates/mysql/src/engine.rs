@@ -120,10 +120,12 @@ pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &m
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
 fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     let in_doubt = backend.suspect.is_some_and(|mark| mark != session.mark());
-    if !in_doubt && Arc::ptr_eq(&backend.label, &session.settings) {
+    let is_others = backend.last.is_none_or(|mark| mark.session != session.id);
+    let clears = is_others && std::mem::take(&mut backend.is_warned);
+    if !in_doubt && !clears && Arc::ptr_eq(&backend.label, &session.settings) {
         return;
     }
-    let replay = tracking::replay(
+    let mut replay = tracking::replay(
         &There {
             map: backend.label.map(),
             in_doubt,
@@ -135,6 +137,10 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
         },
         session.settings.map(),
     );
+    if clears && replay.set.is_none() {
+        // A SET clears them everywhere; a SELECT without a table does not (MariaDB).
+        replay.set = Some("SET @@session.sql_notes=@@session.sql_notes".to_owned());
+    }
     backend.label = Arc::clone(&session.settings);
     if replay.is_empty() {
         return;
@@ -314,6 +320,8 @@ impl Engine for Mysql {
         backend.give_error = None;
         backend.preparing = None;
         let exchange = &mut backend.exchange;
+        // The rest of a message that the server knows nothing of.
+        exchange.from_client.take_if(|passing| passing.is_ignored);
         if !matches!(backend.stage, backend::Stage::Ready) || backend.pinned {
             return match exchange.is_empty() {
                 true => Farewell::Close,
@@ -379,6 +387,7 @@ impl Engine for Mysql {
             suspect: None,
             last: None,
             insert_id_of: None,
+            is_warned: false,
             init_query: "".into(),
             prepared: PreparedOn::default(),
             pinned: false,

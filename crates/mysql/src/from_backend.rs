@@ -11,8 +11,10 @@ use crate::session::Session;
 use crate::sql::Dialect;
 use crate::statements::{DATABASE, Given};
 use crate::told::{Listener, heard, retell};
+use crate::wire::capability::Capabilities;
 use crate::wire::command;
-use crate::wire::reply::{self, ErrorPacket};
+use crate::wire::read::Fields;
+use crate::wire::reply::{self, EofPacket, ErrorPacket};
 use crate::wire::row::text_row;
 use crate::wire::status::Status;
 use crate::wire::{self, HEADER_BYTES, Header, write};
@@ -195,10 +197,39 @@ impl FromBackend<'_> {
             self.pass(here);
             return false;
         };
+        let changed = told.status.has(Status::SESSION_STATE_CHANGED);
         let is_eof = payload.len() == EOF_BYTES;
-        if !told.status.has(Status::SESSION_STATE_CHANGED) || is_eof {
+        // What another's statement left in the status would have this client wait for results that nobody sends.
+        let clean = told.status.without(Status::OF_STATEMENT);
+        let due = self.backend.exchange.front();
+        if clean != told.status && !changed && due.is_some_and(|due| due.reading.is_simple()) {
+            self.orders.swallow(here);
+            let mut packet = payload.to_vec();
+            let at = match is_eof {
+                true => 3,
+                false => status_at(payload),
+            };
+            if let Some(status) = packet.get_mut(at..at + 2) {
+                status.copy_from_slice(&clean.0.to_le_bytes());
+            }
+            self.orders.to_client(|out| {
+                write::packet(out, header.sequence, |out| out.extend_from_slice(&packet));
+            });
+            return false;
+        }
+        let is_silent = !session.capabilities.has(Capabilities::SESSION_TRACK);
+        if is_eof && changed && is_silent {
+            self.orders.swallow(here);
+            let status = told.status.without(Status::SESSION_STATE_CHANGED);
+            let warnings = told.warnings;
+            self.orders.to_client(|out| {
+                EofPacket { warnings, status }.write(out, header.sequence);
+            });
+            return true;
+        }
+        if !changed || is_eof {
             self.pass(here);
-            return told.status.has(Status::SESSION_STATE_CHANGED);
+            return changed;
         }
         let listener = Listener {
             capabilities: session.capabilities,
@@ -250,6 +281,7 @@ impl FromBackend<'_> {
 
     /// The client's command failed. Whether code that it called has begun a transaction is not told.
     fn on_failed(&mut self) {
+        self.backend.is_warned = true;
         let exchange = &mut self.backend.exchange;
         let said = &self.backend.said;
         let may_begin = said.len() > 1 || said.iter().any(|said| said.is_opaque);
@@ -450,6 +482,14 @@ pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &m
     }
 }
 
+/// Where an OK packet has its status: behind two length-encoded numbers.
+fn status_at(payload: &[u8]) -> usize {
+    let mut fields = Fields(&payload[1..]);
+    let numbers = (fields.number(), fields.number());
+    debug_assert!(numbers.0.is_ok() && numbers.1.is_ok(), "it was read before");
+    payload.len() - fields.0.len()
+}
+
 /// The settings with these changes.
 fn with_changes(map: &Map, changes: &[(Box<str>, Option<Value>)], dropped: bool) -> Map {
     let mut map = map.clone();
@@ -554,6 +594,7 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
 
 /// What the next statement may ask for of this one.
 fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told: &Told) {
+    backend.is_warned = told.warnings > 0 || said.keeps_diagnostics && backend.is_warned;
     if told.last_insert_id != 0 {
         session.last_insert_id = Some(told.last_insert_id);
         backend.insert_id_of = Some(session.id);

@@ -214,6 +214,10 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
                     ),
                     Some(value),
                 ) => {
+                    // MySQL 9 takes the DEFAULT of these two for 0: their flags are stored the other way round.
+                    let is_reversed = !dialect.is_mariadb()
+                        && matches!(&**name, "foreign_key_checks" | "unique_checks");
+                    let value = value.or_else(|| is_reversed.then(|| Value::Sql("DEFAULT".into())));
                     said.changes.push((name.as_str().into(), value));
                     // The one of these that is set last counts.
                     let other = match &**name {

@@ -5,10 +5,13 @@
 //! which is what new sessions have, except where the connection itself began with something else (character sets), a query of the
 //! operator's changed it, or nothing takes it away (user variables): there the connection is made new.
 
+mod charsets;
+
 use crate::backend::Beginning;
 use crate::sql::quote_identifier;
 use crate::statements::DATABASE;
 use crate::told::STATE_CHANGE;
+use charsets::Charsets;
 use forebay_core::settings::{Map, Value};
 
 /// What is sent ahead of a client's command.
@@ -47,21 +50,17 @@ pub struct There<'a> {
     pub resets_charsets: bool,
 }
 
-/// Character sets go first: what comes behind is read by them.
-const FIRST: [&str; 4] = [
-    "character_set_client",
-    "character_set_connection",
-    "collation_connection",
-    "character_set_results",
-];
+static EMPTY: Map = Map::new();
 
 /// What takes a backend from what is there to what is wanted.
 pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     let gone = |name: &&str| !wanted.contains_key(*name) && *name != DATABASE;
     let lost: Vec<&str> = there.map.keys().map(|name| &**name).filter(gone).collect();
+    // Character sets go first: what comes behind is read by them.
     // A user variable that was set to NULL is not one that was never set; and what a handshake chose is more than a character set's name.
-    let is_lasting =
-        |name: &&str| name.starts_with('@') || there.resets_charsets && FIRST.contains(name);
+    let is_lasting = |name: &&str| {
+        name.starts_with('@') || there.resets_charsets && charsets::NAMES.contains(name)
+    };
     let resets = !there.stays
         && (there.in_doubt
             || there.has_init_query && !lost.is_empty()
@@ -72,31 +71,17 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
             .get(name)
             .filter(|value| resets || there.map.get(name) != Some(value))
     };
-    let is_lost = (!there.resets_charsets || there.stays)
-        && (resets || lost.iter().any(|name| FIRST.contains(name)));
-    if is_lost {
-        let Beginning {
-            client,
-            connection,
-            results,
-            sql_mode: _,
-        } = there.beginning;
-        parts.push(format!("character_set_client={client}"));
-        parts.push(format!("collation_connection={connection}"));
-        let results = results.as_deref().unwrap_or("NULL");
-        parts.push(format!("character_set_results={results}"));
-        let wanted = FIRST
-            .iter()
-            .filter_map(|name| Some((*name, wanted.get(*name)?)));
-        parts.extend(wanted.map(|(name, value)| assignment(name, value)));
-    } else {
-        let wanted = FIRST
-            .iter()
-            .filter_map(|name| Some((*name, differs(name)?)));
-        parts.extend(wanted.map(|(name, value)| assignment(name, value)));
+    let charsets = Charsets::of(wanted, there.beginning);
+    let are_back = resets && there.resets_charsets;
+    let held = match are_back {
+        true => Charsets::of(&EMPTY, there.beginning),
+        false => Charsets::of(there.map, there.beginning),
+    };
+    if charsets != held || resets && !are_back {
+        parts.extend(charsets.parts());
     }
     if !resets {
-        let lost = lost.iter().filter(|name| !FIRST.contains(name));
+        let lost = lost.iter().filter(|name| !charsets::NAMES.contains(name));
         parts.extend(lost.map(|name| undoing(name, there.beginning)));
     } else if let Some(mode) = &there.beginning.sql_mode
         && !wanted.contains_key("sql_mode")
@@ -108,7 +93,7 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     }
     let others = wanted
         .keys()
-        .filter(|name| !FIRST.contains(&&***name) && ***name != *DATABASE);
+        .filter(|name| !charsets::NAMES.contains(&&***name) && ***name != *DATABASE);
     parts.extend(others.filter_map(|name| Some(assignment(name, differs(name)?))));
     // A reset keeps the database.
     let database = wanted
@@ -135,6 +120,10 @@ fn assignment(name: &str, value: &Value) -> String {
 fn undoing(name: &str, beginning: &Beginning) -> String {
     match &beginning.sql_mode {
         Some(mode) if name == "sql_mode" => format!("@@session.sql_mode='{mode}'"),
+        // MySQL 9 takes the DEFAULT of these two for 0: their flags are stored the other way round.
+        _ if matches!(name, "foreign_key_checks" | "unique_checks") => {
+            format!("@@session.{name}=@@global.{name}")
+        }
         _ => format!("{}=DEFAULT", target(name)),
     }
 }
@@ -202,7 +191,7 @@ mod tests {
         assert_eq!(
             replay.set.as_deref(),
             Some(
-                "SET @@session.character_set_client=latin1, @@session.time_zone=DEFAULT, @`a b`=5, @@session.sql_mode='ANSI'"
+                "SET character_set_client=latin1, collation_connection=utf8mb4_general_ci, character_set_results=NULL, @@session.time_zone=DEFAULT, @`a b`=5, @@session.sql_mode='ANSI'"
             )
         );
     }

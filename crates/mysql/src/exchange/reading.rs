@@ -124,6 +124,11 @@ impl Reading {
         self.at == At::Rows
     }
 
+    /// Whether the answer is one word: no statement's.
+    pub fn is_simple(&self) -> bool {
+        self.shape == Shape::Simple
+    }
+
     /// Whether the server waits for a file of the client's.
     pub fn is_file(&self) -> bool {
         self.at == At::File

@@ -38,6 +38,15 @@ impl Status {
     /// `sql_mode` has `ANSI_QUOTES` (MariaDB).
     pub const ANSI_QUOTES: Status = Status(1 << 15);
 
+    /// What a server says of a statement, and may go on saying in answers to commands that are none (MariaDB).
+    pub const OF_STATEMENT: Status = Status(
+        Status::MORE_RESULTS_EXISTS.0
+            | Status::NO_GOOD_INDEX_USED.0
+            | Status::NO_INDEX_USED.0
+            | Status::QUERY_WAS_SLOW.0
+            | Status::METADATA_CHANGED.0,
+    );
+
     /// Whether all of `flags` are in this set.
     #[inline]
     pub const fn has(self, flags: Status) -> bool {

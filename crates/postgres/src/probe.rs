@@ -38,23 +38,33 @@ pub const IDENTITY: &str = "SELECT 'i', 'role', pg_catalog.current_setting('role
     UNION ALL SELECT 'i', 'session_authorization', session_user, NULL";
 
 /// Names of settings that functions speak of, whatever a backslash means to the session; of a setting with a dot in its name nothing else tells that it exists.
+/// In a database with thousands of functions that takes a while, so it is done only where there are others than those that are `{known}`, by their
+/// number and by who made them (`xmin`); what they are now comes first.
 /// A body that is kept as a tree is read as that: to have it written out would lock its tables, and wait for whoever alters one. `set_config`
 /// is 2078 (`pg_proc.dat`), and its name a text with a head of four bytes. Servers before 14 have no such bodies.
-pub const MENTIONED: &str = "SELECT DISTINCT 'm', pg_catalog.lower(m[1]), pg_catalog.current_setting(m[1], true), NULL \
+pub const MENTIONED: &str = "WITH state AS (SELECT (pg_catalog.count(*)::pg_catalog.text) OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) \
+    (COALESCE(pg_catalog.sum(xmin::pg_catalog.text::pg_catalog.int8), 0)::pg_catalog.text) AS v \
+    FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384), \
+    code AS (SELECT v, v OPERATOR(pg_catalog.<>) '{known}' AS changed FROM state) \
+    SELECT 'v', v, NULL, NULL FROM code UNION ALL (SELECT DISTINCT 'm', pg_catalog.lower(m[1]), pg_catalog.current_setting(m[1], true), NULL \
     FROM pg_catalog.pg_proc p, LATERAL pg_catalog.regexp_matches(\
     p.prosrc, \
     E'(?:set_config\\\\s*\\\\(\\\\s*''|\\\\mset\\\\s+(?:session\\\\s+)?)([a-z_][a-z0-9_$]*(?:\\\\.[a-z_][a-z0-9_$]*)+)', 'gi') m \
-    WHERE p.oid OPERATOR(pg_catalog.>=) 16384 \
+    WHERE (SELECT changed FROM code) AND p.oid OPERATOR(pg_catalog.>=) 16384 \
     UNION SELECT 'm', pg_catalog.lower(n.name), pg_catalog.current_setting(n.name, true), NULL FROM pg_catalog.pg_proc p, \
     LATERAL pg_catalog.regexp_matches(pg_catalog.to_jsonb(p) OPERATOR(pg_catalog.->>) 'prosqlbody', \
     ':funcid 2078 .*?:constvalue [0-9]+ [[] ([0-9 ]+) []]', 'g') m, \
     LATERAL (SELECT pg_catalog.string_agg(pg_catalog.chr(b::pg_catalog.int4), '' ORDER BY i) AS name \
     FROM pg_catalog.unnest(pg_catalog.string_to_array(m[1], ' ')) WITH ORDINALITY u(b, i) WHERE i OPERATOR(pg_catalog.>) 4) n \
-    WHERE p.oid OPERATOR(pg_catalog.>=) 16384 AND p.prolang OPERATOR(pg_catalog.=) 14 AND p.prosrc OPERATOR(pg_catalog.=) '' \
+    WHERE (SELECT changed FROM code) AND p.oid OPERATOR(pg_catalog.>=) 16384 AND p.prolang OPERATOR(pg_catalog.=) 14 AND p.prosrc OPERATOR(pg_catalog.=) '' \
     AND n.name OPERATOR(pg_catalog.~) '^[A-Za-z_][A-Za-z0-9_$]*([.][A-Za-z_][A-Za-z0-9_$]*)+$' \
     UNION SELECT 'm', pg_catalog.lower(c[1]), pg_catalog.current_setting(c[1], true), NULL FROM pg_catalog.pg_proc p, \
     LATERAL pg_catalog.unnest(p.proconfig) o, LATERAL pg_catalog.regexp_matches(o, '^([^=]+[.][^=]+)=') c \
-    WHERE p.oid OPERATOR(pg_catalog.>=) 16384";
+    WHERE (SELECT changed FROM code) AND p.oid OPERATOR(pg_catalog.>=) 16384)";
+
+/// For what may take longer than the client gives its own statements; until the end of the question.
+pub const UNTIMED: &str =
+    "SELECT 't', pg_catalog.set_config('statement_timeout', '0', true), NULL, NULL";
 
 /// What is left on the backend beside settings.
 pub const OBJECTS: &str = "SELECT 'o', 'temporary_object', NULL, NULL WHERE EXISTS (SELECT 1 FROM pg_catalog.pg_depend \
@@ -87,7 +97,11 @@ pub struct Probe {
     pub scope: u64,
     /// All settings that were found set; or those that were asked for by name.
     pub readings: Vec<Reading>,
-    /// Names with a dot that functions speak of.
+    /// Which functions there were when it was last asked what they speak of.
+    pub known_code: Option<Box<str>>,
+    /// Which there are.
+    pub code: Option<Box<str>>,
+    /// Names with a dot that functions speak of, unless they are those that were known.
     pub mentioned: Vec<Box<str>>,
     /// Names of statements that SQL has prepared.
     pub prepared: Vec<Box<str>>,
@@ -132,14 +146,18 @@ impl Probe {
             write::run(out, PROBE, SETTINGS.as_bytes());
             write::run(out, PROBE, IDENTITY.as_bytes());
         }
-        if asks.mentioned {
-            write::run(out, PROBE, MENTIONED.as_bytes());
-        }
         if !asks.names.is_empty() {
             write::run(out, PROBE, by_name(asks).as_bytes());
         }
         if asks.objects {
             write::run(out, PROBE, OBJECTS.as_bytes());
+        }
+        if asks.mentioned {
+            // Last, because the client's own time-out is read before.
+            write::run(out, PROBE, UNTIMED.as_bytes());
+            let known = self.known_code.as_deref().unwrap_or_default();
+            let mentioned = MENTIONED.replace("{known}", known);
+            write::run(out, PROBE, mentioned.as_bytes());
         }
         out.extend_from_slice(write::SYNC);
     }
@@ -161,6 +179,17 @@ impl Probe {
                 .into_iter()
                 .find(|reason| reason.as_str() == name)?;
             self.held.add(reason);
+            return Some(());
+        }
+        if kind? == b"t" {
+            return Some(());
+        }
+        if kind? == b"v" {
+            // It will be part of a question.
+            let is_plain = name
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b' ');
+            self.code = is_plain.then(|| name.into());
             return Some(());
         }
         if kind? == b"p" {

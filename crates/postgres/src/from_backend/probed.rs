@@ -38,6 +38,7 @@ impl FromBackend<'_> {
         }
         let mut probe = Probe::new(asks);
         probe.scope = self.shared.statements.code_scope(session.scope);
+        probe.known_code = self.shared.verdicts.code(probe.scope).map(Box::from);
         self.orders.to_backend(|out| probe.write(out));
         self.orders.push(Order::Probed);
         let exchange = &mut self.backend.exchange;
@@ -109,8 +110,10 @@ impl FromBackend<'_> {
     /// What statements do that were looked after.
     fn learn(&mut self, probe: &Probe, left_something: bool) {
         let verdicts = &mut self.shared.verdicts;
-        if probe.asks.mentioned {
-            verdicts.note_mentioned(probe.scope, probe.mentioned.clone());
+        let is_known = probe.code.is_some() && probe.code == probe.known_code;
+        if probe.asks.mentioned && !is_known {
+            let (names, code) = (probe.mentioned.clone(), probe.code.clone());
+            verdicts.note_mentioned(probe.scope, names, code);
         }
         // Of several, any may have left what was found.
         for fingerprint in &probe.asks.learned {

@@ -71,6 +71,44 @@ fn nothing_is_asked_that_takes_locks_on_tables_of_others() {
 }
 
 #[test]
+fn the_time_out_is_lifted_behind_what_reads_it_and_for_the_long_question_alone() {
+    let written = |mentioned| {
+        let asks = Asks {
+            settings: true,
+            objects: true,
+            mentioned,
+            ..Asks::default()
+        };
+        let mut out = Vec::new();
+        Probe::new(asks).write(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    assert!(!written(false).contains("statement_timeout"));
+    let asked = written(true);
+    let at = |text: &str| asked.find(text).expect("it is asked");
+    assert!(at(SETTINGS) < at(UNTIMED) && at(OBJECTS) < at(UNTIMED));
+    assert!(at(UNTIMED) < at("regexp_matches"));
+}
+
+#[test]
+fn what_functions_speak_of_is_asked_with_the_code_that_is_known() {
+    let mut probe = Probe::new(Asks {
+        mentioned: true,
+        ..Asks::default()
+    });
+    probe.on_row(&row(&[Some("t"), Some("0"), None, None]));
+    probe.on_row(&row(&[Some("v"), Some("3 1234"), None, None]));
+    assert_eq!(probe.code.as_deref(), Some("3 1234"));
+    assert!(!probe.failed && probe.readings.is_empty() && probe.mentioned.is_empty());
+    probe.known_code = probe.code.clone();
+    let mut out = Vec::new();
+    probe.write(&mut out);
+    assert!(String::from_utf8_lossy(&out).contains("'3 1234' AS changed"));
+    probe.on_row(&row(&[Some("v"), Some("1'; drop"), None, None]));
+    assert_eq!(probe.code, None);
+}
+
+#[test]
 fn an_answer_has_a_bound() {
     let mut probe = Probe::new(Asks::default());
     let long = "x".repeat(ANSWER_BYTES_MAX / 2);

@@ -20,7 +20,7 @@ const SCOPES_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Verdicts {
     known: HashMap<(u64, Fingerprint), Verdict>,
-    mentioned: HashMap<u64, Box<[Box<str>]>>,
+    mentioned: HashMap<u64, Mentioned>,
     /// Most programs never ask.
     any_asked_about: bool,
 }
@@ -33,6 +33,14 @@ struct Verdict {
     leaves: bool,
     /// A later transaction asked for values of sequences that it had made.
     asked_about: bool,
+}
+
+/// What functions of a scope speak of.
+#[derive(Debug)]
+struct Mentioned {
+    names: Box<[Box<str>]>,
+    /// Which functions these are.
+    code: Option<Box<str>>,
 }
 
 impl Verdicts {
@@ -80,16 +88,23 @@ impl Verdicts {
     /// Names of settings that functions of this scope speak of, once they were asked for. Of more than are asked for one by one, none is
     /// remembered: what functions speak of is then looked up each time.
     pub fn mentioned(&self, scope: u64) -> Option<&[Box<str>]> {
-        let names = self.mentioned.get(&scope).map(|names| &**names);
-        names.filter(|names| names.len() <= NAMES_ASKED_MAX)
+        let known = self.mentioned.get(&scope)?;
+        (known.names.len() <= NAMES_ASKED_MAX).then_some(&*known.names)
     }
 
-    /// They were asked for.
-    pub fn note_mentioned(&mut self, scope: u64, names: Vec<Box<str>>) {
+    /// Which functions it is known of what they speak of, all of which are asked for.
+    pub fn code(&self, scope: u64) -> Option<&str> {
+        self.mentioned(scope)?;
+        self.mentioned.get(&scope)?.code.as_deref()
+    }
+
+    /// They were asked for, and are those of this code.
+    pub fn note_mentioned(&mut self, scope: u64, names: Vec<Box<str>>, code: Option<Box<str>>) {
         if self.mentioned.len() >= SCOPES_MAX {
             self.mentioned.clear();
         }
-        self.mentioned.insert(scope, names.into());
+        let names = names.into();
+        self.mentioned.insert(scope, Mentioned { names, code });
     }
 }
 
@@ -128,10 +143,10 @@ mod tests {
     fn more_names_than_are_asked_for_one_by_one_are_looked_up_each_time() {
         let mut verdicts = Verdicts::default();
         let names = |count: usize| (0..count).map(|n| format!("a.b{n}").into()).collect();
-        verdicts.note_mentioned(7, names(NAMES_ASKED_MAX));
-        assert!(verdicts.mentioned(7).is_some());
-        verdicts.note_mentioned(7, names(NAMES_ASKED_MAX + 1));
-        assert!(verdicts.mentioned(7).is_none());
+        verdicts.note_mentioned(7, names(NAMES_ASKED_MAX), Some("1 7".into()));
+        assert!(verdicts.mentioned(7).is_some() && verdicts.code(7) == Some("1 7"));
+        verdicts.note_mentioned(7, names(NAMES_ASKED_MAX + 1), Some("2 15".into()));
+        assert!(verdicts.mentioned(7).is_none() && verdicts.code(7).is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::evaluate::{Rows, Value};
 use super::server::Shared;
 use super::session::Session;
 use super::sql::Probe;
-use forebay_postgres::probe::{IDENTITY, MENTIONED, OBJECTS, SETTINGS};
+use forebay_postgres::probe::{IDENTITY, MENTIONED, OBJECTS, SETTINGS, UNTIMED};
 
 /// How the question for settings by their names begins and ends.
 const NAMED: (&str, &str) = (
@@ -17,15 +17,24 @@ pub(crate) fn recognized(text: &str) -> Option<Probe> {
     match text {
         SETTINGS => Some(Probe::Settings),
         IDENTITY => Some(Probe::Identity),
-        MENTIONED => Some(Probe::Mentioned),
+        // There are no functions whose words matter.
+        UNTIMED => Some(Probe::Mentioned),
         OBJECTS => Some(Probe::Objects),
         text => {
+            if is_mentioned(text) {
+                return Some(Probe::Mentioned);
+            }
             let names = text.strip_prefix(NAMED.0)?.strip_suffix(NAMED.1)?;
             Some(Probe::Named(
                 names.split("','").map(str::to_owned).collect(),
             ))
         }
     }
+}
+
+fn is_mentioned(text: &str) -> bool {
+    let (head, tail) = MENTIONED.split_once("{known}").unwrap_or((MENTIONED, ""));
+    text.starts_with(head) && text.ends_with(tail)
 }
 
 fn row(kind: &str, name: &str, setting: Option<String>) -> Vec<Value> {

@@ -11,6 +11,7 @@ use crate::session::Session;
 use crate::sql::Dialect;
 use crate::statements::{DATABASE, Given};
 use crate::told::{Listener, heard, retell};
+use crate::tracking;
 use crate::wire::capability::Capabilities;
 use crate::wire::command;
 use crate::wire::read::Fields;
@@ -265,8 +266,12 @@ impl FromBackend<'_> {
         if !said.changes.is_empty() || told.status.has(Status::DB_DROPPED) {
             let dropped = told.status.has(Status::DB_DROPPED);
             let map = with_changes(session.settings.map(), &said.changes, dropped);
-            session.settings = self.shared.settings.intern(map);
-            self.backend.label = Arc::clone(&session.settings);
+            if tracking::may_follow(&map) {
+                session.settings = self.shared.settings.intern(map);
+                self.backend.label = Arc::clone(&session.settings);
+            } else {
+                pin(session, self.backend, PinReason::UntrackedSetting, || None);
+            }
         }
         if let Some(tracks) = said.tracks {
             session.tracks = tracks;
@@ -453,6 +458,9 @@ impl FromBackend<'_> {
 /// Longest packet that is kept to be read: a report of every variable of a server is far shorter.
 const SAYING_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most temporary tables of one session whose names are kept.
+const HELD_MAX: usize = 10_000;
+
 /// Length of an EOF packet's payload.
 const EOF_BYTES: usize = 5;
 
@@ -533,7 +541,16 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
         });
     }
     if let Some(name) = &said.creates {
-        session.held().temporary.insert(name.clone());
+        let temporary = &mut session.held().temporary;
+        let reason = match temporary.len() < HELD_MAX {
+            true => {
+                temporary.insert(name.clone());
+                PinReason::TemporaryObject
+            }
+            // Without its name nobody knows when the last one is gone.
+            false => PinReason::UntrackedSetting,
+        };
+        pin(session, backend, reason, || None);
         pin(session, backend, PinReason::TemporaryObject, || {
             shape_of(shape.as_deref(), dialect)
         });

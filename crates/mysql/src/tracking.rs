@@ -106,6 +106,19 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     }
 }
 
+/// Most settings and user variables of one session that follow it, and most bytes of their names and values: what is sent ahead of a
+/// command stays small. Who has more keeps a backend.
+const FOLLOWING_MAX: usize = 512;
+const FOLLOWING_BYTES_MAX: usize = 64 * 1024;
+
+/// Whether so much may follow a session.
+pub fn may_follow(map: &Map) -> bool {
+    let bytes = map
+        .iter()
+        .map(|(name, value)| name.len() + text_of(value).len());
+    map.len() <= FOLLOWING_MAX && bytes.sum::<usize>() <= FOLLOWING_BYTES_MAX
+}
+
 /// The text of a value.
 pub fn text_of(value: &Value) -> &str {
     match value {
@@ -166,6 +179,19 @@ mod tests {
             resets_charsets: false,
         };
         replay(&there, &map(wanted))
+    }
+
+    #[test]
+    fn what_follows_is_bounded_in_number_and_in_bytes() {
+        let many = |count: usize| {
+            (0..count)
+                .map(|number| (format!("@{number}").into(), Value::Sql("1".into())))
+                .collect::<Map>()
+        };
+        assert!(may_follow(&many(FOLLOWING_MAX)));
+        assert!(!may_follow(&many(FOLLOWING_MAX + 1)));
+        let long = "x".repeat(FOLLOWING_BYTES_MAX);
+        assert!(!may_follow(&map(&[("@a", &long)])));
     }
 
     #[test]

@@ -41,6 +41,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "forebay-api",
             "forebay-control",
             "forebay-postgres",
+            "forebay-mysql",
             "forebay-pool",
             "forebay-core",
         ],

@@ -150,6 +150,23 @@ impl Reading {
         len: usize,
         capabilities: Capabilities,
     ) -> Result<Read, DecodeError> {
+        let before = *self;
+        let read = self.look(payload, len, capabilities)?;
+        if read != Read::Passes && payload.len() < len {
+            // What ends something is told when all of it is here, lest the rest be taken for another's.
+            *self = before;
+            return Ok(Read::NeedsWhole);
+        }
+        Ok(read)
+    }
+
+    #[inline]
+    fn look(
+        &mut self,
+        payload: &[u8],
+        len: usize,
+        capabilities: Capabilities,
+    ) -> Result<Read, DecodeError> {
         let continues = std::mem::replace(&mut self.continues, len == PAYLOAD_BYTES_MAX);
         if continues {
             return Ok(Read::Passes);
@@ -469,6 +486,25 @@ mod tests {
             reading.on_packet(OK, OK.len(), NEW),
             Ok(Read::Ends(told(2)))
         );
+    }
+
+    #[test]
+    fn an_end_is_told_when_all_of_it_is_here() {
+        let mut rows = Reading::new(Shape::Rows);
+        let cut = rows.on_packet(&ERROR[..5], ERROR.len(), NEW);
+        assert_eq!(cut, Ok(Read::NeedsWhole));
+        let whole = rows.on_packet(ERROR, ERROR.len(), NEW);
+        assert_eq!(whole, Ok(Read::Fails { code: 1064 }));
+        let mut text = Reading::new(Shape::Text);
+        assert_eq!(text.on_packet(b"Upti", 9, NEW), Ok(Read::NeedsWhole));
+        assert_eq!(text.on_packet(b"Uptime: 1", 9, NEW), Ok(Read::EndsSilent));
+        let mut prepare = Reading::new(Shape::Prepare);
+        let prepared = [0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        prepare
+            .on_packet(&prepared, prepared.len(), NEW)
+            .expect("in its place");
+        assert_eq!(prepare.on_packet(b"de", 3, NEW), Ok(Read::NeedsWhole));
+        assert_eq!(prepare.on_packet(b"def", 3, NEW), Ok(Read::EndsSilent));
     }
 
     #[test]

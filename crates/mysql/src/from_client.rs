@@ -229,7 +229,7 @@ impl FromClient<'_> {
         if let Some(used) = self.prepare_for(&said, header, input) {
             return Some(used);
         }
-        self.backend.shape_text = Some(text.into());
+        self.backend.shape_text = (!said.is_empty()).then(|| text.into());
         self.expect(Shape::Results, said.iter().cloned());
         Some(self.forward(header, input))
     }
@@ -479,9 +479,4 @@ impl Said {
             ..Said::default()
         }
     }
-}
-
-/// Statements said to do nothing.
-pub fn nothing() -> Arc<[Said]> {
-    Arc::default()
 }

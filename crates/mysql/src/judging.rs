@@ -92,9 +92,13 @@ pub fn dialect(server: Server, settings: &Map) -> Dialect {
     }
 }
 
-/// What a text will have done, statement by statement.
+/// What a text will have done, statement by statement; nothing at all where none does anything that a session could notice.
 pub fn judge(text: &[u8], dialect: Dialect) -> Arc<[Said]> {
     let class = classify(text, dialect);
+    if class.is_pure() {
+        // Nearly all that is sent: nothing is kept of it.
+        return Arc::default();
+    }
     let said = class
         .statements()
         .iter()

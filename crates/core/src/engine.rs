@@ -324,6 +324,10 @@ pub struct TlsFacts {
 /// Names and values of a startup message as a client sent them: their encoding is the database's.
 pub type StartupParameters = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// The first of the process numbers that clients are shown: above what an operating system gives (`PID_MAX_LIMIT` of Linux), so that none
+/// is a server process's, and far above what a server counts its connections to.
+pub const PROCESS_MIN: u32 = 1 << 22;
+
 /// Why a database connection is made.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Purpose {

@@ -32,6 +32,6 @@ mod statement_shape;
 
 pub use clock::Instant;
 pub use close_reason::CloseReason;
-pub use pin_reason::PinReason;
+pub use pin_reason::{PinReason, Pins};
 pub use refusal::{Refusal, TargetRefusal};
 pub use statement_shape::StatementShape;

@@ -117,14 +117,70 @@ impl PinReason {
     }
 }
 
+/// The reasons that a session has for keeping its backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pins(u32);
+
+const _: () = assert!(PinReason::ALL.len() <= u32::BITS as usize);
+
+impl Pins {
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this is one of them.
+    pub fn contains(self, reason: PinReason) -> bool {
+        self.0 & 1 << reason as u16 != 0
+    }
+
+    /// All of them, in the order of their declaration.
+    pub fn iter(self) -> impl Iterator<Item = PinReason> {
+        PinReason::ALL
+            .into_iter()
+            .filter(move |&reason| self.contains(reason))
+    }
+
+    /// One more.
+    pub fn add(&mut self, reason: PinReason) {
+        self.0 |= 1 << reason as u16;
+    }
+
+    /// One less.
+    pub fn remove(&mut self, reason: PinReason) {
+        self.0 &= !(1 << reason as u16);
+    }
+
+    /// Only those that `stays` is true of.
+    pub fn retain(&mut self, stays: impl Fn(PinReason) -> bool) {
+        for reason in PinReason::ALL.into_iter().filter(|reason| !stays(*reason)) {
+            self.remove(reason);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::PinReason;
+    use super::{PinReason, Pins};
 
     #[test]
     fn all_lists_every_reason_at_its_discriminant() {
         for (index, reason) in PinReason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index, "{}", reason.as_str());
         }
+    }
+
+    #[test]
+    fn pins_are_a_set_of_reasons() {
+        let mut pins = Pins::default();
+        assert!(pins.is_empty());
+        pins.add(PinReason::NamedLock);
+        pins.add(PinReason::TemporaryObject);
+        assert!(pins.contains(PinReason::NamedLock));
+        let all: Vec<_> = pins.iter().collect();
+        assert_eq!(all, [PinReason::TemporaryObject, PinReason::NamedLock]);
+        pins.remove(PinReason::NamedLock);
+        pins.remove(PinReason::TemporaryObject);
+        assert!(pins.is_empty());
     }
 }

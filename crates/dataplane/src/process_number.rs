@@ -6,16 +6,15 @@
 //!       0    │   generation    │    worker     │   place      w: bits that the number of workers takes
 //! ```
 //!
-//! They begin above what an operating system gives (`PID_MAX_LIMIT`, 2^22), so that none is a server process's of the database.
+//! They begin at [`PROCESS_MIN`], so that none is a server process's of the database.
 
 use crate::mailbox::Ticket;
+use forebay_core::engine::PROCESS_MIN;
 
 /// Bits of the place on its worker.
 const PLACE_BITS: u32 = 20;
 /// Bits of a number, which is shown as a signed one.
 const NUMBER_BITS: u32 = 31;
-/// Bits of what an operating system gives.
-const SYSTEM_BITS: u32 = 22;
 
 fn worker_bits(workers: usize) -> u32 {
     workers.next_power_of_two().trailing_zeros()
@@ -24,7 +23,7 @@ fn worker_bits(workers: usize) -> u32 {
 /// The number of the client at this place.
 pub(crate) fn of(worker: u16, workers: usize, ticket: Ticket) -> u32 {
     let below = PLACE_BITS + worker_bits(workers);
-    let first = 1 << SYSTEM_BITS.saturating_sub(below);
+    let first = 1.max(PROCESS_MIN >> below);
     let all = (1 << (NUMBER_BITS - below)) - first;
     let generation = first + ticket.generation % all;
     let place = ticket.index & ((1 << PLACE_BITS) - 1);
@@ -53,7 +52,7 @@ mod tests {
                     let ticket = Ticket::from_bits(bits);
                     let worker = u16::try_from(worker).expect("it is small");
                     let number = of(worker, workers, ticket);
-                    assert!((1 << SYSTEM_BITS..1 << NUMBER_BITS).contains(&number));
+                    assert!((PROCESS_MIN..1 << NUMBER_BITS).contains(&number));
                     assert_eq!(worker_of(number, workers), usize::from(worker));
                     assert_eq!(place_of(number), ticket.index & 0xf_ffff);
                 }

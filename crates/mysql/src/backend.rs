@@ -4,6 +4,7 @@ use crate::backend_login::BackendLogin;
 use crate::exchange::Exchange;
 use crate::judging::Said;
 use crate::server::Server;
+use crate::sql::Dialect;
 use crate::statements::{PreparedOn, Statement};
 use crate::wire::capability::Capabilities;
 use forebay_core::Instant;
@@ -47,8 +48,8 @@ pub struct Backend {
     pub server: Server,
     /// When the client's command under way came.
     pub asked_at: Instant,
-    /// The text of the client's command under way, for people, where it has one.
-    pub shape_text: Option<Box<[u8]>>,
+    /// The text of the client's command under way and how it is read, for people, where it may have to be told.
+    pub shape_text: Option<(Box<[u8]>, Dialect)>,
     /// What is being prepared for the client.
     pub preparing: Option<(Statement, Arc<[Said]>)>,
     /// The client's command makes the connection new.
@@ -61,8 +62,6 @@ pub struct Backend {
     pub passes: bool,
     /// What is the answer to the client's command, which must not be sent.
     pub give_error: Option<Box<[u8]>>,
-    /// Packets that have answered a question of ours.
-    pub question_packets: u32,
 }
 
 /// What a connection begins with and `COM_RESET_CONNECTION` may not bring back.

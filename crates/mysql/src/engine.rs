@@ -10,12 +10,12 @@ use crate::from_backend::{FromBackend, boundary};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::server::{Family, Server};
-use crate::session::{Admitting, Session, Stage};
+use crate::session::{Session, Stage};
 use crate::statements::{DATABASE, PreparedOn};
-use crate::tracking::{self, There};
+use crate::tracking::{self, Replay, There};
 use crate::unleased;
 use crate::wire::capability::Capabilities;
-use crate::wire::reply::OkPacket;
+use crate::wire::reply::{ErrorPacket, OkPacket};
 use crate::wire::tracker::Change;
 use crate::wire::{self, HEADER_BYTES, command, write};
 use forebay_core::engine::{
@@ -92,10 +92,10 @@ pub fn change_user(
 
 /// The database that a client named was chosen on this backend, or refused.
 pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
-    let Stage::Admission(admitting) = &session.stage else {
+    let Stage::Admission(admitted) = &session.stage else {
         return;
     };
-    let sequence = admitting.admitted.sequence;
+    let sequence = admitted.sequence;
     if let Some(error) = backend.give_error.take() {
         session.stage = Stage::Over;
         orders.to_client(|out| {
@@ -103,7 +103,7 @@ pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &m
         });
         // What the backend has chosen is what it had chosen before, whatever that was.
         backend.suspect = Some(Mark::NOBODY);
-        let refusal = match wire::reply::ErrorPacket::read(&error) {
+        let refusal = match ErrorPacket::read(&error) {
             Ok(error) => {
                 let message = String::from_utf8_lossy(error.message);
                 errors::target_refused(error.code, message.as_ref().into())
@@ -112,9 +112,21 @@ pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &m
         };
         return orders.refuse(refusal);
     }
-    let admitted = admitting.admitted.clone();
+    let admitted = admitted.clone();
     welcome(session, &admitted, orders);
     boundary(Some(session), backend, orders);
+}
+
+/// Sends a database and a SET that go ahead of something.
+pub fn send(replay: &Replay, exchange: &mut Exchange, orders: &mut Orders<Work>) {
+    if let Some(database) = &replay.database {
+        orders.to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
+        exchange.push(Whose::Database, Shape::Simple);
+    }
+    if let Some(set) = &replay.set {
+        orders.to_backend(|out| write::query(out, set.as_bytes()));
+        exchange.push(Whose::Replay, Shape::Simple);
+    }
 }
 
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
@@ -159,16 +171,9 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
             backend.exchange.push(Whose::Reset, Shape::Results);
         }
     }
-    if let Some(database) = &replay.database {
-        orders.to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
-        backend.exchange.push(Whose::Database, Shape::Simple);
-        // Whether it is still there is not known: what the client asks must not be done elsewhere.
-        backend.holding = true;
-    }
-    if let Some(set) = &replay.set {
-        orders.to_backend(|out| write::query(out, set.as_bytes()));
-        backend.exchange.push(Whose::Replay, Shape::Simple);
-    }
+    send(&replay, &mut backend.exchange, orders);
+    // Whether a database is still there is not known: what the client asks must not be done elsewhere.
+    backend.holding |= replay.database.is_some();
     orders.push(Order::Replayed);
 }
 
@@ -243,7 +248,7 @@ impl Engine for Mysql {
         }
     }
 
-    fn on_pool(shared: &mut Shared, session: &mut Session, pool: u64, orders: &mut Orders<Work>) {
+    fn on_pool(shared: &mut Shared, session: &mut Session, _: u64, orders: &mut Orders<Work>) {
         let Stage::Login(login) = std::mem::replace(&mut session.stage, Stage::Over) else {
             return;
         };
@@ -262,7 +267,7 @@ impl Engine for Mysql {
         let value = Value::Literal(database.clone());
         let map = Map::from([(DATABASE.into(), value)]);
         session.settings = shared.settings.intern(map);
-        session.stage = Stage::Admission(Box::new(Admitting { admitted, pool }));
+        session.stage = Stage::Admission(Box::new(admitted));
         orders.push(Order::Lease);
     }
 
@@ -346,7 +351,7 @@ impl Engine for Mysql {
     fn on_refused(session: &mut Session, refusal: &Refusal, orders: &mut Orders<Work>) {
         let sequence = match &session.stage {
             Stage::Login(login) => login.sequence(),
-            Stage::Admission(admitting) => admitting.admitted.sequence,
+            Stage::Admission(admitted) => admitted.sequence,
             Stage::Ready => session.sequence,
             Stage::Over => return,
         };
@@ -401,7 +406,6 @@ impl Engine for Mysql {
             may_part: false,
             passes: false,
             give_error: None,
-            question_packets: 0,
         }
     }
 
@@ -506,27 +510,19 @@ impl Engine for Mysql {
         let Some(number) = session.killing.take() else {
             return;
         };
-        let capabilities = session.capabilities;
-        let status = session.status;
-        orders.to_client(|out| match found {
-            true => {
-                let ok = OkPacket {
-                    status,
-                    ..OkPacket::default()
-                };
-                ok.write(out, 1, capabilities);
-            }
+        match found {
+            true => session.write_ok(session.status, orders),
             // ER_NO_SUCH_THREAD
-            false => {
+            false => orders.to_client(|out| {
                 let message = format!("Unknown thread id: {number}");
-                wire::reply::ErrorPacket {
+                ErrorPacket {
                     code: 1094,
                     state: Some(*b"HY000"),
                     message: message.as_bytes(),
                 }
                 .write(out, 1);
-            }
-        });
+            }),
+        }
         session.sequence = 0;
         if let Some(backend) = backend {
             boundary(Some(session), backend, orders);

@@ -32,8 +32,6 @@ pub enum Whose {
     Status,
     /// What a vanished client left open is rolled back.
     Rollback,
-    /// A setting is read that the client set to what only the server can tell, or what `LAST_INSERT_ID()` would say.
-    Question,
 }
 
 /// One answer that is due.

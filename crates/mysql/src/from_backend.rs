@@ -3,12 +3,11 @@
 use crate::backend::{Backend, Mark};
 use crate::engine::{Shared, finish_admission};
 use crate::exchange::{Read, Shape, Told, Whose};
-use crate::judging::{Said, dialect};
+use crate::judging::{Said, shape};
 use crate::login_cache::Work;
 use crate::pinning::{self, keep, pin, unpin};
 use crate::server::Family;
 use crate::session::Session;
-use crate::sql::Dialect;
 use crate::statements::{DATABASE, Given};
 use crate::told::{Listener, heard, retell};
 use crate::tracking;
@@ -16,12 +15,12 @@ use crate::wire::capability::Capabilities;
 use crate::wire::command;
 use crate::wire::read::Fields;
 use crate::wire::reply::{self, EofPacket, ErrorPacket};
-use crate::wire::row::text_row;
+use crate::wire::statement;
 use crate::wire::status::Status;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::{Interner, Map, Value};
-use forebay_core::{CloseReason, PinReason, StatementShape};
+use forebay_core::{CloseReason, PinReason};
 use std::sync::Arc;
 
 /// One look at a backend's bytes.
@@ -177,9 +176,7 @@ impl FromBackend<'_> {
             said,
         });
         if let Some(closed) = self.backend.prepared.insert(statement, server_id) {
-            self.orders.to_backend(|out| {
-                write::command(out, command::STMT_CLOSE, &closed.to_le_bytes());
-            });
+            self.orders.to_backend(|out| statement::close(out, closed));
         }
         self.orders.to_client(|out| {
             let len = payload.len().to_le_bytes();
@@ -336,7 +333,6 @@ impl FromBackend<'_> {
             return false;
         };
         match (read, whose) {
-            (Read::Passes, Whose::Question) => self.on_row(payload),
             (Read::Passes | Read::Result(_) | Read::NeedsWhole | Read::File, _) => return true,
             (Read::Prepared { id, ends, .. }, Whose::Prepare(number)) => {
                 self.on_prepared_again(number, id);
@@ -362,9 +358,6 @@ impl FromBackend<'_> {
             }
             _ => {}
         }
-        if matches!(read, Read::Passes) {
-            return true;
-        }
         self.backend.exchange.pop();
         self.on_own_done(whose)
     }
@@ -384,7 +377,7 @@ impl FromBackend<'_> {
             self.backend.holding = false;
         }
         match whose {
-            Whose::Status | Whose::Rollback | Whose::Question => {
+            Whose::Status | Whose::Rollback => {
                 boundary(self.session.as_deref_mut(), self.backend, self.orders);
             }
             Whose::Database | Whose::Replay | Whose::Reset => {
@@ -408,14 +401,12 @@ impl FromBackend<'_> {
         let is_right = self.backend.give_error.is_none();
         let given = given.filter(|_| is_right);
         let Some(statement) = given.map(|given| given.statement.clone()) else {
-            return self.orders.to_backend(|out| {
-                write::command(out, command::STMT_CLOSE, &server_id.to_le_bytes());
-            });
+            return self
+                .orders
+                .to_backend(|out| statement::close(out, server_id));
         };
         if let Some(closed) = self.backend.prepared.insert(statement, server_id) {
-            self.orders.to_backend(|out| {
-                write::command(out, command::STMT_CLOSE, &closed.to_le_bytes());
-            });
+            self.orders.to_backend(|out| statement::close(out, closed));
         }
     }
 
@@ -440,19 +431,6 @@ impl FromBackend<'_> {
         self.orders.push(Order::Bug(what));
         false
     }
-
-    /// The row that says what `LAST_INSERT_ID()` would.
-    fn on_row(&mut self, payload: &[u8]) {
-        let is_row = self.backend.question_packets == QUESTION_ROW_AT
-            || self.backend.question_packets == QUESTION_ROW_AT + 1;
-        self.backend.question_packets += 1;
-        if let (true, Some(session), Ok([Some(id)])) =
-            (is_row, self.session.as_deref_mut(), text_row::<1>(payload))
-            && let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok())
-        {
-            session.last_insert_id = Some(id);
-        }
-    }
 }
 
 /// Longest packet that is kept to be read: a report of every variable of a server is far shorter.
@@ -463,9 +441,6 @@ const HELD_MAX: usize = 10_000;
 
 /// Length of an EOF packet's payload.
 const EOF_BYTES: usize = 5;
-
-/// Behind the count of columns and the one definition; one later where an EOF packet stands between.
-const QUESTION_ROW_AT: u32 = 2;
 
 /// A command is over, or there was none: what pins is told, and a backend that nothing keeps is released.
 pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &mut Orders<Work>) {
@@ -527,18 +502,17 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
     for reason in &said.unpins {
         unpin(session, *reason);
     }
-    let shape = backend.shape_text.take();
-    let dialect = dialect(backend.server, session.settings.map());
+    let text = backend.shape_text.take();
+    let shape = || {
+        let (text, dialect) = text.as_ref()?;
+        Some(shape(text, *dialect))
+    };
     if unexplained {
         // What it was is not told.
-        pin(session, backend, PinReason::UnexplainedReport, || {
-            shape_of(shape.as_deref(), dialect)
-        });
+        pin(session, backend, PinReason::UnexplainedReport, shape);
     }
     for reason in &said.pins {
-        pin(session, backend, *reason, || {
-            shape_of(shape.as_deref(), dialect)
-        });
+        pin(session, backend, *reason, shape);
     }
     if let Some(name) = &said.creates {
         let temporary = &mut session.held().temporary;
@@ -550,10 +524,7 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
             // Without its name nobody knows when the last one is gone.
             false => PinReason::UntrackedSetting,
         };
-        pin(session, backend, reason, || None);
-        pin(session, backend, PinReason::TemporaryObject, || {
-            shape_of(shape.as_deref(), dialect)
-        });
+        pin(session, backend, reason, shape);
     }
     if !said.drops.is_empty() && session.pins.contains(PinReason::TemporaryObject) {
         let held = session.held();
@@ -568,9 +539,7 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
             .held()
             .prepared
             .insert(name.clone(), (**body).clone());
-        pin(session, backend, PinReason::SqlPrepare, || {
-            shape_of(shape.as_deref(), dialect)
-        });
+        pin(session, backend, PinReason::SqlPrepare, shape);
     }
     if let Some(name) = &said.deallocates {
         let held = session.held();
@@ -582,9 +551,7 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
     match &said.handler {
         Some((name, true)) => {
             session.held().handlers.insert(name.clone());
-            pin(session, backend, PinReason::Handler, || {
-                shape_of(shape.as_deref(), dialect)
-            });
+            pin(session, backend, PinReason::Handler, shape);
         }
         Some((name, false)) => {
             let held = session.held();
@@ -633,8 +600,4 @@ fn follow_cursor(session: &mut Session, backend: &mut Backend, id: u32, status: 
     } else {
         session.remove_cursor(id);
     }
-}
-
-fn shape_of(text: Option<&[u8]>, dialect: Dialect) -> Option<Box<StatementShape>> {
-    text.map(|text| crate::judging::shape(text, dialect))
 }

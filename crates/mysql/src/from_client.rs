@@ -12,11 +12,13 @@ use crate::judging::{self, Said, judge};
 use crate::login_cache::Work;
 use crate::pinning::pin;
 use crate::session::Session;
-use crate::statements::{PREPARED_BYTES_MAX, Statement};
+use crate::sql::{Dialect, Kill, Killed};
+use crate::statements::{DATABASE, Statement};
 use crate::wire::command;
-use crate::wire::reply::{ErrorPacket, OkPacket};
+use crate::wire::reply::ErrorPacket;
 use crate::wire::response::RESPONSE_BYTES_MAX;
 use crate::wire::{self, HEADER_BYTES, Header, write};
+use forebay_core::engine::PROCESS_MIN;
 use forebay_core::orders::{CancelKey, Order, Orders};
 use forebay_core::{CloseReason, Instant, PinReason, Refusal};
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The first of the numbers that clients are shown in place of a server's own.
-const OWN_NUMBERS: u64 = 1 << 22;
+const OWN_NUMBERS: u64 = PROCESS_MIN as u64;
 
 /// One look at a client's bytes.
 pub struct FromClient<'a> {
@@ -184,7 +186,7 @@ impl FromClient<'_> {
             command::PROCESS_INFO => {
                 Some(self.send(header, input, Shape::Results, Said::default()))
             }
-            _ => self.answer_unknown(header, input),
+            _ => Some(self.answer_error(header, input, 1047, b"Unknown command")),
         }
     }
 
@@ -203,9 +205,17 @@ impl FromClient<'_> {
         self.backend.exchange.push(Whose::Client, shape);
     }
 
+    /// What a command says behind its first byte, once all of it is here.
+    fn whole<'i>(&mut self, header: Header, input: &'i [u8]) -> Option<&'i [u8]> {
+        let argument = input.get(HEADER_BYTES + 1..header.len);
+        if argument.is_none() {
+            self.orders.push(Order::Need(header.len));
+        }
+        argument
+    }
+
     fn query(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        let start = HEADER_BYTES + 1;
-        if header.len - start > TEXT_BYTES_MAX {
+        if header.len - HEADER_BYTES - 1 > TEXT_BYTES_MAX {
             let said = Said {
                 is_opaque: true,
                 ..Said::default()
@@ -213,13 +223,9 @@ impl FromClient<'_> {
             self.session.suspect(self.backend);
             return Some(self.send(header, input, Shape::Results, said));
         }
-        let Some(text) = input.get(start..header.len) else {
-            self.orders.push(Order::Need(header.len));
-            return None;
-        };
-        let server = self.backend.server;
-        let said = judge(text, judging::dialect(server, self.session.settings.map()));
-        let said = self.looked_up(said);
+        let text = self.whole(header, input)?;
+        let dialect = self.dialect();
+        let said = self.looked_up(judge(text, dialect), dialect);
         if let [only] = &*said
             && let Some(kill) = only.kills
             && let Some(used) = self.kill(kill, header)
@@ -229,13 +235,18 @@ impl FromClient<'_> {
         if let Some(used) = self.prepare_for(&said, header, input) {
             return Some(used);
         }
-        self.backend.shape_text = (!said.is_empty()).then(|| text.into());
+        self.backend.shape_text = (!said.is_empty()).then(|| (text.into(), dialect));
         self.expect(Shape::Results, said.iter().cloned());
         Some(self.forward(header, input))
     }
 
+    /// How the server reads the session's texts now.
+    fn dialect(&self) -> Dialect {
+        judging::dialect(self.backend.server, self.session.settings.map())
+    }
+
     /// The same, where `EXECUTE` is what it runs.
-    fn looked_up(&mut self, said: Arc<[Said]>) -> Arc<[Said]> {
+    fn looked_up(&self, said: Arc<[Said]>, dialect: Dialect) -> Arc<[Said]> {
         let [only] = &*said else {
             return said;
         };
@@ -245,8 +256,6 @@ impl FromClient<'_> {
         let Some(body) = self.session.named(name) else {
             return said;
         };
-        let server = self.backend.server;
-        let dialect = judging::dialect(server, self.session.settings.map());
         [judging::of_statement(&statement.executing(&body), dialect)].into()
     }
 
@@ -287,10 +296,7 @@ impl FromClient<'_> {
     }
 
     fn init_db(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        let Some(name) = input.get(HEADER_BYTES + 1..header.len) else {
-            self.orders.push(Order::Need(header.len));
-            return None;
-        };
+        let name = self.whole(header, input)?;
         let Ok(name) = std::str::from_utf8(name) else {
             return Some(self.answer_error(header, input, 1049, b"Unknown database"));
         };
@@ -298,8 +304,7 @@ impl FromClient<'_> {
     }
 
     fn prepare(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        let start = HEADER_BYTES + 1;
-        if header.len - start > TEXT_BYTES_MAX {
+        if header.len - HEADER_BYTES - 1 > TEXT_BYTES_MAX {
             return Some(self.answer_error(
                 header,
                 input,
@@ -307,15 +312,8 @@ impl FromClient<'_> {
                 b"A statement of more than 1 MiB cannot be prepared through the proxy",
             ));
         }
-        let Some(text) = input.get(start..header.len) else {
-            self.orders.push(Order::Need(header.len));
-            return None;
-        };
-        if !self
-            .session
-            .prepared
-            .has_room(text.len().min(PREPARED_BYTES_MAX))
-        {
+        let text = self.whole(header, input)?;
+        if !self.session.prepared.has_room(text.len()) {
             return Some(self.answer_error(
                 header,
                 input,
@@ -323,8 +321,7 @@ impl FromClient<'_> {
                 b"Can't create more than max_prepared_stmt_count statements",
             ));
         }
-        let server = self.backend.server;
-        let said = judge(text, judging::dialect(server, self.session.settings.map()));
+        let said = judge(text, self.dialect());
         let statement = Statement::new(&self.shared.hasher, text, &self.session.settings);
         self.backend.preparing = Some((statement, said));
         self.expect(Shape::Prepare, []);
@@ -343,10 +340,7 @@ impl FromClient<'_> {
             self.refuse(Refusal::ProtocolViolation("a malformed command"));
             return None;
         }
-        if input.len() < header.len {
-            self.orders.push(Order::Need(header.len));
-            return None;
-        }
+        self.whole(header, input)?;
         let payload = &input[HEADER_BYTES..header.len];
         self.orders.swallow(header.len);
         // Whatever is open on it ends with it: a backend that is not clean is closed.
@@ -356,10 +350,7 @@ impl FromClient<'_> {
     }
 
     fn process_kill(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        let Some(bytes) = input.get(HEADER_BYTES + 1..header.len) else {
-            self.orders.push(Order::Need(header.len));
-            return None;
-        };
+        let bytes = self.whole(header, input)?;
         let Some(&number) = bytes.first_chunk() else {
             self.refuse(Refusal::ProtocolViolation("a malformed command"));
             return None;
@@ -374,8 +365,8 @@ impl FromClient<'_> {
     }
 
     /// `KILL` of a number that a client of ours was shown. None where it is the server's to do.
-    fn kill(&mut self, kill: crate::sql::Kill, header: Header) -> Option<usize> {
-        let crate::sql::Killed::Connection(number) = kill.whom else {
+    fn kill(&mut self, kill: Kill, header: Header) -> Option<usize> {
+        let Killed::Connection(number) = kill.whom else {
             return None;
         };
         if number < OWN_NUMBERS || u32::try_from(number).is_err() {
@@ -404,14 +395,8 @@ impl FromClient<'_> {
         self.orders.to_client(|out| {
             write::packet(out, 1, |out| out.extend_from_slice(&error));
         });
-        self.orders.push(Order::Answered { since: self.now });
-        self.session.sequence = 0;
-        self.backend.may_part = true;
+        self.answered();
         Some(used)
-    }
-
-    fn answer_unknown(&mut self, header: Header, input: &[u8]) -> Option<usize> {
-        Some(self.answer_error(header, input, 1047, b"Unknown command"))
     }
 
     /// Swallows a message whose first packet has this header, as much of it as is here; the rest follows.
@@ -440,22 +425,19 @@ impl FromClient<'_> {
             }
             .write(out, 1);
         });
-        self.orders.push(Order::Answered { since: self.now });
-        self.session.sequence = 0;
-        self.backend.may_part = true;
+        self.answered();
         used
     }
 
     /// Answers a command with an OK packet of ours.
     fn answer_ok(&mut self) {
-        let ok = OkPacket {
-            status: self.backend.exchange.status,
-            ..OkPacket::default()
-        };
-        let capabilities = self.session.capabilities;
-        self.orders.to_client(|out| {
-            ok.write(out, 1, capabilities);
-        });
+        let status = self.backend.exchange.status;
+        self.session.write_ok(status, self.orders);
+        self.answered();
+    }
+
+    /// A command was answered by us.
+    fn answered(&mut self) {
         self.orders.push(Order::Answered { since: self.now });
         self.session.sequence = 0;
         self.backend.may_part = true;
@@ -475,7 +457,7 @@ impl Said {
     fn chooses(database: &str) -> Said {
         let value = forebay_core::settings::Value::Literal(database.into());
         Said {
-            changes: vec![(crate::statements::DATABASE.into(), Some(value))],
+            changes: vec![(DATABASE.into(), Some(value))],
             ..Said::default()
         }
     }

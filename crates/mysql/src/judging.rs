@@ -9,7 +9,7 @@ use crate::sql::{
 };
 use crate::statements::DATABASE;
 use crate::told::STATE_CHANGE;
-use crate::tracking::text_of;
+use crate::tracking::{is_reversed, text_of};
 use forebay_core::settings::{Map, Value};
 use forebay_core::{PinReason, StatementShape};
 use std::sync::Arc;
@@ -218,10 +218,9 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
                     ),
                     Some(value),
                 ) => {
-                    // MySQL 9 takes the DEFAULT of these two for 0: their flags are stored the other way round.
-                    let is_reversed = !dialect.is_mariadb()
-                        && matches!(&**name, "foreign_key_checks" | "unique_checks");
-                    let value = value.or_else(|| is_reversed.then(|| Value::Sql("DEFAULT".into())));
+                    // What is another value than new sessions have is one of its own.
+                    let is_own = !dialect.is_mariadb() && is_reversed(name);
+                    let value = value.or_else(|| is_own.then(|| Value::Sql("DEFAULT".into())));
                     said.changes.push((name.as_str().into(), value));
                     // The one of these that is set last counts.
                     let other = match &**name {

@@ -10,41 +10,6 @@ use crate::session::Session;
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{PinReason, StatementShape};
 
-/// The reasons that a session has for keeping its backend.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pins(u32);
-
-const _: () = assert!(PinReason::ALL.len() <= u32::BITS as usize);
-
-impl Pins {
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether this is one of them.
-    pub fn contains(self, reason: PinReason) -> bool {
-        self.0 & 1 << reason as u16 != 0
-    }
-
-    /// All of them, in the order of their declaration.
-    pub fn iter(self) -> impl Iterator<Item = PinReason> {
-        PinReason::ALL
-            .into_iter()
-            .filter(move |&reason| self.contains(reason))
-    }
-
-    /// One more.
-    pub fn add(&mut self, reason: PinReason) {
-        self.0 |= 1 << reason as u16;
-    }
-
-    /// One less.
-    pub fn remove(&mut self, reason: PinReason) {
-        self.0 &= !(1 << reason as u16);
-    }
-}
-
 /// The session keeps its backend for this reason, because of that statement, where it is known.
 pub fn pin(
     session: &mut Session,
@@ -86,24 +51,5 @@ pub fn tell(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Wo
     backend.pinned = session.pin_told.is_some();
     if let Some(reason) = session.pin_told {
         orders.push(Order::Pin(reason, session.pin_said.take()));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pins_are_a_set_of_reasons() {
-        let mut pins = Pins::default();
-        assert!(pins.is_empty());
-        pins.add(PinReason::NamedLock);
-        pins.add(PinReason::TemporaryObject);
-        assert!(pins.contains(PinReason::NamedLock));
-        let all: Vec<_> = pins.iter().collect();
-        assert_eq!(all, [PinReason::TemporaryObject, PinReason::NamedLock]);
-        pins.remove(PinReason::NamedLock);
-        pins.remove(PinReason::TemporaryObject);
-        assert!(pins.is_empty());
     }
 }

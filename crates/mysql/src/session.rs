@@ -3,11 +3,14 @@
 
 use crate::backend::{Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin, Entrance};
-use crate::pinning::Pins;
+use crate::login_cache::Work;
 use crate::sql::{Name, Statement};
 use crate::statements::Prepared;
 use crate::wire::capability::Capabilities;
+use crate::wire::reply::OkPacket;
 use crate::wire::status::Status;
+use forebay_core::Pins;
+use forebay_core::orders::Orders;
 use forebay_core::settings::Settings;
 use forebay_core::snapshot::SessionRules;
 use forebay_core::{PinReason, StatementShape};
@@ -160,6 +163,17 @@ impl Session {
         }
     }
 
+    /// Answers its command with an OK packet of ours.
+    pub fn write_ok(&self, status: Status, orders: &mut Orders<Work>) {
+        let ok = OkPacket {
+            status,
+            ..OkPacket::default()
+        };
+        orders.to_client(|out| {
+            ok.write(out, 1, self.capabilities);
+        });
+    }
+
     /// The mark of the backend that it last changed in ways that only the server knows.
     pub fn mark(&self) -> Mark {
         Mark {
@@ -183,17 +197,9 @@ pub enum Stage {
     /// It proves who it is.
     Login(Box<ClientLogin>),
     /// It is known; the database that it named is being tried on a backend.
-    Admission(Box<Admitting>),
+    Admission(Box<Admitted>),
     /// It is served.
     Ready,
     /// It was told no and hears nothing more.
     Over,
-}
-
-/// A client between its proof and the end of its login.
-pub struct Admitting {
-    /// What its login found out.
-    pub admitted: Admitted,
-    /// Its pool.
-    pub pool: u64,
 }

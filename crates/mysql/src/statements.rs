@@ -6,6 +6,7 @@
 //! (MySQL's documentation, "Prepared Statements", `COM_STMT_EXECUTE`.)
 
 use crate::judging::Said;
+use crate::wire::statement::LAST_PREPARED;
 use forebay_core::settings::{Map, Settings};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -26,10 +27,6 @@ pub const DATABASE: &str = "database";
 
 /// Most statements kept prepared on one backend; the one that was used longest ago is closed for a new one.
 pub const PREPARED_ON_BACKEND_MAX: usize = 500;
-
-/// The number by which clients of MariaDB name the statement that they have just prepared, before they know its own (MariaDB's
-/// documentation, `COM_STMT_EXECUTE`).
-pub const LATEST: u32 = u32::MAX;
 
 /// Most statements of one client; the next one is refused as the server would at its own limit.
 pub const PREPARED_MAX: usize = 100_000;
@@ -142,7 +139,7 @@ impl Prepared {
         numbers.bytes += given.statement.text.len();
         loop {
             numbers.last = numbers.last.wrapping_add(1).max(1);
-            if numbers.last != LATEST && !numbers.given.contains_key(&numbers.last) {
+            if numbers.last != LAST_PREPARED && !numbers.given.contains_key(&numbers.last) {
                 break;
             }
         }
@@ -161,10 +158,10 @@ impl Prepared {
     }
 
     /// What a number means that a client has sent: its own, or with MariaDB's servers one that stands for what was prepared last
-    /// ([`LATEST`]).
+    /// ([`LAST_PREPARED`]).
     pub fn resolve(&self, id: u32, is_mariadb: bool) -> u32 {
         match (id, &self.0) {
-            (LATEST, Some(numbers)) if is_mariadb => numbers.latest.unwrap_or(id),
+            (LAST_PREPARED, Some(numbers)) if is_mariadb => numbers.latest.unwrap_or(id),
             _ => id,
         }
     }
@@ -288,12 +285,12 @@ mod tests {
         assert!(!prepared.is_empty());
         prepared.clear();
         assert!(prepared.is_empty());
-        assert_eq!(prepared.resolve(LATEST, true), LATEST);
+        assert_eq!(prepared.resolve(LAST_PREPARED, true), LAST_PREPARED);
         let id = prepared.insert(given(&statement));
-        assert_eq!(prepared.resolve(LATEST, true), id);
-        assert_eq!(prepared.resolve(LATEST, false), LATEST);
+        assert_eq!(prepared.resolve(LAST_PREPARED, true), id);
+        assert_eq!(prepared.resolve(LAST_PREPARED, false), LAST_PREPARED);
         prepared.on_failed();
-        assert_eq!(prepared.resolve(LATEST, true), LATEST);
+        assert_eq!(prepared.resolve(LAST_PREPARED, true), LAST_PREPARED);
     }
 
     #[test]

@@ -130,11 +130,15 @@ fn assignment(name: &str, value: &Value) -> String {
     format!("{}={}", target(name), text_of(value))
 }
 
+/// MySQL 9 takes the DEFAULT of these two for 0: their flags are stored the other way round.
+pub fn is_reversed(name: &str) -> bool {
+    matches!(name, "foreign_key_checks" | "unique_checks")
+}
+
 fn undoing(name: &str, beginning: &Beginning) -> String {
     match &beginning.sql_mode {
         Some(mode) if name == "sql_mode" => format!("@@session.sql_mode='{mode}'"),
-        // MySQL 9 takes the DEFAULT of these two for 0: their flags are stored the other way round.
-        _ if matches!(name, "foreign_key_checks" | "unique_checks") => {
+        _ if is_reversed(name) => {
             format!("@@session.{name}=@@global.{name}")
         }
         _ => format!("{}=DEFAULT", target(name)),

@@ -5,7 +5,6 @@ use crate::login_cache::Work;
 use crate::session::Session;
 use crate::statements::DATABASE;
 use crate::wire::command;
-use crate::wire::reply::OkPacket;
 use crate::wire::response::RESPONSE_BYTES_MAX;
 use crate::wire::{self, HEADER_BYTES};
 use forebay_core::orders::{Order, Orders};
@@ -98,14 +97,7 @@ fn answer(
         _ => {}
     }
     orders.push(Order::Requests(1));
-    let ok = OkPacket {
-        status: session.status,
-        ..OkPacket::default()
-    };
-    let capabilities = session.capabilities;
-    orders.to_client(|out| {
-        ok.write(out, 1, capabilities);
-    });
+    session.write_ok(session.status, orders);
 }
 
 impl Session {

@@ -13,7 +13,6 @@ use crate::listening::{self, Listening};
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::parting;
 use crate::pinning;
-use crate::pinning::Pins;
 use crate::plain_names::PlainNames;
 use crate::probe::Verdicts;
 use crate::relay;
@@ -25,6 +24,7 @@ use crate::temporary;
 use crate::tracking::{self, There, Tracker};
 use crate::unleased;
 use crate::wire::{self, write};
+use forebay_core::Pins;
 use forebay_core::engine::{
     BackendFacts, ClientFacts, Engine, Farewell, Household, Purpose, TlsFacts,
 };

@@ -11,8 +11,8 @@ use crate::probe::{Asks, of_settings};
 use crate::said::Said;
 use crate::sequences::Sequences;
 use crate::session::Session;
-use forebay_core::PinReason;
 use forebay_core::orders::{Order, Orders};
+use forebay_core::{PinReason, Pins};
 use std::sync::Arc;
 
 /// The session keeps its backend until it is known that it need not, because of what was `said`, where that is known. A filter takes
@@ -54,7 +54,7 @@ pub fn tell(session: &mut Session, orders: &mut Orders<Work>) {
     let kept = session.pins_kept;
     let stays = |reason| kept.contains(reason) || !rules.unpinned.contains(&reason);
     if session.pins.iter().any(|reason| !stays(reason)) {
-        if session.pins.hides_settings() {
+        if hides_settings(session.pins) {
             // What its texts mean is not known any more: statements that it prepares from now on are nobody else's.
             session.tracker.lose();
         }
@@ -198,46 +198,9 @@ pub fn outlives_discard_all(reason: PinReason) -> bool {
     }
 }
 
-/// The reasons that a session has for keeping its backend.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pins(u32);
-
-const _: () = assert!(PinReason::ALL.len() <= u32::BITS as usize);
-
-impl Pins {
-    /// Whether there is none.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether this is one of them.
-    pub fn contains(self, reason: PinReason) -> bool {
-        self.0 & 1 << reason as u16 != 0
-    }
-
-    /// All of them, in the order of their declaration.
-    pub fn iter(self) -> impl Iterator<Item = PinReason> {
-        PinReason::ALL
-            .into_iter()
-            .filter(move |&reason| self.contains(reason))
-    }
-
-    /// Whether it is not known which settings there are.
-    pub fn hides_settings(self) -> bool {
-        self.iter().any(of_settings)
-    }
-
-    /// One more.
-    pub fn add(&mut self, reason: PinReason) {
-        self.0 |= 1 << reason as u16;
-    }
-
-    /// Only those that `stays` is true of.
-    pub fn retain(&mut self, stays: impl Fn(PinReason) -> bool) {
-        for reason in PinReason::ALL.into_iter().filter(|reason| !stays(*reason)) {
-            self.0 &= !(1 << reason as u16);
-        }
-    }
+/// Whether it is not known which settings there are.
+pub fn hides_settings(pins: Pins) -> bool {
+    pins.iter().any(of_settings)
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ mod verdicts;
 pub use asks::{Asks, NAMES_ASKED_MAX, of_settings};
 pub use verdicts::Verdicts;
 
-use crate::pinning::Pins;
 use crate::sql::quote_literal;
 use crate::wire::read::data_row;
 use crate::wire::write;
 use forebay_core::PinReason;
+use forebay_core::Pins;
 
 /// What statements of ours are called that ask.
 const PROBE: &[u8] = b"fb_probe";

@@ -5,7 +5,7 @@
 
 use crate::wire::capability::Capabilities;
 use crate::wire::read::Fields;
-use crate::wire::reply::{self, EofPacket, OkPacket, is_end_of_rows};
+use crate::wire::reply::{self, EofPacket, OkPacket, PrepareOk, is_end_of_rows};
 use crate::wire::status::Status;
 use crate::wire::{DecodeError, PAYLOAD_BYTES_MAX};
 
@@ -192,7 +192,7 @@ impl Reading {
             At::Columns(left) => Ok(self.column(left, capabilities)),
             At::ColumnsEnd => self.columns_end(packet),
             At::Definitions { left, then } => Ok(self.definition(left, then, capabilities)),
-            At::DefinitionsEnd { then } => Ok(self.definitions(then, capabilities)),
+            At::DefinitionsEnd { then } => Ok(self.definitions(then)),
             At::File => Err(DecodeError::Unexpected),
         }
     }
@@ -242,13 +242,11 @@ impl Reading {
     }
 
     fn prepared(&mut self, packet: Packet<'_>) -> Result<Read, DecodeError> {
-        let mut fields = Fields(packet.payload);
-        fields.byte()?;
-        let (id, columns, parameters) = (fields.u32()?, fields.u16()?, fields.u16()?);
-        let follows = self.definitions_of(parameters, columns);
+        let ok = PrepareOk::read(packet.payload, packet.capabilities)?;
+        let follows = self.definitions_of(ok.parameters, ok.columns);
         Ok(Read::Prepared {
-            id,
-            parameters,
+            id: ok.statement,
+            parameters: ok.parameters,
             ends: !follows,
         })
     }
@@ -268,9 +266,7 @@ impl Reading {
 
     fn definition(&mut self, left: u16, then: u16, capabilities: Capabilities) -> Read {
         match left - 1 {
-            0 if capabilities.has(Capabilities::DEPRECATE_EOF) => {
-                self.definitions(then, capabilities)
-            }
+            0 if capabilities.has(Capabilities::DEPRECATE_EOF) => self.definitions(then),
             0 => {
                 self.at = At::DefinitionsEnd { then };
                 Read::Passes
@@ -283,7 +279,7 @@ impl Reading {
     }
 
     /// The definitions of one kind are complete.
-    fn definitions(&mut self, then: u16, _: Capabilities) -> Read {
+    fn definitions(&mut self, then: u16) -> Read {
         match self.definitions_of(0, then) {
             true => Read::Passes,
             false => Read::EndsSilent,

@@ -2,13 +2,15 @@
 //! this backend, and prepared again first where it is not.
 
 use super::FromClient;
+use crate::engine::send;
 use crate::exchange::{Shape, Whose};
 use crate::judging::Said;
 use crate::server::Family;
 use crate::session::Session;
 use crate::statements::{DATABASE, Given, MEANING, Statement};
 use crate::tracking::{self, There};
-use crate::wire::{HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, command, write};
+use crate::wire::statement::{self, Execute};
+use crate::wire::{HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, command};
 use forebay_core::PinReason;
 use forebay_core::orders::Order;
 use forebay_core::settings::Map;
@@ -127,9 +129,8 @@ impl FromClient<'_> {
         if self.session.remove_cursor(id) {
             // Its cursor ends with it.
             if let Some(server_id) = self.backend.prepared.remove(statement) {
-                self.orders.to_backend(|out| {
-                    write::command(out, command::STMT_CLOSE, &server_id.to_le_bytes());
-                });
+                self.orders
+                    .to_backend(|out| statement::close(out, server_id));
             }
         }
         self.backend.may_part = true;
@@ -148,8 +149,7 @@ impl FromClient<'_> {
         if let Some(means) = &means {
             self.change(now.map(), means);
         }
-        self.orders
-            .to_backend(|out| write::command(out, command::STMT_PREPARE, text));
+        self.orders.to_backend(|out| statement::prepare(out, text));
         self.backend
             .exchange
             .push(Whose::Prepare(id), Shape::Prepare);
@@ -173,16 +173,7 @@ impl FromClient<'_> {
             resets_charsets: false,
         };
         let replay = tracking::replay(&there, to);
-        if let Some(database) = &replay.database {
-            self.orders
-                .to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
-            self.backend.exchange.push(Whose::Database, Shape::Simple);
-        }
-        if let Some(set) = &replay.set {
-            self.orders
-                .to_backend(|out| write::query(out, set.as_bytes()));
-            self.backend.exchange.push(Whose::Replay, Shape::Simple);
-        }
+        send(&replay, &mut self.backend.exchange, self.orders);
     }
 
     /// Types that the client has sent before are sent along where this backend had another's last.
@@ -201,21 +192,21 @@ impl FromClient<'_> {
             self.orders.push(Order::Need(wanted.min(header.len)));
             return None;
         }
-        let bound = (parameters > 0)
-            .then(|| input.get(flag_at).copied())
-            .flatten();
         let owner = Some((self.session.id, id));
+        let payload = &input[HEADER_BYTES..input.len().min(header.len)];
         let mut known = None;
-        match bound {
-            Some(1) => {
-                let types = input.get(types_at..types_at + 2 * parameters);
+        // One that is malformed is the server's to refuse.
+        match Execute::read(payload, given.parameters) {
+            Ok(Execute {
+                types: Some(types), ..
+            }) => {
                 let given = self.session.prepared.get_mut(id)?;
-                if given.types.as_deref() != types {
-                    given.types = types.map(Into::into);
+                if given.types.as_deref() != Some(types) {
+                    given.types = Some(types.into());
                 }
             }
-            Some(_) => known = given.types.clone(),
-            None => {}
+            Ok(_) if parameters > 0 => known = given.types.clone(),
+            Ok(_) | Err(_) => {}
         }
         let statement = self.session.prepared.get(id)?.statement.clone();
         let on = self.backend.prepared.used(&statement)?;

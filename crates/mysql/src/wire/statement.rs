@@ -10,7 +10,8 @@ use super::read::Fields;
 use super::row::is_null;
 use super::write;
 
-/// In MariaDB, the statement that was prepared last.
+/// In MariaDB, the statement that was prepared last: by this number clients name it before they know its own (MariaDB's documentation,
+/// `COM_STMT_EXECUTE`).
 pub const LAST_PREPARED: u32 = u32::MAX;
 
 /// A type's second byte: a number without a sign.

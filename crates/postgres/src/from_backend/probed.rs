@@ -7,11 +7,12 @@ use crate::backend::Mark;
 use crate::customs;
 use crate::exchange::Expect;
 use crate::parting;
-use crate::pinning::{self, Pins};
+use crate::pinning;
 use crate::probe::{Asks, NAMES_ASKED_MAX, Probe};
 use crate::reports;
 use crate::session::Session;
 use crate::tracking::{self, Adopted, Server};
+use forebay_core::Pins;
 use forebay_core::orders::Order;
 use forebay_core::{CloseReason, PinReason};
 use std::sync::Arc;
@@ -173,7 +174,7 @@ impl FromBackend<'_> {
         }
         self.backend.had_temporary |= held.contains(PinReason::TemporaryObject);
         let left_something = adopted != Adopted::Nothing || !held.is_empty();
-        if adopted == Adopted::Unsaid && !session.pins.hides_settings() {
+        if adopted == Adopted::Unsaid && !pinning::hides_settings(session.pins) {
             session.pins.add(PinReason::UntrackedSetting);
         }
         // A server process never forgets a name, whatever became of its value.

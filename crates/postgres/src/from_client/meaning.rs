@@ -7,6 +7,7 @@
 use super::FromClient;
 use crate::backend::Presence;
 use crate::exchange::{Expect, Unsettled};
+use crate::pinning::hides_settings;
 use crate::sql::{Effect, SetValue};
 use crate::statements::{Draft, Name, Statement, is_momentary};
 use crate::tracking::{Meaning, is_meaningful};
@@ -19,7 +20,7 @@ impl FromClient<'_> {
     fn meaning(&self) -> Option<Meaning> {
         match self.backend.exchange.unsettled {
             // Until the server was asked.
-            _ if self.backend.exchange.is_learning() || self.session.pins.hides_settings() => None,
+            _ if self.backend.exchange.is_learning() || hides_settings(self.session.pins) => None,
             // A temporary table may hide another that a shared statement speaks of.
             _ if self.session.pins.contains(PinReason::TemporaryObject) => None,
             Unsettled::No => self.shared.statements.meaning(&self.session.tracker),

@@ -1,8 +1,8 @@
 //! What is to be asked of the server when the transaction is over.
 
 use super::OBJECT_REASONS;
-use crate::pinning::Pins;
 use crate::sql::Fingerprint;
+use forebay_core::Pins;
 use forebay_core::{PinReason, StatementShape};
 use std::collections::BTreeSet;
 

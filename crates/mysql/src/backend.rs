@@ -3,12 +3,14 @@
 use crate::backend_login::BackendLogin;
 use crate::exchange::Exchange;
 use crate::judging::Said;
+use crate::reading_back::ReadingBack;
 use crate::server::Server;
-use crate::sql::Dialect;
+use crate::sql::{Charset, Dialect, Modes};
 use crate::statements::{PreparedOn, Statement};
 use crate::wire::capability::Capabilities;
+use crate::wire::status::Status;
 use forebay_core::Instant;
-use forebay_core::settings::Settings;
+use forebay_core::settings::{Map, Settings};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -26,8 +28,10 @@ pub struct Backend {
     pub said: VecDeque<Said>,
     /// The settings that were sent to it and that it confirmed, the database among them.
     pub label: Arc<Settings>,
-    /// Character sets and collation as they were when it was opened: what a reset does not bring back everywhere.
+    /// What its sessions begin with.
     pub beginning: Beginning,
+    /// What a client's own `COM_RESET_CONNECTION` leaves.
+    pub after_reset: Arc<AfterReset>,
     /// Who may have changed it in ways that the label does not show.
     pub suspect: Option<Mark>,
     /// Whose statement ran last, and how many that session had run then: what it left behind is still there.
@@ -50,6 +54,8 @@ pub struct Backend {
     pub asked_at: Instant,
     /// The text of the client's command under way and how it is read, for people, where it may have to be told.
     pub shape_text: Option<(Box<[u8]>, Dialect)>,
+    /// What is to be asked, or is, of the client's settings.
+    pub reading_back: ReadingBack,
     /// What is being prepared for the client.
     pub preparing: Option<(Statement, Arc<[Said]>)>,
     /// The client's command makes the connection new.
@@ -64,7 +70,8 @@ pub struct Backend {
     pub give_error: Option<Box<[u8]>>,
 }
 
-/// What a connection begins with and `COM_RESET_CONNECTION` may not bring back.
+/// What a pool's connections begin with and `COM_RESET_CONNECTION` may not bring back: the operator's query has run on them, if there
+/// is one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beginning {
     /// `character_set_client`.
@@ -73,8 +80,23 @@ pub struct Beginning {
     pub connection: Box<str>,
     /// `character_set_results`; NULL is none.
     pub results: Option<Box<str>>,
-    /// `sql_mode`, where a flag of the handshake is part of it.
-    pub sql_mode: Option<Box<str>>,
+    /// `sql_mode`.
+    pub sql_mode: Box<str>,
+    /// Those of them, by their variables, that `DEFAULT` does not bring back: the values that it does give.
+    pub globals: Map,
+    /// How texts are read by it.
+    pub modes: Modes,
+    /// How texts are read by `client`.
+    pub charset: Charset,
+}
+
+/// What a session has after a `COM_RESET_CONNECTION` of its own.
+#[derive(Debug, Default)]
+pub struct AfterReset {
+    /// Settings in which it differs from a new session.
+    pub settings: Map,
+    /// Its status.
+    pub status: Status,
 }
 
 /// Who may have changed a backend in ways that its label does not show. Only a session's latest mark is good for that session: when it

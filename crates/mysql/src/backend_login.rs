@@ -81,7 +81,7 @@ enum State {
     /// It is told to report changes.
     Tracking,
     ReadingLimits(Reading, SetupRow),
-    RunningInitQuery(Reading, Limits),
+    RunningInitQuery(Reading),
     /// The request to kill is sent.
     Killing,
     Over,
@@ -247,15 +247,13 @@ impl BackendLogin {
                 if payload.first() == Some(&reply::ERROR) {
                     return Err(refused(payload));
                 }
-                orders.to_backend(|out| write::query(out, setup::QUERY));
-                let reading = Reading::new(Shape::Results);
-                self.state = State::ReadingLimits(reading, SetupRow::default());
+                self.set_up(orders);
             }
             State::ReadingLimits(reading, row) => {
                 return self.on_setup(reading, row, payload, orders);
             }
-            State::RunningInitQuery(reading, limits) => {
-                return self.on_init_query(reading, limits, (payload, len), orders);
+            State::RunningInitQuery(reading) => {
+                return self.on_init_query(reading, (payload, len), orders);
             }
             State::Killing => {
                 // Whether there was anything to kill is nobody's business any more.
@@ -392,23 +390,35 @@ impl BackendLogin {
     }
 
     fn on_welcome(&mut self, orders: &mut Orders<Work>) -> Step {
-        self.state = match self.facts.purpose {
+        match self.facts.purpose {
             Purpose::Cancel { process, .. } => {
                 let kill = format!("KILL QUERY {process}");
                 orders.to_backend(|out| write::query(out, kill.as_bytes()));
-                State::Killing
+                self.state = State::Killing;
             }
-            _ => {
-                if self.learned.capabilities.has(Capabilities::SESSION_TRACK) {
-                    orders.to_backend(|out| write::query(out, setup::TRACKING));
-                    self.state = State::Tracking;
-                    return Step::Consumed;
-                }
-                orders.to_backend(|out| write::query(out, setup::QUERY));
-                State::ReadingLimits(Reading::new(Shape::Results), SetupRow::default())
+            _ if self.learned.capabilities.has(Capabilities::SESSION_TRACK) => {
+                orders.to_backend(|out| write::query(out, setup::TRACKING));
+                self.state = State::Tracking;
             }
-        };
+            _ => self.set_up(orders),
+        }
         Step::Consumed
+    }
+
+    /// The operator's query, if there is one; then the question what sessions begin with.
+    fn set_up(&mut self, orders: &mut Orders<Work>) {
+        let query = Arc::clone(&self.facts.init_query);
+        if query.is_empty() {
+            return self.ask_limits(orders);
+        }
+        orders.to_backend(|out| write::query(out, query.as_bytes()));
+        self.state = State::RunningInitQuery(Reading::new(Shape::Results));
+    }
+
+    fn ask_limits(&mut self, orders: &mut Orders<Work>) {
+        orders.to_backend(|out| write::query(out, setup::QUERY));
+        let reading = Reading::new(Shape::Results);
+        self.state = State::ReadingLimits(reading, SetupRow::default());
     }
 
     fn on_setup(
@@ -431,18 +441,8 @@ impl BackendLogin {
             Read::Ends(told) => {
                 self.learned.status = told.status;
                 let (limits, beginning) = row.finish().map_err(Failure::Broken)?;
-                let keeps_mode = self.learned.capabilities.has(Capabilities::IGNORE_SPACE);
-                self.learned.beginning = Beginning {
-                    sql_mode: beginning.sql_mode.filter(|_| keeps_mode),
-                    ..beginning
-                };
-                let query = Arc::clone(&self.facts.init_query);
-                if query.is_empty() {
-                    return Ok(ready(limits, orders));
-                }
-                orders.to_backend(|out| write::query(out, query.as_bytes()));
-                self.state = State::RunningInitQuery(Reading::new(Shape::Results), limits);
-                Ok(Step::Consumed)
+                self.learned.beginning = beginning;
+                Ok(ready(limits, orders))
             }
             Read::Fails { .. } => Err(refused(payload)),
             _ => Err(Failure::Broken(
@@ -454,7 +454,6 @@ impl BackendLogin {
     fn on_init_query(
         &mut self,
         mut reading: Reading,
-        limits: Limits,
         (payload, len): (&[u8], usize),
         orders: &mut Orders<Work>,
     ) -> Result<Step, Failure> {
@@ -462,9 +461,9 @@ impl BackendLogin {
         let before = reading;
         let read = reading.on_packet(payload, len.min(PAYLOAD_BYTES_MAX), capabilities)?;
         let step = match read {
-            Read::Ends(told) => {
-                self.learned.status = told.status;
-                return Ok(ready(limits, orders));
+            Read::Ends(_) => {
+                self.ask_limits(orders);
+                return Ok(Step::Consumed);
             }
             Read::Passes | Read::Result(_) => Step::Consumed,
             Read::NeedsWhole => {
@@ -482,7 +481,7 @@ impl BackendLogin {
                 ));
             }
         };
-        self.state = State::RunningInitQuery(reading, limits);
+        self.state = State::RunningInitQuery(reading);
         Ok(step)
     }
 

@@ -1,7 +1,7 @@
 //! MySQL's side of the engine contract: which machine a fact concerns, and what happens where two of them meet (admission, lease,
 //! farewell).
 
-use crate::backend::{self, Backend, Mark};
+use crate::backend::{self, AfterReset, Backend, Mark};
 use crate::backend_login::BackendLogin;
 use crate::client_login::{Admitted, ClientLogin};
 use crate::errors;
@@ -9,6 +9,7 @@ use crate::exchange::{Exchange, Shape, Whose};
 use crate::from_backend::{FromBackend, boundary};
 use crate::from_client::FromClient;
 use crate::login_cache::{self, Done, LoginCache, Work};
+use crate::reading_back::ReadingBack;
 use crate::server::{Family, Server};
 use crate::session::{Session, Stage};
 use crate::statements::{DATABASE, PreparedOn};
@@ -117,8 +118,13 @@ pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &m
     boundary(Some(session), backend, orders);
 }
 
-/// Sends a database and a SET that go ahead of something.
+/// Sends roles, a database and a SET that go ahead of something.
 pub fn send(replay: &Replay, exchange: &mut Exchange, orders: &mut Orders<Work>) {
+    if let Some(role) = &replay.role {
+        let text = format!("SET ROLE {role}");
+        orders.to_backend(|out| write::query(out, text.as_bytes()));
+        exchange.push(Whose::Replay, Shape::Simple);
+    }
     if let Some(database) = &replay.database {
         orders.to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
         exchange.push(Whose::Database, Shape::Simple);
@@ -172,8 +178,8 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
         }
     }
     send(&replay, &mut backend.exchange, orders);
-    // Whether a database is still there is not known: what the client asks must not be done elsewhere.
-    backend.holding |= replay.database.is_some();
+    // Whether a database or a role is still there is not known: what the client asks must not be done elsewhere, or as another.
+    backend.holding |= replay.database.is_some() || replay.role.is_some();
     orders.push(Order::Replayed);
 }
 
@@ -290,6 +296,9 @@ impl Engine for Mysql {
         _: Instant,
         orders: &mut Orders<Work>,
     ) {
+        if session.after_reset.is_none() {
+            session.after_reset = Some(Arc::clone(&backend.after_reset));
+        }
         replay(session, backend, orders);
         if backend.exchange.is_empty() {
             finish_admission(session, backend, orders);
@@ -324,6 +333,7 @@ impl Engine for Mysql {
         backend.holding = false;
         backend.give_error = None;
         backend.preparing = None;
+        backend.reading_back = ReadingBack::default();
         let exchange = &mut backend.exchange;
         // The rest of a message that the server knows nothing of.
         exchange.from_client.take_if(|passing| passing.is_ignored);
@@ -389,6 +399,7 @@ impl Engine for Mysql {
             said: VecDeque::new(),
             label: empty,
             beginning: backend::Beginning::default(),
+            after_reset: Arc::default(),
             suspect: None,
             last: None,
             insert_id_of: None,
@@ -400,6 +411,7 @@ impl Engine for Mysql {
             server: Server::default(),
             asked_at: Instant::ZERO,
             shape_text: None,
+            reading_back: ReadingBack::default(),
             preparing: None,
             resets: false,
             executing: None,
@@ -579,6 +591,15 @@ fn log_in(backend: &mut Backend) {
     backend.capabilities = learned.capabilities;
     backend.process = learned.process;
     backend.server = learned.server.unwrap_or_default();
+    let is_back = |name: &str| backend.server.family == Family::MariaDb && name != "sql_mode";
+    let globals = learned.beginning.globals.iter();
+    backend.after_reset = Arc::new(AfterReset {
+        settings: globals
+            .filter(|(name, _)| !is_back(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        status: learned.status,
+    });
     backend.beginning = learned.beginning;
     backend.init_query = learned.init_query;
     backend.exchange.status = learned.status;

@@ -28,6 +28,8 @@ pub enum Whose {
     Reset,
     /// A statement of the client's is prepared again, of this number with the client.
     Prepare(u32),
+    /// Values are asked for that settings have now.
+    ReadBack,
     /// The session's status is asked for.
     Status,
     /// What a vanished client left open is rolled back.

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, Mark};
 use crate::engine::{Shared, finish_admission};
 use crate::exchange::{Read, Shape, Told, Whose};
-use crate::judging::{Said, shape};
+use crate::judging::{Becomes, Said, dialect, shape};
 use crate::login_cache::Work;
 use crate::pinning::{self, keep, pin, unpin};
 use crate::server::Family;
@@ -19,7 +19,7 @@ use crate::wire::statement;
 use crate::wire::status::Status;
 use crate::wire::{self, HEADER_BYTES, Header, write};
 use forebay_core::orders::{Order, Orders};
-use forebay_core::settings::{Interner, Map, Value};
+use forebay_core::settings::{Interner, Map};
 use forebay_core::{CloseReason, PinReason};
 use std::sync::Arc;
 
@@ -60,6 +60,10 @@ impl FromBackend<'_> {
                 return self.unasked(header, payload);
             };
             let len = header.len - HEADER_BYTES;
+            if due.whose == Whose::ReadBack && here < header.len && len <= SAYING_BYTES_MAX {
+                return self.orders.push(Order::Need(header.len));
+            }
+            let was_row = due.reading.is_at_rows();
             match due.reading.on_packet(payload, len, capabilities) {
                 Ok(Read::NeedsWhole) if len > SAYING_BYTES_MAX => {
                     return self
@@ -68,7 +72,7 @@ impl FromBackend<'_> {
                 }
                 Ok(Read::NeedsWhole) => return self.orders.push(Order::Need(header.len)),
                 Ok(read) => {
-                    if !self.on_read(read, header, payload) {
+                    if !self.on_read(read, was_row, header, payload) {
                         return;
                     }
                     self.backend.exchange.from_backend_left = header.len - here;
@@ -115,12 +119,12 @@ impl FromBackend<'_> {
     }
 
     /// One packet of an answer, of which `payload` is here. False where nothing behind it is to be read now.
-    fn on_read(&mut self, read: Read, header: Header, payload: &[u8]) -> bool {
+    fn on_read(&mut self, read: Read, was_row: bool, header: Header, payload: &[u8]) -> bool {
         let here = HEADER_BYTES + payload.len();
         self.backend.passes = self.is_clients();
         if !self.backend.passes {
             self.orders.swallow(here);
-            return self.on_own(read, payload);
+            return self.on_own(read, was_row, payload);
         }
         if let Some(session) = self.session.as_deref_mut() {
             session.sequence = header.sequence.wrapping_add(1);
@@ -229,9 +233,10 @@ impl FromBackend<'_> {
             self.pass(here);
             return changed;
         }
+        let says = self.backend.said.front().and_then(|said| said.tracks);
         let listener = Listener {
             capabilities: session.capabilities,
-            wants_state_changes: session.tracks,
+            wants_state_changes: says.unwrap_or(session.tracks),
         };
         let capabilities = self.backend.capabilities;
         let Ok(heard) = heard(payload, capabilities, &listener) else {
@@ -262,7 +267,12 @@ impl FromBackend<'_> {
         }
         if !said.changes.is_empty() || told.status.has(Status::DB_DROPPED) {
             let dropped = told.status.has(Status::DB_DROPPED);
-            let map = with_changes(session.settings.map(), &said.changes, dropped);
+            let map = with_changes(
+                session.settings.map(),
+                &said.changes,
+                dropped,
+                &self.backend.beginning.globals,
+            );
             if tracking::may_follow(&map) {
                 session.settings = self.shared.settings.intern(map);
                 self.backend.label = Arc::clone(&session.settings);
@@ -270,8 +280,11 @@ impl FromBackend<'_> {
                 pin(session, self.backend, PinReason::UntrackedSetting, || None);
             }
         }
+        self.backend.reading_back.add(&said.computed);
         if let Some(tracks) = said.tracks {
             session.tracks = tracks;
+            // Forebay wants to be told in any case.
+            self.backend.suspect = Some(Mark::NOBODY);
         }
         let unexplained = changed && !said.explains();
         apply(session, self.backend, &said, unexplained);
@@ -324,15 +337,62 @@ impl FromBackend<'_> {
             self.backend.last = Some(mark);
             session.left_behind = Some(mark);
         }
+        if !self.backend.reading_back.is_empty() {
+            return self.read_back();
+        }
         boundary(self.session.as_deref_mut(), self.backend, self.orders);
     }
 
+    /// Asks what settings are now; the client's next command waits for that, because they may decide how it is read.
+    fn read_back(&mut self) {
+        let query = self.backend.reading_back.query();
+        self.orders
+            .to_backend(|out| write::query(out, query.as_bytes()));
+        self.backend.exchange.push(Whose::ReadBack, Shape::Results);
+        self.backend.holding = true;
+        self.backend.last = None;
+    }
+
+    /// A packet of the answer.
+    fn on_read_back(&mut self, was_row: bool, payload: &[u8]) -> bool {
+        if !was_row {
+            return true;
+        }
+        let read = self.backend.reading_back.on_row(payload);
+        if let Err(error) = read {
+            self.orders.push(Order::Bug(error.as_str()));
+        }
+        read.is_ok()
+    }
+
+    /// What settings are now was said, or refused.
+    fn follow(&mut self) {
+        let asked = std::mem::take(&mut self.backend.reading_back);
+        let Some(session) = self.session.as_deref_mut() else {
+            self.backend.suspect = Some(Mark::NOBODY);
+            return;
+        };
+        let settings = session.settings.map();
+        let dialect = dialect(self.backend.server, settings, &self.backend.beginning);
+        let map = asked.changes(dialect).map(|changes| {
+            with_changes(settings, &changes, false, &self.backend.beginning.globals)
+        });
+        match map.filter(tracking::may_follow) {
+            Some(map) => {
+                session.settings = self.shared.settings.intern(map);
+                self.backend.label = Arc::clone(&session.settings);
+            }
+            None => pin(session, self.backend, PinReason::UntrackedSetting, || None),
+        }
+    }
+
     /// A packet that answers what we asked ourselves. False where nothing behind it is to be read now.
-    fn on_own(&mut self, read: Read, payload: &[u8]) -> bool {
+    fn on_own(&mut self, read: Read, was_row: bool, payload: &[u8]) -> bool {
         let Some(whose) = self.backend.exchange.front().map(|due| due.whose) else {
             return false;
         };
         match (read, whose) {
+            (Read::Passes, Whose::ReadBack) => return self.on_read_back(was_row, payload),
             (Read::Passes | Read::Result(_) | Read::NeedsWhole | Read::File, _) => return true,
             (Read::Prepared { id, ends, .. }, Whose::Prepare(number)) => {
                 self.on_prepared_again(number, id);
@@ -377,6 +437,10 @@ impl FromBackend<'_> {
             self.backend.holding = false;
         }
         match whose {
+            Whose::ReadBack => {
+                self.follow();
+                boundary(self.session.as_deref_mut(), self.backend, self.orders);
+            }
             Whose::Status | Whose::Rollback => {
                 boundary(self.session.as_deref_mut(), self.backend, self.orders);
             }
@@ -473,10 +537,15 @@ fn status_at(payload: &[u8]) -> usize {
     payload.len() - fields.0.len()
 }
 
-/// The settings with these changes.
-fn with_changes(map: &Map, changes: &[(Box<str>, Option<Value>)], dropped: bool) -> Map {
+/// The settings with these changes, where the server's own values of these differ from what sessions begin with.
+fn with_changes(map: &Map, changes: &[(Box<str>, Becomes)], dropped: bool, globals: &Map) -> Map {
     let mut map = map.clone();
     for (name, value) in changes {
+        let value = match value {
+            Becomes::Value(value) => Some(value),
+            Becomes::Default => globals.get(name),
+            Becomes::Nothing => None,
+        };
         match value {
             Some(value) => map.insert(name.clone(), value.clone()),
             None => map.remove(name),
@@ -490,10 +559,11 @@ fn with_changes(map: &Map, changes: &[(Box<str>, Option<Value>)], dropped: bool)
 
 /// `COM_RESET_CONNECTION` succeeded.
 fn reset(settings: &mut Interner, session: &mut Session, backend: &mut Backend) {
+    session.after_reset = Some(Arc::clone(&backend.after_reset));
     session.begin_anew(settings);
     backend.label = Arc::clone(&session.settings);
     backend.prepared.clear();
-    // Character sets are not what the connection began with, on some servers.
+    // The operator's query is undone, and nothing is reported any more.
     backend.suspect = Some(Mark::NOBODY);
 }
 

@@ -8,7 +8,7 @@ mod execute;
 use crate::backend::Backend;
 use crate::engine::{Shared, change_user};
 use crate::exchange::{Passing, Shape, Whose};
-use crate::judging::{self, Said, judge};
+use crate::judging::{self, Becomes, Said, judge};
 use crate::login_cache::Work;
 use crate::pinning::pin;
 use crate::session::Session;
@@ -242,7 +242,8 @@ impl FromClient<'_> {
 
     /// How the server reads the session's texts now.
     fn dialect(&self) -> Dialect {
-        judging::dialect(self.backend.server, self.session.settings.map())
+        let settings = self.session.settings.map();
+        judging::dialect(self.backend.server, settings, &self.backend.beginning)
     }
 
     /// The same, where `EXECUTE` is what it runs.
@@ -457,7 +458,7 @@ impl Said {
     fn chooses(database: &str) -> Said {
         let value = forebay_core::settings::Value::Literal(database.into());
         Said {
-            changes: vec![(DATABASE.into(), Some(value))],
+            changes: vec![(DATABASE.into(), Becomes::Value(value))],
             ..Said::default()
         }
     }

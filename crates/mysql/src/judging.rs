@@ -1,13 +1,14 @@
 //! What a text of a client's will have done to its session, should it succeed: the reader's findings (`sql/`) in the terms of tracking and
 //! pinning.
 
+use crate::backend::Beginning;
 use crate::server::Server;
 use crate::sql::{
     Assignment, Characteristics, Charset, Class, Dialect, Effect, Fact, Facts, Isolation, Kill,
-    Lock, Modes, Name, Replay, SetValue, Statement, Target, TransactionScope, WithTable, classify,
-    fingerprint, normalized, variable,
+    Lock, Modes, Name, Replay, Role, SetValue, Statement, Target, TransactionScope, WithTable,
+    canonical, classify, fingerprint, normalized, variable,
 };
-use crate::statements::DATABASE;
+use crate::statements::{DATABASE, ROLE};
 use crate::told::STATE_CHANGE;
 use crate::tracking::{is_reversed, text_of};
 use forebay_core::settings::{Map, Value};
@@ -17,8 +18,10 @@ use std::sync::Arc;
 /// What one statement will have done.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Said {
-    /// Settings that have other values, or none of their own any more.
-    pub changes: Vec<(Box<str>, Option<Value>)>,
+    /// Settings that have other values from then on.
+    pub changes: Vec<(Box<str>, Becomes)>,
+    /// Settings that have values from then on that the text does not tell.
+    pub computed: Vec<Box<str>>,
     /// Why the session keeps its backend from then on.
     pub pins: Vec<PinReason>,
     /// What no longer keeps it.
@@ -63,10 +66,22 @@ impl Said {
             || self.deallocates.is_some()
             || self.handler.is_some()
             || !(self.changes.is_empty()
+                && self.computed.is_empty()
                 && self.pins.is_empty()
                 && self.unpins.is_empty()
                 && self.drops.is_empty())
     }
+}
+
+/// What becomes of a setting.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Becomes {
+    /// It has this value.
+    Value(Value),
+    /// It has the server's own value.
+    Default,
+    /// It has none of its own: another setting's decides.
+    Nothing,
 }
 
 /// What a statement reads of the one before.
@@ -79,7 +94,7 @@ pub struct Asks {
 }
 
 /// How a server reads a session's texts.
-pub fn dialect(server: Server, settings: &Map) -> Dialect {
+pub fn dialect(server: Server, settings: &Map, beginning: &Beginning) -> Dialect {
     let plain = |name: &str| {
         let text = settings.get(name).map(text_of)?;
         Some(text.trim_matches('\''))
@@ -87,8 +102,8 @@ pub fn dialect(server: Server, settings: &Map) -> Dialect {
     Dialect {
         family: server.family,
         version: server.version,
-        modes: plain("sql_mode").map_or_else(Modes::default, Modes::of_sql_mode),
-        charset: plain("character_set_client").map_or(Charset::Utf8, Charset::of_name),
+        modes: plain("sql_mode").map_or(beginning.modes, Modes::of_sql_mode),
+        charset: plain("character_set_client").map_or(beginning.charset, Charset::of_name),
     }
 }
 
@@ -131,6 +146,7 @@ fn together(all: &[Said]) -> Said {
     for said in all {
         // What of it was done is not known, nor when it ends.
         let lasts = !said.changes.is_empty()
+            || !said.computed.is_empty()
             || said.creates.is_some()
             || said.prepares.is_some()
             || said.handler.is_some()
@@ -156,10 +172,19 @@ fn of_effect(effect: &Effect, dialect: Dialect) -> Said {
         Effect::SetTransaction(characteristics) => {
             of_characteristics(&mut said, characteristics, dialect);
         }
-        Effect::SetRole(_) => said.pins.push(PinReason::UntrackedSetting),
+        Effect::SetRole(role) => {
+            let text = match role {
+                Role::None => "NONE",
+                Role::Default => "DEFAULT",
+                Role::All => "ALL",
+                Role::Named(names) => names,
+            };
+            let value = Becomes::Value(Value::Sql(text.into()));
+            said.changes.push((ROLE.into(), value));
+        }
         Effect::Use(name) => {
             let value = Value::Literal(name.as_str().into());
-            said.changes.push((DATABASE.into(), Some(value)));
+            said.changes.push((DATABASE.into(), Becomes::Value(value)));
         }
         Effect::Prepare(prepares) => {
             said.prepares = Some((prepares.name.clone(), Box::new(prepares.body.clone())));
@@ -193,17 +218,17 @@ fn of_effect(effect: &Effect, dialect: Dialect) -> Said {
 
 fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
     let value = match &assignment.value {
-        SetValue::Sql(text) => Some(Some(Value::Sql(text.as_str().into()))),
-        SetValue::Default => Some(None),
+        SetValue::Sql(text) => Some(Becomes::Value(Value::Sql(text.as_str().into()))),
+        SetValue::Default => Some(Becomes::Default),
         SetValue::Asked => None,
     };
     match (&assignment.target, value) {
         (Target::Session(name), Some(value)) if name == STATE_CHANGE => {
-            let wants = value
-                .as_ref()
-                .map(|value| text_of(value).trim_matches('\''));
-            let wants = wants.is_some_and(|it| it == "1" || it.eq_ignore_ascii_case("ON"));
-            said.tracks = Some(wants);
+            let wants = match &value {
+                Becomes::Value(value) => text_of(value).trim_matches('\''),
+                Becomes::Default | Becomes::Nothing => "",
+            };
+            said.tracks = Some(wants == "1" || wants.eq_ignore_ascii_case("ON"));
         }
         (Target::Session(name), value) => {
             let replay = variable(name, dialect).map(|variable| variable.replay);
@@ -218,47 +243,71 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
                     ),
                     Some(value),
                 ) => {
-                    // What is another value than new sessions have is one of its own.
-                    let is_own = !dialect.is_mariadb() && is_reversed(name);
-                    let value = value.or_else(|| is_own.then(|| Value::Sql("DEFAULT".into())));
-                    said.changes.push((name.as_str().into(), value));
-                    // The one of these that is set last counts.
-                    let other = match &**name {
-                        "character_set_connection" => Some("collation_connection"),
-                        "collation_connection" => Some("character_set_connection"),
-                        _ => None,
-                    };
-                    said.changes.extend(other.map(|other| (other.into(), None)));
+                    set(said, canonical(name, dialect), value, dialect);
+                }
+                (Some(Replay::Tracked | Replay::CharacterSet | Replay::Autocommit), None) => {
+                    said.computed.push(canonical(name, dialect).into());
                 }
                 // The server refuses it.
                 (Some(Replay::ReadOnly), _) => {}
                 _ => said.pins.push(PinReason::UntrackedSetting),
             }
         }
-        (Target::User(name), Some(Some(value))) => {
-            said.changes.push((format!("@{name}").into(), Some(value)));
+        (Target::User(name), Some(value @ Becomes::Value(_))) => {
+            said.changes.push((format!("@{name}").into(), value));
         }
         (Target::User(_), _) => said.pins.push(PinReason::UserVariable),
-        (Target::Names { collation }, Some(Some(set))) => {
-            said.changes
-                .push(("character_set_client".into(), Some(set.clone())));
-            said.changes
-                .push(("character_set_results".into(), Some(set.clone())));
-            let connection = match collation {
-                Some(collation) => (None, Some(Value::Sql(collation.as_str().into()))),
-                None => (Some(set), None),
+        (Target::Names { collation }, Some(set @ Becomes::Value(_))) => {
+            let (charset, collation) = match collation {
+                Some(collation) => {
+                    let value = Value::Sql(collation.as_str().into());
+                    (Becomes::Nothing, Becomes::Value(value))
+                }
+                None => (set.clone(), Becomes::Nothing),
             };
-            said.changes
-                .push(("character_set_connection".into(), connection.0));
-            said.changes
-                .push(("collation_connection".into(), connection.1));
+            said.changes.extend([
+                ("character_set_client".into(), set.clone()),
+                ("character_set_results".into(), set),
+                ("character_set_connection".into(), charset),
+                ("collation_connection".into(), collation),
+            ]);
         }
         (Target::NextTransaction(_), _) => said.pins.push(PinReason::OneShotSetting),
+        // What they come to depends on the database, and on the server's own.
         (Target::Names { .. } | Target::CharacterSet, _) => {
-            said.pins.push(PinReason::UntrackedSetting);
+            let names = [
+                "character_set_client",
+                "character_set_results",
+                "collation_connection",
+            ];
+            said.computed.extend(names.map(Into::into));
         }
         (Target::Global(_) | Target::Persisted(_), _) => said.is_reported = true,
     }
+}
+
+/// A session's variable is set.
+fn set(said: &mut Said, name: &str, value: Becomes, dialect: Dialect) {
+    let (name, value) = match (name, value) {
+        // The collation is what has a default.
+        ("character_set_connection", Becomes::Default) => {
+            ("collation_connection", Becomes::Default)
+        }
+        // Another value than new sessions have is one of its own.
+        (name, Becomes::Default) if !dialect.is_mariadb() && is_reversed(name) => {
+            (name, Becomes::Value(Value::Sql("DEFAULT".into())))
+        }
+        named => named,
+    };
+    said.changes.push((name.into(), value));
+    // The one of these that is set last counts.
+    let other = match name {
+        "character_set_connection" => Some("collation_connection"),
+        "collation_connection" => Some("character_set_connection"),
+        _ => None,
+    };
+    let other = other.map(|other| (other.into(), Becomes::Nothing));
+    said.changes.extend(other);
 }
 
 fn of_characteristics(said: &mut Said, characteristics: &Characteristics, dialect: Dialect) {
@@ -267,10 +316,6 @@ fn of_characteristics(said: &mut Said, characteristics: &Characteristics, dialec
         TransactionScope::Global => return,
         TransactionScope::Session => {}
     }
-    let name = |new: &'static str, old: &'static str| match dialect.is_mariadb() {
-        true => old,
-        false => new,
-    };
     if let Some(isolation) = characteristics.isolation {
         let level = match isolation {
             Isolation::ReadUncommitted => "'READ-UNCOMMITTED'",
@@ -278,15 +323,15 @@ fn of_characteristics(said: &mut Said, characteristics: &Characteristics, dialec
             Isolation::RepeatableRead => "'REPEATABLE-READ'",
             Isolation::Serializable => "'SERIALIZABLE'",
         };
-        let name = name("transaction_isolation", "tx_isolation");
-        said.changes
-            .push((name.into(), Some(Value::Sql(level.into()))));
+        let value = Becomes::Value(Value::Sql(level.into()));
+        let name = canonical("tx_isolation", dialect);
+        said.changes.push((name.into(), value));
     }
     if let Some(read_only) = characteristics.read_only {
         let value = if read_only { "1" } else { "0" };
-        let name = name("transaction_read_only", "tx_read_only");
-        said.changes
-            .push((name.into(), Some(Value::Sql(value.into()))));
+        let value = Becomes::Value(Value::Sql(value.into()));
+        let name = canonical("tx_read_only", dialect);
+        said.changes.push((name.into(), value));
     }
 }
 

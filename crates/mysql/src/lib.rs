@@ -28,6 +28,7 @@ pub mod judging;
 pub mod login_cache;
 pub mod password;
 pub mod pinning;
+mod reading_back;
 pub mod server;
 pub mod session;
 pub mod sql;

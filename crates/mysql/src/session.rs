@@ -1,7 +1,7 @@
 //! What belongs to one client from accept to close. Small, because most clients are idle most of the time: whatever is only needed
 //! while a backend works for it lives in that backend.
 
-use crate::backend::{Backend, Mark};
+use crate::backend::{AfterReset, Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin, Entrance};
 use crate::login_cache::Work;
 use crate::sql::{Name, Statement};
@@ -33,6 +33,8 @@ pub struct Session {
     pub settings: Arc<Settings>,
     /// The status that it was last told, outside of transactions.
     pub status: Status,
+    /// What a `COM_RESET_CONNECTION` of its own gives it; known when it has had a backend.
+    pub after_reset: Option<Arc<AfterReset>>,
     /// Its prepared statements.
     pub prepared: Prepared,
     /// Why it keeps its backend.
@@ -142,6 +144,7 @@ impl Session {
             capabilities: Capabilities::NONE,
             settings: Arc::clone(empty),
             status: Status::AUTOCOMMIT,
+            after_reset: None,
             prepared: Prepared::default(),
             pins: Pins::default(),
             pin_told: None,

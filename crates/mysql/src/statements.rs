@@ -25,6 +25,9 @@ pub const MEANING: [&str; 6] = [
 /// The name under which a session's database stands among its settings; no variable is called so.
 pub const DATABASE: &str = "database";
 
+/// The name under which the roles stand that a session has taken; no variable is called so.
+pub const ROLE: &str = "role";
+
 /// Most statements kept prepared on one backend; the one that was used longest ago is closed for a new one.
 pub const PREPARED_ON_BACKEND_MAX: usize = 500;
 

@@ -9,7 +9,7 @@ mod charsets;
 
 use crate::backend::Beginning;
 use crate::sql::quote_identifier;
-use crate::statements::DATABASE;
+use crate::statements::{DATABASE, ROLE};
 use crate::told::STATE_CHANGE;
 use charsets::Charsets;
 use forebay_core::settings::{Map, Value};
@@ -19,6 +19,8 @@ use forebay_core::settings::{Map, Value};
 pub struct Replay {
     /// `COM_RESET_CONNECTION`, and what the connection began with.
     pub resets: bool,
+    /// The roles to be taken, as SQL writes them.
+    pub role: Option<Box<str>>,
     /// The database to be chosen.
     pub database: Option<Box<str>>,
     /// One `SET`.
@@ -57,9 +59,12 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     let gone = |name: &&str| !wanted.contains_key(*name) && *name != DATABASE;
     let lost: Vec<&str> = there.map.keys().map(|name| &**name).filter(gone).collect();
     // Character sets go first: what comes behind is read by them.
-    // A user variable that was set to NULL is not one that was never set; and what a handshake chose is more than a character set's name.
+    // A user variable that was set to NULL is not one that was never set; what a handshake chose is more than a character set's name; and
+    // with which roles a connection begins is not known.
     let is_lasting = |name: &&str| {
-        name.starts_with('@') || there.resets_charsets && charsets::NAMES.contains(name)
+        name.starts_with('@')
+            || *name == ROLE
+            || there.resets_charsets && charsets::NAMES.contains(name)
     };
     let resets = !there.stays
         && (there.in_doubt
@@ -83,17 +88,15 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
     if !resets {
         let lost = lost.iter().filter(|name| !charsets::NAMES.contains(name));
         parts.extend(lost.map(|name| undoing(name, there.beginning)));
-    } else if let Some(mode) = &there.beginning.sql_mode
-        && !wanted.contains_key("sql_mode")
-    {
-        parts.push(format!("@@session.sql_mode='{mode}'"));
+    } else if there.beginning.globals.contains_key("sql_mode") && !wanted.contains_key("sql_mode") {
+        parts.push(undoing("sql_mode", there.beginning));
     }
     if resets && there.tracks {
         parts.push(format!("@@session.{STATE_CHANGE}=1"));
     }
-    let others = wanted
-        .keys()
-        .filter(|name| !charsets::NAMES.contains(&&***name) && ***name != *DATABASE);
+    let is_other =
+        |name: &str| !charsets::NAMES.contains(&name) && ![DATABASE, ROLE].contains(&name);
+    let others = wanted.keys().filter(|name| is_other(name));
     parts.extend(others.filter_map(|name| Some(assignment(name, differs(name)?))));
     // A reset keeps the database.
     let database = wanted
@@ -101,6 +104,7 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
         .filter(|value| there.map.get(DATABASE) != Some(value));
     Replay {
         resets,
+        role: differs(ROLE).map(|value| text_of(value).into()),
         database: database.map(|value| text_of(value).into()),
         set: (!parts.is_empty()).then(|| format!("SET {}", parts.join(", "))),
     }
@@ -136,8 +140,10 @@ pub fn is_reversed(name: &str) -> bool {
 }
 
 fn undoing(name: &str, beginning: &Beginning) -> String {
-    match &beginning.sql_mode {
-        Some(mode) if name == "sql_mode" => format!("@@session.sql_mode='{mode}'"),
+    match name {
+        "sql_mode" if beginning.globals.contains_key(name) => {
+            format!("@@session.sql_mode='{}'", beginning.sql_mode)
+        }
         _ if is_reversed(name) => {
             format!("@@session.{name}=@@global.{name}")
         }
@@ -168,7 +174,7 @@ mod tests {
             client: "utf8mb4".into(),
             connection: "utf8mb4_general_ci".into(),
             results: None,
-            sql_mode: None,
+            ..Beginning::default()
         }
     }
 
@@ -235,6 +241,16 @@ mod tests {
                 "SET character_set_client=utf8mb4, collation_connection=utf8mb4_general_ci, character_set_results=NULL"
             )
         );
+    }
+
+    #[test]
+    fn roles_are_taken_ahead_of_all_else_and_lost_with_a_reset() {
+        let replay = replayed(&[], false, &[(ROLE, "`clerk`"), ("sql_mode", "''")]);
+        assert_eq!(replay.role.as_deref(), Some("`clerk`"));
+        assert_eq!(replay.set.as_deref(), Some("SET @@session.sql_mode=''"));
+        assert!(!replay.resets);
+        let replay = replayed(&[(ROLE, "`clerk`")], false, &[]);
+        assert!(replay.resets && replay.role.is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::wire::command;
 use crate::wire::response::RESPONSE_BYTES_MAX;
 use crate::wire::{self, HEADER_BYTES};
 use forebay_core::orders::{Order, Orders};
-use forebay_core::settings::Interner;
+use forebay_core::settings::{Interner, Map};
 use forebay_core::{CloseReason, Refusal};
 
 /// Looks at what a client sends that has no backend.
@@ -65,7 +65,8 @@ pub fn on_bytes(
 /// Whether a command needs no backend.
 fn is_answered(session: &Session, kind: u8, input: &[u8]) -> bool {
     match kind {
-        command::PING | command::RESET_CONNECTION => true,
+        command::PING => true,
+        command::RESET_CONNECTION => session.after_reset.is_some(),
         command::STMT_CLOSE => {
             id_of(&input[HEADER_BYTES..]).is_some() || !session.prepared.is_empty()
         }
@@ -101,11 +102,17 @@ fn answer(
 }
 
 impl Session {
-    /// What `COM_RESET_CONNECTION` does to a session: all but the database is as at the beginning.
+    /// What `COM_RESET_CONNECTION` does to a session: all but the database is as at the beginning, or as the server's own defaults.
     pub fn begin_anew(&mut self, settings: &mut Interner) {
         let database = self.settings.map().get_key_value(DATABASE);
-        let map = database.map(|(name, value)| (name.clone(), value.clone()));
-        self.settings = settings.intern(map.into_iter().collect());
+        let database = database.map(|(name, value)| (name.clone(), value.clone()));
+        let mut map: Map = database.into_iter().collect();
+        if let Some(after) = &self.after_reset {
+            let settings = after.settings.iter();
+            map.extend(settings.map(|(name, value)| (name.clone(), value.clone())));
+            self.status = after.status;
+        }
+        self.settings = settings.intern(map);
         self.forget();
         // What it left on any backend is not its own any more.
         self.marks = self.marks.wrapping_add(1);

@@ -3,9 +3,9 @@
 use super::{SHOWN_BYTES_MAX, Treatment, treatment};
 use forebay_core::PinReason;
 use forebay_mysql::from_client::TEXT_BYTES_MAX;
-use forebay_mysql::judging::{Said, of_statement};
+use forebay_mysql::judging::{Becomes, Said, of_statement};
 use forebay_mysql::sql::{self, Dialect, Effect, Explained, Family, Modes};
-use forebay_mysql::statements::DATABASE;
+use forebay_mysql::statements::{DATABASE, ROLE};
 use forebay_mysql::tracking::text_of;
 use serde_json::{Value, json};
 
@@ -60,10 +60,9 @@ pub(super) fn as_json(text: &[u8], dialect: Dialect) -> Value {
 fn one_as_json(statement: &Explained, dialect: Dialect) -> Value {
     let said = of_statement(&statement.statement, dialect);
     let Treatment { class, then } = treatment_of(&statement.statement.effect, &said);
-    let settings = said.changes.iter().map(|(name, value)| {
-        let value = value.as_ref().map(text_of);
-        json!({"name": name, "value": value, "local": false})
-    });
+    let settings = settings_of(&said)
+        .into_iter()
+        .map(|(name, value)| json!({"name": name, "value": value, "local": false}));
     let settings: Vec<Value> = settings.collect();
     let pins = pins_of(&said).into_iter();
     let pins: Vec<Value> = pins
@@ -78,6 +77,17 @@ fn one_as_json(statement: &Explained, dialect: Dialect) -> Value {
         "settings": settings,
         "pins": pins,
     })
+}
+
+/// What it sets, and to which value, where that is known before and is its own.
+fn settings_of(said: &Said) -> Vec<(&str, Option<&str>)> {
+    let changes = said.changes.iter().filter_map(|(name, value)| match value {
+        Becomes::Value(value) => Some((&**name, Some(text_of(value)))),
+        Becomes::Default => Some((&**name, None)),
+        Becomes::Nothing => None,
+    });
+    let computed = said.computed.iter().map(|name| (&**name, None));
+    changes.chain(computed).collect()
 }
 
 /// Why it keeps its backend, and until when.
@@ -136,12 +146,16 @@ fn treatment_of(effect: &Effect, said: &Said) -> Treatment {
             .collect();
         return treatment("pins", pins.join("; "));
     }
-    if !said.changes.is_empty() {
-        let shown = said.changes.iter().map(|(name, value)| {
-            let value = value.as_ref().map_or("its default", text_of);
-            match &**name == DATABASE {
-                true => format!("the database {value}"),
-                false => format!("{name} = {value}"),
+    let settings = settings_of(said);
+    if !settings.is_empty() {
+        let shown = settings.into_iter().map(|(name, value)| {
+            let is_computed = said.computed.iter().any(|it| &**it == name);
+            match (name, value) {
+                (DATABASE, Some(value)) => format!("the database {value}"),
+                (ROLE, Some(value)) => format!("the roles {value}"),
+                (name, Some(value)) => format!("{name} = {value}"),
+                (name, None) if is_computed => format!("{name}, which the database is asked for"),
+                (name, None) => format!("{name} = its default"),
             }
         });
         let shown: Vec<String> = shown.collect();

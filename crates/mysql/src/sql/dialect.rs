@@ -13,9 +13,10 @@ pub enum Family {
 }
 
 /// How the bytes of a client's texts make characters (`character_set_client`), as far as it decides where a token ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Charset {
     /// utf8mb4, utf8mb3: bytes beyond ASCII are parts of names.
+    #[default]
     Utf8,
     /// No byte of a character is an ASCII byte, but for ASCII: latin1, ascii, binary, ujis, euckr … Bytes beyond ASCII may be
     /// letters, white space (latin1's 0xa0) or neither.
@@ -61,6 +62,9 @@ impl Modes {
     /// What a value of `sql_mode` makes of them.
     pub fn of_sql_mode(value: &str) -> Self {
         let mut modes = Modes::default();
+        if let Ok(bits) = value.trim().parse::<u64>() {
+            return Modes::of_bits(bits);
+        }
         for name in value.split(',') {
             let name = name.trim().to_ascii_uppercase();
             let ansi = matches!(
@@ -74,6 +78,18 @@ impl Modes {
             modes.oracle |= name == "ORACLE";
         }
         modes
+    }
+
+    /// The same where it is given as a number (sql/sql_class.h of both: `MODE_PIPES_AS_CONCAT` and so on).
+    fn of_bits(bits: u64) -> Self {
+        let has = |bit: u32| bits & 1 << bit != 0;
+        Modes {
+            pipes_as_concat: has(1),
+            ansi_quotes: has(2),
+            ignore_space: has(3),
+            oracle: has(9),
+            no_backslash_escapes: has(20),
+        }
     }
 }
 
@@ -164,6 +180,8 @@ mod tests {
         assert!(modes.ansi_quotes && modes.pipes_as_concat && modes.ignore_space && !modes.oracle);
         assert!(Modes::of_sql_mode("Oracle").oracle);
         assert_eq!(Modes::of_sql_mode(""), Modes::default());
+        let modes = Modes::of_sql_mode("1048580");
+        assert!(modes.ansi_quotes && modes.no_backslash_escapes && !modes.pipes_as_concat);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub use quote::{quote_identifier, quote_literal};
 pub use setting::{
     Assignment, Characteristics, Isolation, Role, SetValue, Target, TransactionScope,
 };
-pub use variables::{Form, Replay, SharedStorage, Variable, variable};
+pub use variables::{Form, Replay, SharedStorage, Variable, canonical, variable};
 use watch::{Unwatched, Watch};
 
 /// Most statements of one text that are told apart; what follows is one more, which cannot be read.

@@ -230,6 +230,27 @@ impl SharedStorage {
     }
 }
 
+/// From this version on MariaDB knows the level of isolation by the name that MySQL gives it, and warns of its older one.
+const RENAMED_FROM: u32 = 110101;
+
+/// The name under which a setting is kept that has several: the one that servers of this kind know best.
+pub fn canonical(name: &str, dialect: Dialect) -> &str {
+    let is_new = dialect.family == Family::MySql || dialect.version >= RENAMED_FROM;
+    match (name, is_new) {
+        ("tx_isolation", true) => "transaction_isolation",
+        ("tx_read_only", true) => "transaction_read_only",
+        ("transaction_isolation", false) => "tx_isolation",
+        ("transaction_read_only", false) => "tx_read_only",
+        ("log_slow_min_examined_row_limit", _) => "min_examined_row_limit",
+        ("log_slow_query", _) => "slow_query_log",
+        ("log_slow_query_time", _) => "long_query_time",
+        ("tmp_memory_table_size", _) => "tmp_table_size",
+        ("max_delayed_threads", _) => "max_insert_delayed_threads",
+        ("storage_engine", _) => "default_storage_engine",
+        (name, _) => name,
+    }
+}
+
 /// Which families have a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Families {

@@ -98,7 +98,7 @@ mod tests {
             client: "utf8mb4".into(),
             connection: "utf8mb4_bin".into(),
             results: Some("utf8mb4".into()),
-            sql_mode: None,
+            ..Beginning::default()
         };
         Charsets::of(&map, &beginning).parts()
     }

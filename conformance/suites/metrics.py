@@ -31,6 +31,7 @@ PLAIN, TLS = {"proxy": "own", "endpoint": "plain"}, {"proxy": "own", "endpoint":
 OWN, STRICT, NARROW, LOST = ({"proxy": name} for name in ("own", "strict", "narrow", "lost"))
 
 COUNTERS = """client_connections_closed client_connections_received client_connections_setup_failed_auth client_connections_setup_succeeded
+    client_connections_with_previous_password
     query_requests query_requests_no_tls query_requests_tls client_refusals clients_throttled borrow_timeouts session_unpins
     cancels_delivered cancels_unmatched client_bytes_received client_bytes_sent session_pins session_pins_ended
     database_connection_requests database_connection_requests_with_tls database_connections_setup_failed

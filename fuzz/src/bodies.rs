@@ -295,6 +295,7 @@ fn client_machine(client_auth: ClientAuth) -> ClientLogin {
         username: "u".to_owned(),
         password: "secret".into(),
         client_auth,
+        previous: None,
     };
     let mut facts = making::client_facts(1);
     facts.proxy = Arc::new(making::proxy(vec![Arc::new(credential)]));

@@ -368,6 +368,7 @@ fn proxy(parts: &Parts, options: &RunOptions, tls: Option<Arc<ServerTls>>) -> Pr
             username: parts.user.clone(),
             password: parts.password.clone(),
             client_auth: options.client_auth.unwrap_or(parts.scheme.client_auth()),
+            previous: None,
         })],
         endpoints: vec![Endpoint {
             name,

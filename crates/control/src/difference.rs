@@ -27,6 +27,11 @@ pub fn differences(old: &Snapshot, new: &Snapshot) -> Vec<String> {
 
 struct Changes(Vec<String>);
 
+fn previous_password(credential: &Credential) -> Option<&str> {
+    let previous = credential.previous.as_ref()?;
+    Some(previous.password.expose_secret())
+}
+
 impl Changes {
     fn note(&mut self, proxy: &str, what: impl Display) {
         self.0.push(format!("proxy {proxy}: {what}"));
@@ -97,6 +102,9 @@ impl Changes {
         let user = &old.username;
         if old.password.expose_secret() != new.password.expose_secret() {
             self.note(name, format!("user {user}: password changed"));
+        }
+        if previous_password(old) != previous_password(new) {
+            self.note(name, format!("user {user}: previous password changed"));
         }
         let key = format!("user {user}: client_password_auth_type");
         self.value(name, &key, (old.client_auth, new.client_auth), |auth| {

@@ -62,6 +62,7 @@ fn each_wrong_value_is_one_line_with_key_value_and_fix() {
         ("password_env = \"APP_PASSWORD\"", "", "DIR/forebay.toml:2: secrets[0].password_file: missing: give one of password_file, file, password_env, password".to_owned()),
         ("password_env = \"APP_PASSWORD\"", "password_env = \"NONE\"", "DIR/forebay.toml:5: secrets[0].password_env = \"NONE\": is not set in the environment (or not UTF-8)".to_owned()),
         ("password_env = \"APP_PASSWORD\"", "password_env = \"APP_PASSWORD\"\npassword = \"x\"", "DIR/forebay.toml:2: secrets[0]: password, password_env are given at once: give one of password_file, file, password_env, password".to_owned()),
+        ("password_env = \"APP_PASSWORD\"", "password = \"x\"\nprevious_password = \"y\"\nprevious_file = \"z\"", "DIR/forebay.toml:2: secrets[0]: previous_password, previous_file are given at once: give one of previous_password_file, previous_file, previous_password_env, previous_password".to_owned()),
         ("password_env = \"APP_PASSWORD\"", "password_file = \"nowhere\"", "DIR/forebay.toml:5: secrets[0].password_file: cannot read DIR/nowhere: No such file or directory (os error 2)".to_owned()),
         ("password_env = \"APP_PASSWORD\"", "password = 12345", "DIR/forebay.toml:5: secrets[0].password: must be a string".to_owned()),
         ("password_env = \"APP_PASSWORD\"", "password = \"\"", "DIR/forebay.toml:5: secrets[0].password: the password is empty or holds a NUL character".to_owned()),

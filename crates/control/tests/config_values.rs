@@ -142,6 +142,33 @@ fn the_user_may_be_in_the_secrets_file_alone_but_not_differ() {
 }
 
 #[test]
+fn a_secret_may_have_the_password_of_before_as_well() {
+    let directory = Directory::new();
+    directory.file("old", "hunter1\n");
+    directory.file("rds.json", r#"{"username":"app","password":"hunter1"}"#);
+    let before = [
+        "previous_password = \"hunter1\"",
+        "previous_password_file = \"old\"",
+        "previous_file = \"rds.json\"",
+    ];
+    for source in before {
+        let both = format!("password = \"hunter2\"\n{source}");
+        let text = with("password_env = \"APP_PASSWORD\"", &both);
+        let loaded = directory.load(&text).expect(source);
+        let credential = &loaded.snapshot.proxies[0].credentials[0];
+        let passwords = credential
+            .versions()
+            .map(|version| (&*version.username, version.password.expose_secret()));
+        let passwords: Vec<_> = passwords.collect();
+        assert_eq!(
+            passwords,
+            [("app", "hunter2"), ("app", "hunter1")],
+            "{source}"
+        );
+    }
+}
+
+#[test]
 fn files_that_everyone_may_read_are_warned_about() {
     let directory = Directory::new();
     directory.certificate("proxy");

@@ -96,6 +96,15 @@ pub enum EventKind {
         /// Whether it runs over TLS.
         tls: bool,
     },
+    /// A database was found to know another of a user's two passwords than it did before.
+    PasswordFound {
+        /// `host:port`.
+        target: Arc<str>,
+        /// The database user.
+        user: Arc<str>,
+        /// It is the one before.
+        is_previous: bool,
+    },
     /// A database connection could not be made.
     BackendFailed {
         /// `host:port`.

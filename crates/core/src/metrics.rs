@@ -137,6 +137,8 @@ pub struct EndpointBlock {
     pub client_connections_setup_succeeded: Counter,
     /// `ClientConnectionsSetupFailedAuth`.
     pub client_connections_setup_failed_auth: Counter,
+    /// Logins by a user's previous password, of those that were let in.
+    pub client_connections_with_previous_password: Counter,
     /// `ClientConnectionsClosed`.
     pub client_connections_closed: Counter,
     /// `ClientConnections` (gauge): all open ones, in setup or not.

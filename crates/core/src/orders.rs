@@ -122,6 +122,8 @@ pub struct Admission {
     /// Set for a connection that must have a backend of its own from start to end (for replication, or for what can only be set when
     /// a backend starts): the backend's startup parameters.
     pub dedicated: Option<StartupParameters>,
+    /// Of the passwords of its user the client has proven the one before.
+    pub is_previous: bool,
 }
 
 /// What identifies the session to cancel.

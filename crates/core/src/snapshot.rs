@@ -127,6 +127,16 @@ pub struct Credential {
     pub password: SecretString,
     /// How clients prove that they know it.
     pub client_auth: ClientAuth,
+    /// The same user with the password of before, while a new one is being brought in: clients may prove either, and the database may
+    /// know either.
+    pub previous: Option<Arc<Credential>>,
+}
+
+impl Credential {
+    /// The credential with each of its passwords, the current one first.
+    pub fn versions(self: &Arc<Credential>) -> impl Iterator<Item = &Arc<Credential>> {
+        std::iter::successors(Some(self), |version| version.previous.as_ref())
+    }
 }
 
 /// Which role an endpoint leads to (`TargetRole`).

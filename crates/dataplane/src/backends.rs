@@ -5,7 +5,7 @@ use crate::dialing::DIAL_TIMEOUT;
 use crate::driver::Driver;
 use crate::mailbox::Ticket;
 use crate::relay::{Side, Source};
-use crate::scope::PoolScope;
+use crate::scope::{Password, PoolScope};
 use crate::tls::{Filter, TlsError};
 use crate::worker::Worker;
 use forebay_core::engine::Engine;
@@ -40,6 +40,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             dial_deadline: now + DIAL_TIMEOUT,
             addresses: Vec::new(),
             redialed: false,
+            password: pool.password.get(),
+            is_second_password: false,
             cancels: 0,
             release_deferred: false,
             transaction_since: None,
@@ -116,6 +118,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         if std::mem::take(&mut backend.redialed) {
             health.on_oldest_version();
         }
+        let is_news = scope.password.replace(backend.password) != backend.password;
+        let is_previous = backend.password == Password::Previous;
         self.purposes.remove(&ticket);
         match backend.role {
             Role::Dialing(pool) => {
@@ -156,6 +160,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             };
             self.report_backend(ticket, kind);
         }
+        if is_news {
+            let kind = EventKind::PasswordFound {
+                target: Arc::clone(name),
+                user: Arc::clone(&scope.key.user),
+                is_previous,
+            };
+            self.report_backend(ticket, kind);
+        }
         let kind = EventKind::BackendReady {
             target: Arc::clone(name),
             user: Arc::clone(&scope.key.user),
@@ -167,7 +179,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// The backend that was being set up cannot be used.
     pub(crate) fn on_backend_failed(&mut self, ticket: Ticket, refusal: &Refusal) {
-        if self.redial(ticket) {
+        if self.redial(ticket, refusal) {
             return;
         }
         let Some(backend) = self.backends.get(ticket) else {

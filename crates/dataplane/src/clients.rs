@@ -119,6 +119,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         client.pool = Some(Rc::clone(&pool));
+        let block = &client.endpoint.block;
+        block
+            .client_connections_with_previous_password
+            .add(u64::from(admission.is_previous));
         E::on_pool(
             &mut self.shared,
             &mut client.session,

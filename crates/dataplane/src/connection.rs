@@ -7,7 +7,7 @@ use crate::driver::{Handle, Token};
 use crate::hub::HubKey;
 use crate::mailbox::{Asker, Ticket};
 use crate::pins::Pin;
-use crate::scope::{EndpointScope, PoolScope};
+use crate::scope::{EndpointScope, Password, PoolScope};
 use crate::silence::IdleLimit;
 use crate::tls::Filter;
 use forebay_core::CloseReason;
@@ -164,6 +164,10 @@ pub struct Backend<E: Engine> {
     pub addresses: Vec<SocketAddr>,
     /// It is dialled a second time, for the target may not know our newest protocol version.
     pub redialed: bool,
+    /// With which of its user's passwords it logs in.
+    pub password: Password,
+    /// It is dialled again with that one, for the target refused the other.
+    pub is_second_password: bool,
     /// Cancel requests under way that are meant for what it does now.
     pub cancels: u32,
     /// It was released while such requests were under way.

@@ -49,7 +49,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             return;
         };
         let target = backend.pool.target();
-        if !matches!(backend.role, Role::Cancel { .. }) && !backend.redialed {
+        let is_again = backend.redialed || backend.is_second_password;
+        if !matches!(backend.role, Role::Cancel { .. }) && !is_again {
             target.block.database_connection_requests.add(1);
             if target.plan.tls.is_some() {
                 target.block.database_connection_requests_with_tls.add(1);
@@ -120,11 +121,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         }
         let pool = Rc::clone(&backend.pool);
         let oldest_version = backend.redialed || pool.target().plan.health.takes_oldest_version();
+        let credential = pool.credential_with(backend.password);
         let purpose = self.purposes.get(&ticket).cloned();
         let mut entropy = [0; 32];
         (self.crew.random)(&mut entropy);
         let facts = BackendFacts {
-            credential: Arc::clone(&pool.credential.borrow()),
+            credential,
             database: Arc::clone(&pool.key.database),
             handshake: pool.key.handshake,
             tls: pool.target().plan.target.tls.mode,

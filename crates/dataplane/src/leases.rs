@@ -105,6 +105,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             key: key.clone(),
             id: Cell::new(id),
             credential,
+            password: Cell::default(),
             block: Arc::clone(&target.block),
             target: RefCell::new(target),
             number: self.next_number(),

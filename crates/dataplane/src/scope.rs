@@ -21,6 +21,26 @@ pub struct EndpointScope {
     pub block: Arc<EndpointBlock>,
 }
 
+/// One of the passwords of a database user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Password {
+    /// The one that it has, or will have in a moment.
+    #[default]
+    Current,
+    /// The one that it had before.
+    Previous,
+}
+
+impl Password {
+    /// The other one.
+    pub fn other(self) -> Password {
+        match self {
+            Password::Current => Password::Previous,
+            Password::Previous => Password::Current,
+        }
+    }
+}
+
 /// One target on one worker.
 pub struct TargetScope {
     /// Its proxy's name.
@@ -39,6 +59,8 @@ pub struct PoolScope {
     pub id: Cell<PoolId>,
     /// Who logs in.
     pub credential: RefCell<Arc<Credential>>,
+    /// With which of its passwords, as the last login found.
+    pub password: Cell<Password>,
     /// Where to, as configured now.
     pub target: RefCell<Rc<TargetScope>>,
     /// The target's counters.
@@ -82,6 +104,16 @@ impl PoolScope {
             database: self.key.database.to_string(),
             handshake: self.key.handshake,
             dedicated: None,
+            is_previous: false,
+        }
+    }
+
+    /// The credential with this one of its passwords; with the current one if there is no other.
+    pub fn credential_with(&self, password: Password) -> Arc<Credential> {
+        let current = self.credential.borrow();
+        match (password, &current.previous) {
+            (Password::Previous, Some(previous)) => Arc::clone(previous),
+            _ => Arc::clone(&current),
         }
     }
 

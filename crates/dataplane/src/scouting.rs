@@ -46,6 +46,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             database: String::new(),
             handshake: 0,
             dedicated: None,
+            is_previous: false,
         };
         match self.pool_scope_of(proxy, &wanted) {
             Ok(pool) => {

@@ -375,6 +375,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             database: key.database.to_string(),
             handshake: 0,
             dedicated: None,
+            is_previous: false,
         };
         self.pool_scope_of(&proxy, &wanted)
     }

@@ -15,7 +15,7 @@ use crate::mailbox::{Letter, Mailbox, Ticket};
 use crate::plan::{Plan, ProxyPlan};
 use crate::plane::NewEndpoint;
 use crate::reporting::Subject;
-use crate::scope::{EndpointScope, PoolScope, TargetScope};
+use crate::scope::{EndpointScope, Password, PoolScope, TargetScope};
 use crate::scouting::Scouting;
 use crate::silence::Silences;
 use crate::subscriptions::Hearing;
@@ -355,7 +355,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 continue;
             }
             match proxy.proxy.credential(&scope.key.user) {
-                Some(credential) => *scope.credential.borrow_mut() = Arc::clone(credential),
+                Some(credential) => {
+                    *scope.credential.borrow_mut() = Arc::clone(credential);
+                    scope.password.set(Password::Current);
+                }
                 None => removed.push(scope.key.clone()),
             }
             *scope.target.borrow_mut() = Rc::clone(&target);

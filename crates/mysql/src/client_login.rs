@@ -348,11 +348,13 @@ impl ClientLogin {
     pub fn on_work(&mut self, done: &Done, cache: &LoginCache, orders: &mut Orders<Work>) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Working(known, checking) => {
-                let next = checking.on_work(done, cache);
+                let next = checking.on_work(&known, done, cache);
                 if let Err(refusal) = self.go_on(cache, known, next, orders) {
                     self.refuse(refusal, orders);
                 }
-                orders.push(Order::Resume);
+                if !matches!(self.state, State::Working(..)) {
+                    orders.push(Order::Resume);
+                }
             }
             other => self.state = other,
         }
@@ -465,8 +467,8 @@ impl ClientLogin {
                 orders.push(Order::Pause);
                 orders.push(Order::Work(work));
             }
-            Next::Accepted(made) => {
-                self.certificate_proof = self.prove_certificate(cache, &known);
+            Next::Accepted(proven, made) => {
+                self.certificate_proof = self.prove_certificate(cache, &known, &proven);
                 if let Some(made) = made {
                     let mut next = sequence;
                     orders.to_client(|out| next = made.write(out, sequence));
@@ -477,6 +479,10 @@ impl ClientLogin {
                     database: String::new(),
                     handshake: handshake::number(known.capabilities, known.collation),
                     dedicated: None,
+                    is_previous: known
+                        .credential
+                        .as_ref()
+                        .is_some_and(|current| !Arc::ptr_eq(current, &proven)),
                 })));
                 self.state = State::Admitted(known);
             }
@@ -486,9 +492,13 @@ impl ClientLogin {
     }
 
     /// Clients of MariaDB that were given no authority trust a certificate that the password proves.
-    fn prove_certificate(&self, cache: &LoginCache, known: &Known) -> Option<[u8; PROOF_BYTES]> {
+    fn prove_certificate(
+        &self,
+        cache: &LoginCache,
+        known: &Known,
+        credential: &Arc<Credential>,
+    ) -> Option<[u8; PROOF_BYTES]> {
         let fingerprint = self.own_certificate.as_ref()?;
-        let credential = known.credential.as_ref()?;
         if !known.said.is_mariadb() || known.server.family != Family::MariaDb {
             return None;
         }

@@ -22,10 +22,10 @@ use crate::wire::startup::{First, first};
 use crate::wire::{DecodeError, HEADER_BYTES, header, write};
 use forebay_core::engine::{ClientFacts, TlsFacts};
 use forebay_core::orders::{Admission, CancelKey, Order, Orders};
-use forebay_core::snapshot::ClientAuth;
+use forebay_core::snapshot::{ClientAuth, Credential};
 use forebay_core::{CloseReason, PinReason, Refusal};
 use password::{ExpectClear, ExpectMd5};
-use sasl::{ExpectSaslFirst, ExpectSaslInitial, ExpectSaslProof, Subject};
+use sasl::{ExpectSaslFirst, ExpectSaslInitial, ExpectSaslProof, Subject, Verifiers};
 use startup::Startup;
 use std::sync::Arc;
 
@@ -87,6 +87,14 @@ impl std::fmt::Debug for ClientLogin {
     }
 }
 
+/// The keys that a proof by SCRAM may meet are made, one after the other.
+struct Deriving {
+    startup: Box<Startup>,
+    credential: Arc<Credential>,
+    /// Of the current password.
+    made: Option<Arc<Verifier>>,
+}
+
 /// What the bytes go through.
 enum Channel {
     Clear,
@@ -99,7 +107,7 @@ enum Channel {
 enum State {
     ExpectFirst(Asked),
     ExpectTls(TlsStart),
-    DerivingVerifier(Box<Startup>),
+    DerivingVerifier(Deriving),
     ExpectSaslInitial(ExpectSaslInitial),
     ExpectSaslFirst(ExpectSaslFirst),
     ExpectSaslProof(ExpectSaslProof),
@@ -186,12 +194,14 @@ impl ClientLogin {
         self.state = State::ExpectFirst(asked);
     }
 
-    /// The verifier is derived.
-    pub fn on_work(&mut self, _cache: &mut LoginCache, done: Done, orders: &mut Orders<Work>) {
+    /// A verifier is derived.
+    pub fn on_work(&mut self, cache: &mut LoginCache, done: Done, orders: &mut Orders<Work>) {
         match (std::mem::replace(&mut self.state, State::Over), done) {
-            (State::DerivingVerifier(startup), Done::Verifier(verifier)) => {
-                self.state = self.offer_sasl(startup, Subject::Known, verifier, orders);
-                orders.push(Order::Resume);
+            (State::DerivingVerifier(deriving), Done::Verifier(verifier)) => {
+                self.state = self.on_verifier(deriving, verifier, cache, orders);
+                if !matches!(self.state, State::DerivingVerifier(_)) {
+                    orders.push(Order::Resume);
+                }
             }
             (State::Over, _) => {}
             _ => orders.push(Order::Bug(
@@ -378,18 +388,25 @@ impl ClientLogin {
         let known = startup.known_user();
         let credential = known.and_then(|user| self.facts.proxy.credential(user));
         let Some(credential) = credential.cloned() else {
-            let mock = Arc::new(cache.mock(&startup.user_shown()));
+            let mock = Verifiers {
+                current: Arc::new(cache.mock(&startup.user_shown())),
+                previous: None,
+            };
             return Ok(self.offer_sasl(startup, Subject::Unknown, mock, orders));
         };
         match credential.client_auth {
-            ClientAuth::ScramSha256 => match cache.verifier(&credential) {
-                Ok(verifier) => Ok(self.offer_sasl(startup, Subject::Known, verifier, orders)),
-                Err(work) => {
-                    orders.push(Order::Pause);
-                    orders.push(Order::Work(work));
-                    Ok(State::DerivingVerifier(startup))
+            ClientAuth::ScramSha256 => {
+                let verifier = cache.verifier(&credential);
+                let deriving = Deriving {
+                    startup,
+                    credential,
+                    made: None,
+                };
+                match verifier {
+                    Ok(verifier) => Ok(self.on_verifier(deriving, verifier, cache, orders)),
+                    Err(work) => Ok(derive(deriving, work, orders)),
                 }
-            },
+            }
             ClientAuth::Md5 => {
                 let salt = *entropy(&self.facts.entropy).md5_salt;
                 orders.to_client(|out| authentication(out, 5, &salt));
@@ -417,11 +434,42 @@ impl ClientLogin {
         }
     }
 
+    /// One of the verifiers is there: the exchange begins once all are.
+    fn on_verifier(
+        &self,
+        deriving: Deriving,
+        verifier: Arc<Verifier>,
+        cache: &mut LoginCache,
+        orders: &mut Orders<Work>,
+    ) -> State {
+        let verifiers = match (deriving.made, &deriving.credential.previous) {
+            (Some(current), _) => Verifiers {
+                current,
+                previous: Some(verifier),
+            },
+            (None, None) => Verifiers {
+                current: verifier,
+                previous: None,
+            },
+            (None, Some(previous)) => match cache.verifier(previous) {
+                Ok(previous) => Verifiers {
+                    current: verifier,
+                    previous: Some(previous),
+                },
+                Err(work) => {
+                    let made = Some(verifier);
+                    return derive(Deriving { made, ..deriving }, work, orders);
+                }
+            },
+        };
+        self.offer_sasl(deriving.startup, Subject::Known, verifiers, orders)
+    }
+
     fn offer_sasl(
         &self,
         startup: Box<Startup>,
         subject: Subject,
-        verifier: Arc<Verifier>,
+        verifiers: Verifiers,
         orders: &mut Orders<Work>,
     ) -> State {
         let channel_binding = match &self.channel {
@@ -431,7 +479,7 @@ impl ClientLogin {
             Channel::Clear => None,
         };
         let nonce = *entropy(&self.facts.entropy).nonce;
-        let state = ExpectSaslInitial::new(startup, subject, verifier, nonce, channel_binding);
+        let state = ExpectSaslInitial::new(startup, subject, verifiers, nonce, channel_binding);
         orders.to_client(|out| state.write_offer(out));
         State::ExpectSaslInitial(state)
     }
@@ -505,12 +553,20 @@ impl State {
     }
 }
 
+/// Orders a verifier and waits for it.
+fn derive(deriving: Deriving, work: Work, orders: &mut Orders<Work>) -> State {
+    orders.push(Order::Pause);
+    orders.push(Order::Work(work));
+    State::DerivingVerifier(deriving)
+}
+
 fn admit(startup: Box<Startup>, orders: &mut Orders<Work>) -> State {
     orders.push(Order::Admit(Box::new(Admission {
         user: startup.user_shown(),
         database: startup.database.clone(),
         handshake: 0,
         dedicated: startup.dedicated.as_ref().map(|own| own.parameters.clone()),
+        is_previous: startup.is_previous,
     })));
     State::Admitted(startup)
 }

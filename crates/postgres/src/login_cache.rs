@@ -217,6 +217,7 @@ mod tests {
             username: username.to_owned(),
             password: "pencil".into(),
             client_auth: ClientAuth::ScramSha256,
+            previous: None,
         })
     }
 

@@ -119,6 +119,11 @@ pub(super) const ENDPOINT: &[Family<EndpointBlock>] = &[
         |b| b.client_connections_setup_succeeded.get(),
     ),
     counter(
+        "client_connections_with_previous_password",
+        "Client logins that proved the previous password of their user, while a secret has two.",
+        |b| b.client_connections_with_previous_password.get(),
+    ),
+    counter(
         "query_requests",
         "Requests received, with and without TLS (QueryRequests).",
         |b| {

@@ -7,6 +7,7 @@ use super::{proxy_defaults, target_group, tls};
 use forebay_core::snapshot::{
     ClientAuth, Credential, Endpoint, EngineFamily, Proxy, ServerTls, TargetRole,
 };
+use secrecy::SecretString;
 use std::sync::Arc;
 
 const KEYS: &[&str] = &[
@@ -145,11 +146,17 @@ fn credentials(
                 ),
             );
         }
-        credentials.push(Arc::new(Credential {
-            username: username.clone(),
-            password: secret.password.clone(),
-            client_auth,
-        }));
+        let version = |password: &SecretString, previous| {
+            Arc::new(Credential {
+                username: username.clone(),
+                password: password.clone(),
+                client_auth,
+                previous,
+            })
+        };
+        let previous = secret.previous.as_ref();
+        let previous = previous.map(|password| version(password, None));
+        credentials.push(version(&secret.password, previous));
     }
     credentials
 }

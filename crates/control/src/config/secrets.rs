@@ -17,27 +17,52 @@ pub(super) struct Secret {
     pub(super) name: String,
     pub(super) username: String,
     pub(super) password: SecretString,
+    /// The password of before, while it may still be in use.
+    pub(super) previous: Option<SecretString>,
     /// Whether a proxy uses it.
     pub(super) used: Cell<bool>,
     pub(super) place: Place,
 }
 
 /// The four ways to give a password.
-const SOURCES: [&str; 4] = ["password", "password_file", "file", "password_env"];
-const SOURCES_RULE: &str = "give one of password_file, file, password_env, password";
+const SOURCES: Sources = Sources {
+    inline: "password",
+    file: "password_file",
+    rds: "file",
+    variable: "password_env",
+    rule: "give one of password_file, file, password_env, password",
+};
+
+/// The same for the password of before, which may be missing.
+const PREVIOUS: Sources = Sources {
+    inline: "previous_password",
+    file: "previous_password_file",
+    rds: "previous_file",
+    variable: "previous_password_env",
+    rule: "give one of previous_password_file, previous_file, previous_password_env, previous_password",
+};
+
+/// The keys that name where a password is.
+struct Sources {
+    inline: &'static str,
+    file: &'static str,
+    rds: &'static str,
+    variable: &'static str,
+    rule: &'static str,
+}
+
+impl Sources {
+    fn all(&self) -> [&'static str; 4] {
+        [self.inline, self.file, self.rds, self.variable]
+    }
+}
 
 /// Every secret that has a name, so that references to it can be resolved even where its contents are wrong.
 pub(super) fn read(root: &Table<'_>, environment: Environment<'_>) -> Vec<Secret> {
     let mut secrets: Vec<Secret> = Vec::new();
     for table in root.tables("secrets") {
-        table.allow(&[
-            "name",
-            "username",
-            "password",
-            "password_file",
-            "file",
-            "password_env",
-        ]);
+        let keys = [SOURCES.all(), PREVIOUS.all()].concat();
+        table.allow(&[&["name", "username"], &*keys].concat());
         let Some((name, field)) =
             table.text_required("name", "a name for auth = [ { secret = … } ]")
         else {
@@ -52,6 +77,7 @@ pub(super) fn read(root: &Table<'_>, environment: Environment<'_>) -> Vec<Secret
         let (username, password) = contents(&table, environment);
         secrets.push(Secret {
             name: name.to_owned(),
+            previous: previous(&table, &username, environment),
             username,
             password,
             used: Cell::new(false),
@@ -63,29 +89,74 @@ pub(super) fn read(root: &Table<'_>, environment: Environment<'_>) -> Vec<Secret
 
 /// User and password; empty where they are wrong, which has then been reported.
 fn contents(table: &Table<'_>, environment: Environment<'_>) -> (String, SecretString) {
-    let given: Vec<&str> = SOURCES
-        .into_iter()
-        .filter(|source| table.field(source).is_some())
-        .collect();
     let username = username(table);
-    let (from_file, password) = match given.as_slice() {
-        ["password"] => (None, inline(table)),
-        ["password_file"] => (None, password_file(table)),
-        ["file"] => rds_file(table),
-        ["password_env"] => (None, variable(table, environment)),
-        [] => {
-            table.missing("password_file", SOURCES_RULE);
-            (None, None)
-        }
-        several => {
-            let fix = format!("{} are given at once: {SOURCES_RULE}", several.join(", "));
-            table.report.error(&table.place, None, fix);
-            (None, None)
-        }
-    };
-    let username = one_username(table, given == ["file"], username, from_file);
+    let given = source(table, &SOURCES);
+    if given == Given::Nothing {
+        table.missing(SOURCES.file, SOURCES.rule);
+    }
+    let (from_file, password) = password_at(table, &SOURCES, given, environment);
+    let is_file = given == Given::At(SOURCES.rds);
+    let username = one_username(table, is_file, username, from_file);
     let password = password.unwrap_or_default();
     (username, SecretString::from(password.as_str()))
+}
+
+/// The password of before, where one is given.
+fn previous(
+    table: &Table<'_>,
+    username: &str,
+    environment: Environment<'_>,
+) -> Option<SecretString> {
+    let given = source(table, &PREVIOUS);
+    let (name, password) = password_at(table, &PREVIOUS, given, environment);
+    if let Some(name) = name.filter(|name| name != username)
+        && let Some(field) = table.field(PREVIOUS.rds)
+    {
+        table.wrong(
+            &field,
+            format!("the file is of user {name:?}: both passwords of a secret are one user's"),
+        );
+    }
+    password.map(|password| SecretString::from(password.as_str()))
+}
+
+/// Where a password is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Nothing,
+    At(&'static str),
+    /// In several places, which has been reported.
+    Ambiguous,
+}
+
+fn source(table: &Table<'_>, sources: &Sources) -> Given {
+    let given = sources.all().into_iter();
+    let given: Vec<&str> = given.filter(|key| table.field(key).is_some()).collect();
+    match given.as_slice() {
+        [] => Given::Nothing,
+        [one] => Given::At(one),
+        several => {
+            let fix = format!("{} are given at once: {}", several.join(", "), sources.rule);
+            table.report.error(&table.place, None, fix);
+            Given::Ambiguous
+        }
+    }
+}
+
+/// The password that is given, and the user that is said beside it.
+fn password_at(
+    table: &Table<'_>,
+    sources: &Sources,
+    given: Given,
+    environment: Environment<'_>,
+) -> (Option<String>, Option<Password>) {
+    match given {
+        Given::Nothing | Given::Ambiguous => (None, None),
+        Given::At(key) if key == sources.rds => rds_file(table, key),
+        Given::At(key) if key == sources.file => (None, password_file(table, key)),
+        Given::At(key) if key == sources.variable => (None, variable(table, key, environment)),
+        Given::At(key) => (None, inline(table, key)),
+    }
 }
 
 /// The key `username`, if it is there and usable.
@@ -133,8 +204,8 @@ fn one_username(
 /// Wiped when dropped.
 type Password = Zeroizing<String>;
 
-fn inline(table: &Table<'_>) -> Option<Password> {
-    let (text, field) = table.text("password")?;
+fn inline(table: &Table<'_>, key: &str) -> Option<Password> {
+    let (text, field) = table.text(key)?;
     if table.report.source_world_readable() {
         table.report.warning(
             &field.place,
@@ -144,8 +215,8 @@ fn inline(table: &Table<'_>) -> Option<Password> {
     checked(table, &field.place, text)
 }
 
-fn password_file(table: &Table<'_>) -> Option<Password> {
-    let (file, place) = secret_file(table, "password_file")?;
+fn password_file(table: &Table<'_>, key: &str) -> Option<Password> {
+    let (file, place) = secret_file(table, key)?;
     let Ok(text) = std::str::from_utf8(&file.bytes) else {
         table
             .report
@@ -168,8 +239,8 @@ fn wiped<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Password, 
     String::deserialize(deserializer).map(Zeroizing::new)
 }
 
-fn rds_file(table: &Table<'_>) -> (Option<String>, Option<Password>) {
-    let Some((file, place)) = secret_file(table, "file") else {
+fn rds_file(table: &Table<'_>, key: &str) -> (Option<String>, Option<Password>) {
+    let Some((file, place)) = secret_file(table, key) else {
         return (None, None);
     };
     let secret: RdsSecret = match serde_json::from_slice(&file.bytes) {
@@ -196,8 +267,8 @@ fn rds_file(table: &Table<'_>) -> (Option<String>, Option<Password>) {
     (Some(secret.username), password)
 }
 
-fn variable(table: &Table<'_>, environment: Environment<'_>) -> Option<Password> {
-    let (name, field) = table.text("password_env")?;
+fn variable(table: &Table<'_>, key: &str, environment: Environment<'_>) -> Option<Password> {
+    let (name, field) = table.text(key)?;
     let Some(text) = environment(name).map(Zeroizing::new) else {
         table.wrong(&field, "is not set in the environment (or not UTF-8)");
         return None;

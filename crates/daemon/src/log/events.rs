@@ -153,6 +153,25 @@ pub fn line(event: &Event) -> Line<'_> {
                 format!("A connection was established from the proxy to the database at {target}."),
             )
         },
+        EventKind::PasswordFound {
+            target,
+            user,
+            is_previous,
+        } => Line {
+            target: Some(target),
+            user: Some(user),
+            ..Line::new(
+                Level::INFO,
+                match is_previous {
+                    true => format!(
+                        "The database at {target} knows user {user} by the previous password."
+                    ),
+                    false => format!(
+                        "The database at {target} knows user {user} by the current password now."
+                    ),
+                },
+            )
+        },
         EventKind::BackendFailed {
             target,
             user,

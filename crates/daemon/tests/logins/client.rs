@@ -1,7 +1,7 @@
 //! The proxy, and clients that log in to it with SCRAM.
 
 use crate::database::Database;
-use crate::support::{Forebay, forebay};
+use crate::support::{Directory, Forebay, forebay};
 use forebay_postgres::scram::{ClientBinding, ClientFirst, ClientKeys, ITERATIONS_MAX_DEFAULT};
 use forebay_postgres::wire::read::ErrorFields;
 use forebay_postgres::wire::startup::VERSION_3_2;
@@ -26,7 +26,7 @@ impl Proxy {
             "postgres://app:hunter2@127.0.0.1:{}/x?sslmode=disable",
             database.port
         );
-        let mut forebay = Forebay::start(&[
+        Proxy::of(Forebay::start(&[
             "run",
             &url,
             "--listen",
@@ -37,7 +37,26 @@ impl Proxy {
             "1",
             "--log-level",
             "debug",
-        ]);
+        ]))
+    }
+
+    /// The same where the password was `hunter1` until now.
+    pub fn with_two_passwords(database: &Database) -> Proxy {
+        let directory = Directory::with_example();
+        directory.replace(&format!(
+            "[server]\nmetrics = \"127.0.0.1:0\"\nworkers = 1\n\
+             [[secrets]]\nname = \"app\"\nusername = \"app\"\n\
+             password = \"hunter2\"\nprevious_password = \"hunter1\"\n\
+             [[proxies]]\nname = \"p\"\nengine_family = \"POSTGRESQL\"\nauth = [{{ secret = \"app\" }}]\n\
+             [[proxies.endpoints]]\nlisten = \"127.0.0.1:0\"\n\
+             [proxies.target_group]\ntargets = [{{ host = \"127.0.0.1\", port = {}, tls = {{ mode = \"disable\" }} }}]\n",
+            database.port
+        ));
+        let arguments = ["serve", "--config", directory.config()];
+        Proxy::of(Forebay::start(&arguments))
+    }
+
+    fn of(mut forebay: Forebay) -> Proxy {
         let listening = forebay.line("listening on ");
         let (address, _) = listening.split_once(' ').expect("more follows");
         let metrics = forebay.line("metrics on http://");
@@ -157,6 +176,11 @@ impl Client {
 
     /// Logs in; SQLSTATE and text of a refusal.
     pub fn log_in(&mut self) -> Result<(), (String, String)> {
+        self.log_in_with("hunter2")
+    }
+
+    /// The same with this password.
+    pub fn log_in_with(&mut self, password: &str) -> Result<(), (String, String)> {
         let first = ClientFirst::new(&[7; 18], ClientBinding::None);
         self.message();
         let text = first.message();
@@ -171,7 +195,7 @@ impl Client {
         let need = first
             .on_server_first(&challenge[4..], ITERATIONS_MAX_DEFAULT)
             .expect("a proper challenge");
-        let keys = ClientKeys::derive("hunter2", need.salt(), need.iterations());
+        let keys = ClientKeys::derive(password, need.salt(), need.iterations());
         let (last, _) = need.with_keys(&keys);
         self.say(|out| write::message(out, b'p', |out| out.extend_from_slice(&last)));
         self.until_ready_or_refused()

@@ -1,5 +1,6 @@
 //! A database that takes every query for granted, or has its reasons not to, and tells what it was sent.
 
+use forebay_postgres::md5_password::Md5Hash;
 use forebay_postgres::wire::startup::{First, first, pairs};
 use forebay_postgres::wire::{HEADER_BYTES, header, write};
 use std::io::{Read, Write};
@@ -30,6 +31,8 @@ pub enum Manner {
     RefusesPassword,
     /// It asks for the password in clear text, without TLS.
     WantsClearText,
+    /// It asks for this password by MD5.
+    Knows(&'static str),
     /// There is no place left.
     IsFull,
     /// The user may not set what it asks for.
@@ -176,6 +179,11 @@ impl Connection {
             Manner::NegotiatesOldest => {
                 self.say(|out| out.extend(b"v\0\0\0\x0c\0\x03\0\0\0\0\0\0"))
             }
+            Manner::Knows(password) if !self.hears(password) => {
+                let text = "password authentication failed";
+                self.say(|out| write::error(out, "FATAL", "28P01", text));
+                return false;
+            }
             Manner::WantsClearText => {
                 self.say(|out| out.extend(b"R\0\0\0\x08\0\0\0\x03"));
                 return true;
@@ -192,18 +200,39 @@ impl Connection {
         true
     }
 
-    /// One message; whether the session goes on.
-    fn obey(&mut self) -> bool {
-        let message = loop {
+    /// Whether it is given the password, by MD5.
+    fn hears(&mut self, password: &str) -> bool {
+        const SALT: [u8; 4] = *b"salt";
+        self.say(|out| {
+            out.extend(b"R\0\0\0\x0c\0\0\0\x05");
+            out.extend(SALT);
+        });
+        let answer = self.message();
+        let answer = answer.as_deref().unwrap_or_default();
+        let answer = answer.get(HEADER_BYTES..).unwrap_or_default();
+        let answer = answer.strip_suffix(b"\0").unwrap_or_default();
+        Md5Hash::of("app", password).verify_response(answer, SALT)
+    }
+
+    /// The next message, if there is one.
+    fn message(&mut self) -> Option<Vec<u8>> {
+        loop {
             if let Some(header) = header(&self.held).expect("a message")
                 && header.len <= self.held.len()
             {
-                break self.held.drain(..header.len).collect::<Vec<u8>>();
+                return Some(self.held.drain(..header.len).collect());
             }
             if !self.read() {
-                self.tell(Seen::End);
-                return false;
+                return None;
             }
+        }
+    }
+
+    /// One message; whether the session goes on.
+    fn obey(&mut self) -> bool {
+        let Some(message) = self.message() else {
+            self.tell(Seen::End);
+            return false;
         };
         match message[0] {
             b'X' => {

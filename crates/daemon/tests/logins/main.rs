@@ -37,6 +37,32 @@ fn a_database_that_refuses_the_newest_protocol_is_asked_for_the_oldest_from_then
 }
 
 #[test]
+fn a_client_proves_either_password_of_two_and_the_database_may_know_either() {
+    for known in ["hunter1", "hunter2"] {
+        let database = Database::start(Manner::Knows(known));
+        let mut proxy = Proxy::with_two_passwords(&database);
+        for given in ["hunter1", "hunter2"] {
+            let mut client = proxy.client(&[]);
+            assert_eq!(client.log_in_with(given), Ok(()), "{known} {given}");
+        }
+        let wrong = proxy.client(&[]).log_in_with("hunter0");
+        assert_eq!(wrong.map_err(|(code, _)| code), Err("28P01".to_owned()));
+        // To the counters the two dials are one connection.
+        for (name, value) in [
+            ("client_connections_with_previous_password_total", 1),
+            ("database_connection_requests_total", 1),
+            ("database_connections_setup_succeeded_total", 1),
+            ("database_connections_setup_failed_total", 0),
+        ] {
+            assert_eq!(proxy.metric(name), value, "{name} {known}");
+        }
+        if known == "hunter1" {
+            proxy.log_line("knows user app by the previous password");
+        }
+    }
+}
+
+#[test]
 fn a_cancel_request_carries_the_whole_key_that_the_database_gave() {
     for (manner, bytes) in [(Manner::Serves, 32), (Manner::NegotiatesOldest, 4)] {
         let database = Database::start(manner);

@@ -38,6 +38,8 @@ pub struct House {
     pub client_auth: ClientAuth,
     pub tls: bool,
     pub require_tls: bool,
+    /// The user's password was `older` until now.
+    pub has_previous: bool,
 }
 
 impl House {
@@ -50,6 +52,7 @@ impl House {
             client_auth: ClientAuth::NativePassword,
             tls: false,
             require_tls: false,
+            has_previous: false,
         };
         for word in words {
             match word.as_str() {
@@ -58,6 +61,7 @@ impl House {
                 "sha2" => house.client_auth = ClientAuth::CachingSha2,
                 "tls" => house.tls = true,
                 "require_tls" => house.require_tls = true,
+                "previous" => house.has_previous = true,
                 other => panic!("with what? {other}"),
             }
         }
@@ -170,11 +174,16 @@ impl House {
     }
 
     fn credential(&self) -> Arc<Credential> {
-        Arc::new(Credential {
-            username: "u".to_owned(),
-            password: "secret".into(),
-            client_auth: self.client_auth,
-        })
+        let version = |password: &str, previous| {
+            Arc::new(Credential {
+                username: "u".to_owned(),
+                password: password.into(),
+                client_auth: self.client_auth,
+                previous,
+            })
+        };
+        let previous = self.has_previous.then(|| version("older", None));
+        version("secret", previous)
     }
 }
 

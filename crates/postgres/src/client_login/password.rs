@@ -26,12 +26,11 @@ pub(super) struct ExpectClear {
 
 impl ExpectMd5 {
     pub(super) fn on_password(self, body: &[u8]) -> Result<Box<Startup>, Refusal> {
-        let password = self.credential.password.expose_secret();
-        let hash = Md5Hash::of(&self.credential.username, password);
-        match hash.verify_response(password_of(body)?, self.salt) {
-            true => Ok(self.startup),
-            false => Err(wrong_password(&self.startup)),
-        }
+        let response = password_of(body)?;
+        proven(self.startup, &self.credential, |version| {
+            let password = version.password.expose_secret();
+            Md5Hash::of(&version.username, password).verify_response(response, self.salt)
+        })
     }
 }
 
@@ -40,12 +39,26 @@ impl ExpectClear {
     /// compared instead of passwords because their comparison does not depend on a length.
     pub(super) fn on_password(self, body: &[u8]) -> Result<Box<Startup>, Refusal> {
         let digest_of = |password: &[u8]| digest(&SHA256, &password_bytes(password));
-        let ours = digest_of(self.credential.password.expose_secret().as_bytes());
         let theirs = digest_of(password_of(body)?);
-        match bool::from(ours.as_ref().ct_eq(theirs.as_ref())) {
-            true => Ok(self.startup),
-            false => Err(wrong_password(&self.startup)),
+        proven(self.startup, &self.credential, |version| {
+            let ours = digest_of(version.password.expose_secret().as_bytes());
+            ours.as_ref().ct_eq(theirs.as_ref()).into()
+        })
+    }
+}
+
+/// The startup message of a client that has proven one of the passwords.
+fn proven(
+    mut startup: Box<Startup>,
+    credential: &Arc<Credential>,
+    is_right: impl Fn(&Credential) -> bool,
+) -> Result<Box<Startup>, Refusal> {
+    match credential.versions().position(|version| is_right(version)) {
+        Some(version) => {
+            startup.is_previous = version > 0;
+            Ok(startup)
         }
+        None => Err(wrong_password(&startup)),
     }
 }
 

@@ -21,11 +21,17 @@ pub(super) enum Subject {
     Unknown,
 }
 
+/// What a proof may meet: the verifier of the current password, and of the one before; of one salt.
+pub(super) struct Verifiers {
+    pub(super) current: Arc<Verifier>,
+    pub(super) previous: Option<Arc<Verifier>>,
+}
+
 /// The mechanisms are offered; the client owes its choice and, as a rule, its first message.
 pub(super) struct ExpectSaslInitial {
     startup: Box<Startup>,
     subject: Subject,
-    verifier: Arc<Verifier>,
+    verifiers: Verifiers,
     nonce: [u8; NONCE_BYTES],
     /// Present exactly when SCRAM-SHA-256-PLUS is offered.
     channel_binding: Option<Vec<u8>>,
@@ -48,14 +54,14 @@ impl ExpectSaslInitial {
     pub(super) fn new(
         startup: Box<Startup>,
         subject: Subject,
-        verifier: Arc<Verifier>,
+        verifiers: Verifiers,
         nonce: [u8; NONCE_BYTES],
         channel_binding: Option<Vec<u8>>,
     ) -> ExpectSaslInitial {
         ExpectSaslInitial {
             startup,
             subject,
-            verifier,
+            verifiers,
             nonce,
             channel_binding,
         }
@@ -107,10 +113,14 @@ impl ExpectSaslInitial {
             message,
             mechanism,
             &self.nonce,
-            &self.verifier,
+            &self.verifiers.current,
             channel_binding,
         )
         .map_err(|error| refusal(error, self.subject, &self.startup))?;
+        let expect = match &self.verifiers.previous {
+            Some(previous) => expect.or(previous),
+            None => expect,
+        };
         orders.to_client(|out| authentication(out, 11, &answer));
         Ok(State::ExpectSaslProof(ExpectSaslProof {
             startup: self.startup,
@@ -143,7 +153,9 @@ impl ExpectSaslProof {
             .on_client_final(body)
             .map_err(|error| refusal(error, self.subject, &self.startup))?;
         orders.to_client(|out| authentication(out, 12, &authenticated.server_final));
-        Ok(self.startup)
+        let mut startup = self.startup;
+        startup.is_previous = authenticated.verifier > 0;
+        Ok(startup)
     }
 }
 

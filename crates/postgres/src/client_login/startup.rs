@@ -43,6 +43,8 @@ pub(super) struct Startup {
     pub(super) baseline: Vec<(String, String)>,
     /// The backend of its own, if it must have one.
     pub(super) dedicated: Option<Dedicated>,
+    /// Of its user's passwords the client has proven the one before.
+    pub(super) is_previous: bool,
 }
 
 /// A backend for one client from start to end.
@@ -93,6 +95,7 @@ impl Startup {
             database: database_of(user, database)?,
             baseline,
             dedicated,
+            is_previous: false,
         })
     }
 

@@ -33,12 +33,14 @@ pub struct ExpectProof {
     nonce: Vec<u8>,
     /// `client-first-message-bare "," server-first-message ","`.
     auth_message: Vec<u8>,
-    stored_key: Key,
-    server_key: Key,
+    /// StoredKey and ServerKey of each verifier that may be met.
+    keys: Vec<(Key, Key)>,
 }
 
 /// The client knows the password.
 pub struct Authenticated {
+    /// Which verifier it has met: 0 for the one that it was told of, then those of [`ExpectProof::or`].
+    pub verifier: usize,
     /// server-final-message (`v=…`), the data of AuthenticationSASLFinal: proves to the client that we knew the verifier.
     pub server_final: Vec<u8>,
     /// The client's own keys, which its proof discloses: they log in, without a password, to any database whose
@@ -99,13 +101,24 @@ pub(super) fn respond(
         },
         nonce,
         auth_message: [bare, b",", &server_first, b","].concat(),
-        stored_key: verifier.stored_key().clone(),
-        server_key: verifier.server_key().clone(),
+        keys: vec![keys_of(verifier)],
     };
     Ok((server_first, expect))
 }
 
+fn keys_of(verifier: &Verifier) -> (Key, Key) {
+    (verifier.stored_key().clone(), verifier.server_key().clone())
+}
+
 impl ExpectProof {
+    /// A proof that meets this verifier does as well, if its salt and iterations are those that the client was told: a client that is
+    /// told one salt proves one password by it.
+    #[must_use]
+    pub fn or(mut self, verifier: &Verifier) -> ExpectProof {
+        self.keys.push(keys_of(verifier));
+        self
+    }
+
     /// Checks client-final-message; on success the client is authenticated. Costs two HMACs and a hash.
     ///
     /// # Errors
@@ -115,15 +128,18 @@ impl ExpectProof {
         check_message(message, CLIENT_MESSAGE_BYTES_MAX)?;
         let (without_proof, proof) = self.read_client_final(message)?;
         let auth_message = [self.auth_message.as_slice(), without_proof];
-        let client_key = xor(&proof, &hmac_sha256(&self.stored_key, &auth_message));
-        if !bool::from(sha256(&client_key).ct_eq(self.stored_key.as_slice())) {
-            return Err(ScramError::WrongProof);
+        for (verifier, (stored_key, server_key)) in self.keys.iter().enumerate() {
+            let client_key = xor(&proof, &hmac_sha256(stored_key, &auth_message));
+            if bool::from(sha256(&client_key).ct_eq(stored_key.as_slice())) {
+                let signature = hmac_sha256(server_key, &auth_message);
+                return Ok(Authenticated {
+                    verifier,
+                    server_final: format!("v={}", STANDARD.encode(*signature)).into_bytes(),
+                    keys: ClientKeys::proven(client_key, stored_key, server_key),
+                });
+            }
         }
-        let signature = hmac_sha256(&self.server_key, &auth_message);
-        Ok(Authenticated {
-            server_final: format!("v={}", STANDARD.encode(*signature)).into_bytes(),
-            keys: ClientKeys::proven(client_key, &self.stored_key, &self.server_key),
-        })
+        Err(ScramError::WrongProof)
     }
 
     /// `c=…,r=…[,extensions],p=…` cut into what precedes `,p=` and the proof.

@@ -1,6 +1,9 @@
 //! The client's login, branch by branch: what comes before the startup message, what it may say, and each way to prove a password.
 
-use crate::support::{End, ProxyOf, Side, authentication, credential, message, startup, tls_facts};
+use crate::support::{
+    End, ProxyOf, Side, authentication, credential, credential_with_previous, message, startup,
+    tls_facts,
+};
 use forebay_core::engine::TlsFacts;
 use forebay_core::orders::{Admission, CancelKey};
 use forebay_core::snapshot::ClientAuth;
@@ -38,6 +41,7 @@ fn admitted() -> Option<End> {
         database: "d".to_owned(),
         handshake: 0,
         dedicated: None,
+        is_previous: false,
     }))
 }
 
@@ -522,6 +526,67 @@ fn the_password_in_clear_is_asked_for_under_tls_only() {
         side.feed(&message(b'p', &[password.as_bytes(), b"\0"].concat()));
         assert_eq!(side.end, end);
     }
+}
+
+/// A client's side before a proxy whose user's password was `pen` until now.
+fn with_previous(auth: ClientAuth) -> Side<ClientLogin> {
+    let proxy = ProxyOf {
+        credentials: vec![credential_with_previous("u", ["pencil", "pen"], auth)],
+        ..scram()
+    };
+    under_tls(&proxy, None)
+}
+
+/// What becomes of clients that prove these passwords, while the user's was `pen` until now.
+fn of_two_passwords() -> [(&'static str, Option<End>); 3] {
+    let Some(End::Admitted(current)) = admitted() else {
+        panic!("it is");
+    };
+    let previous = Admission {
+        is_previous: true,
+        ..current
+    };
+    [
+        ("pencil", admitted()),
+        ("pen", Some(End::Admitted(previous))),
+        ("", wrong_password()),
+    ]
+}
+
+#[test]
+fn either_password_is_taken_while_a_secret_has_two() {
+    for (password, end) in of_two_passwords() {
+        let mut side = with_previous(ClientAuth::ScramSha256);
+        side.drip(&plain_startup());
+        side.take();
+        prove(&mut side, password, ClientBinding::None);
+        assert_eq!(side.end, end, "by SCRAM");
+
+        let mut side = with_previous(ClientAuth::Md5);
+        side.feed(&plain_startup());
+        let salt = side.take()[9..].try_into().unwrap();
+        let answer = Md5Hash::of("u", password).response(salt);
+        side.feed(&message(b'p', &[&answer[..], b"\0"].concat()));
+        assert_eq!(side.end, end, "by MD5");
+
+        let mut side = with_previous(ClientAuth::ClearText);
+        side.feed(&plain_startup()).take();
+        side.feed(&message(b'p', &[password.as_bytes(), b"\0"].concat()));
+        assert_eq!(side.end, end, "in clear");
+    }
+}
+
+#[test]
+fn no_input_is_consumed_until_both_verifiers_are_derived() {
+    let mut side = with_previous(ClientAuth::ScramSha256);
+    side.holds_work = true;
+    side.feed(&plain_startup());
+    for _ in 0..2 {
+        assert_eq!((side.take(), side.held_work.len()), (vec![], 1));
+        assert!(side.paused);
+        side.finish_work();
+    }
+    assert!(!side.take().is_empty() && !side.paused);
 }
 
 #[test]

@@ -77,7 +77,8 @@ pub struct Side<M> {
     pub holds_work: bool,
     pub held_work: Vec<Work>,
     need: usize,
-    paused: bool,
+    /// It does not want to see more.
+    pub paused: bool,
 }
 
 impl<M: Machine> Side<M> {
@@ -266,6 +267,21 @@ pub fn credential(user: &str, password: &str, client_auth: ClientAuth) -> Arc<Cr
         username: user.to_owned(),
         password: password.into(),
         client_auth,
+        previous: None,
+    })
+}
+
+/// A credential whose password was another until now.
+pub fn credential_with_previous(
+    user: &str,
+    [password, previous]: [&str; 2],
+    client_auth: ClientAuth,
+) -> Arc<Credential> {
+    Arc::new(Credential {
+        username: user.to_owned(),
+        password: password.into(),
+        client_auth,
+        previous: Some(credential(user, previous, client_auth)),
     })
 }
 

@@ -110,6 +110,7 @@ pub fn credential() -> Arc<Credential> {
         username: "u".to_owned(),
         password: "secret".into(),
         client_auth: ClientAuth::ScramSha256,
+        previous: None,
     })
 }
 

@@ -38,6 +38,7 @@ pub(super) fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> 
             username,
             password: "secret".into(),
             client_auth: ClientAuth::Md5,
+            previous: None,
         })
     });
     let target = Target {

@@ -1,6 +1,6 @@
 //! `cargo xtask check`: everything that can be said of the sources without running them.
 //!
-//! The usual tools, then our own rules: `edges` (which crate may know which), `deciders` (what pure crates never touch),
+//! The usual tools, also for the workspace of the fuzz targets, then our own rules: `edges` (which crate may know which), `deciders` (what pure crates never touch),
 //! `words` (one word per thing), `paths` (what the architecture speaks of exists), and reports: `sizes` (long files), `siblings` (scenarios that one engine has and another has not). The rules are also unit tests of this package, so that a plain
 //! `cargo test --workspace` holds them.
 
@@ -40,6 +40,7 @@ pub fn add_to(steps: &mut Steps) {
             "warnings",
         ])
     });
+    steps.run("fuzz targets", fuzz_targets);
     steps.run("docs", docs);
     steps.run("licences, bans, sources", deny);
     steps.run("unused dependencies", unused_dependencies);
@@ -48,6 +49,23 @@ pub fn add_to(steps: &mut Steps) {
 
 fn cargo(args: &[&str]) -> Result<Outcome> {
     process::show(workspace::cargo().args(args))?;
+    Ok(Outcome::Passed)
+}
+
+/// Whether the fuzz targets, a workspace of their own, compile. Nothing is linked, so that libFuzzer itself need not be.
+fn fuzz_targets() -> Result<Outcome> {
+    let mut command = workspace::cargo();
+    command
+        .args([
+            "check",
+            "--quiet",
+            "--bins",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+        ])
+        .env("CARGO_TARGET_DIR", workspace::target())
+        .env("CUSTOM_LIBFUZZER_PATH", "/not/linked/libfuzzer.a");
+    process::show(&mut command)?;
     Ok(Outcome::Passed)
 }
 

@@ -46,6 +46,19 @@ fn meaning(number: u16) -> TargetRefusal {
     }
 }
 
+/// The SQLSTATE of what refuses a login.
+fn state(number: u16) -> &'static [u8; 5] {
+    match number {
+        // ER_CON_COUNT_ERROR
+        1040 => b"08004",
+        // ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED, ER_WRONG_VALUE_FOR_VAR
+        1044 | 1049 | 1203 | 1226 | 1231 => b"42000",
+        // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN
+        1053 | 1077 => b"08S01",
+        _ => b"HY000",
+    }
+}
+
 /// The words for a refusal.
 pub fn words(refusal: &Refusal) -> Words {
     match refusal {
@@ -120,7 +133,8 @@ pub fn words(refusal: &Refusal) -> Words {
         ),
         Refusal::TargetRefused { code, message, .. }
         | Refusal::SettingRefused { code, message } => {
-            say(code.parse().unwrap_or(1105), b"HY000", &**message)
+            let number = code.parse().unwrap_or(1105);
+            say(number, state(number), &**message)
         }
         Refusal::BackendLost | Refusal::ListenerLost => {
             say(9503, b"08S01", "The connection to the database was lost")
@@ -182,6 +196,62 @@ mod tests {
             (1064, TargetRefusal::Other),
         ] {
             assert_eq!(meaning(number), means, "{number}");
+        }
+    }
+
+    #[test]
+    fn refusals_have_the_numbers_states_and_texts_of_rds() {
+        let user = || "U".to_owned();
+        let denied = "Access denied for user 'U'@'%' (using password: YES)";
+        let table = [
+            (
+                Refusal::BorrowTimeout,
+                (9501, b"HY000"),
+                "Timed-out waiting to acquire database connection",
+            ),
+            (
+                Refusal::TooManyClients { max: 7 },
+                (1040, b"HY000"),
+                "Number simultaneous connections exceeded (7)",
+            ),
+            (
+                Refusal::ConnectRate { max: 7 },
+                (1040, b"HY000"),
+                "Connections rate limit exceeded (7)",
+            ),
+            (
+                Refusal::TlsRequired,
+                (3159, b"HY000"),
+                "This proxy requires TLS connections.",
+            ),
+            (
+                Refusal::WrongPassword { user: user() },
+                (1045, b"28000"),
+                denied,
+            ),
+            (
+                Refusal::NoCredentials { user: user() },
+                (1045, b"28000"),
+                denied,
+            ),
+            (
+                target_refused(1231, "no such character set".into()),
+                (1231, b"42000"),
+                "no such character set",
+            ),
+            (
+                Refusal::Bug { incident: 7 },
+                (1105, b"HY000"),
+                "Internal error of the proxy, incident 7",
+            ),
+        ];
+        for (refusal, (number, state), text) in table {
+            let wanted = Words {
+                number,
+                state: *state,
+                text: text.to_owned(),
+            };
+            assert_eq!(words(&refusal), wanted, "{refusal:?}");
         }
     }
 

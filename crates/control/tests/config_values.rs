@@ -75,6 +75,8 @@ tainting_functions = ["Set_Global", "plv8_reset", "set_global"]"#;
             PinReason::SetConfig,
             PinReason::UntrackedSetting,
             PinReason::UnexplainedReport,
+            PinReason::UserVariable,
+            PinReason::OneShotSetting,
         ],
         custom_settings: CustomSettings::Shared,
         tainting_functions: vec!["plv8_reset".into(), "set_global".into()],

@@ -19,6 +19,8 @@ const FILTERS: [(&str, &[PinReason]); 3] = [
         &[
             PinReason::SetConfig,
             PinReason::UntrackedSetting,
+            PinReason::UserVariable,
+            PinReason::OneShotSetting,
             PinReason::UnexplainedReport,
         ],
     ),

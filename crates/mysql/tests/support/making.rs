@@ -3,11 +3,12 @@
 use super::messages::{From, Line, Terms};
 use super::talk::Talk;
 use super::world::World;
+use forebay_core::PinReason;
 use forebay_core::engine::{BackendFacts, ClientFacts, Engine, Household, Purpose};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::snapshot::{
-    ClientAuth, Credential, EngineFamily, Identity, PoolLimits, Proxy, ServerTls, TargetGroup,
-    TlsMode,
+    ClientAuth, Credential, EngineFamily, Identity, PoolLimits, Proxy, ServerTls, SessionRules,
+    TargetGroup, TlsMode,
 };
 use forebay_mysql::Mysql;
 use forebay_mysql::backend::Backend;
@@ -40,6 +41,8 @@ pub struct House {
     pub require_tls: bool,
     /// The user's password was `older` until now.
     pub has_previous: bool,
+    /// What SET does that cannot follow keeps no backend (`EXCLUDE_VARIABLE_SETS`).
+    pub excludes_sets: bool,
 }
 
 impl House {
@@ -53,6 +56,7 @@ impl House {
             tls: false,
             require_tls: false,
             has_previous: false,
+            excludes_sets: false,
         };
         for word in words {
             match word.as_str() {
@@ -62,6 +66,7 @@ impl House {
                 "tls" => house.tls = true,
                 "require_tls" => house.require_tls = true,
                 "previous" => house.has_previous = true,
+                "exclude_variable_sets" => house.excludes_sets = true,
                 other => panic!("with what? {other}"),
             }
         }
@@ -167,9 +172,25 @@ impl House {
             endpoints: Vec::new(),
             target_group: TargetGroup {
                 limits: PoolLimits::default(),
-                rules: Arc::default(),
+                rules: Arc::new(self.rules()),
                 targets: Vec::new(),
             },
+        }
+    }
+
+    fn rules(&self) -> SessionRules {
+        let excluded = [
+            PinReason::UntrackedSetting,
+            PinReason::UserVariable,
+            PinReason::OneShotSetting,
+            PinReason::UnexplainedReport,
+        ];
+        SessionRules {
+            unpinned: match self.excludes_sets {
+                true => excluded.into(),
+                false => Vec::new(),
+            },
+            ..SessionRules::default()
         }
     }
 

@@ -9,6 +9,7 @@ mod adopt;
 mod bounds;
 mod channels;
 mod difference;
+mod lists;
 mod losses;
 mod meaning;
 
@@ -280,7 +281,7 @@ impl Tracker {
 
     fn set(&mut self, name: &str, value: &SetValue) {
         let value = match value {
-            SetValue::Sql(text) => Value::Sql(text.as_str().into()),
+            SetValue::Sql(text) => self.value_of(name, text),
             SetValue::Literal(text) => Value::Literal(text.as_str().into()),
             SetValue::Default => return self.reset(name),
         };

@@ -49,6 +49,7 @@ use lexer::{Kind, Lexer, TEXT_BYTES_MAX};
 pub use mentioned::{mentioned, mentioned_with, parameters_that_name};
 pub use prepared::{Executes, Prepares};
 pub use quote::{quote_identifier, quote_literal};
+pub use setting::all_quoted;
 pub use watch::What;
 
 /// Whether a word is a keyword of the grammar, in whatever case it is written: some of these must be quoted where a name is meant.

@@ -8,7 +8,7 @@
 use forebay_core::PinReason;
 
 use super::lexer::{Kind, Lexer};
-use super::quote::quote_literal;
+use super::quote::{quote_identifier, quote_literal};
 use super::reader::Reader;
 use super::words::{self, keys};
 use super::{Effect, SetValue};
@@ -193,6 +193,25 @@ impl Value {
             plain: None,
         }
     }
+}
+
+/// A list of values, as [`SetValue::Sql`] has it, with all names in quotes; `None` if it cannot be read.
+pub fn all_quoted(list: &str) -> Option<String> {
+    let mut lexer = Lexer::new(list.as_bytes(), true);
+    let mut reader = Reader::new(&mut lexer);
+    let mut values = Vec::new();
+    loop {
+        let value = one_value(&mut reader)?;
+        values.push(
+            value
+                .plain
+                .map_or(value.sql, |name| quote_identifier(&name)),
+        );
+        if !reader.takes_kind(Kind::Comma) {
+            break;
+        }
+    }
+    reader.at_end().then(|| values.join(", "))
 }
 
 fn one_value(reader: &mut Reader<'_, '_>) -> Option<Value> {

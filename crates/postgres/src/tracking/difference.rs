@@ -3,6 +3,7 @@
 //! One simple query, ahead of the client's message. Whether its answer must be seen first depends on what it sets: a value that a server
 //! has taken once is mostly taken again. Roles are left before and taken after everything else.
 
+use super::lists::{QUOTE_ALL, is_list_of_names, makes_list};
 use super::{AUTHORIZATION, DATESTYLE, ENCODING, ROLE, is_identity};
 use crate::sql::{is_keyword, quote_identifier, quote_literal};
 use forebay_core::settings::{Map, Settings, Value};
@@ -268,14 +269,21 @@ pub(super) fn difference(from: &Map, to: &Map, reset: bool) -> Option<Difference
             .keys()
             .filter(|name| !to.contains_key(*name) && !is_identity(name))
         {
-            sql.push_str("RESET ");
-            push_name(&mut sql, name);
-            sql.push(';');
+            push_reset(&mut sql, name);
         }
     }
+    let quotes_anew = !reset && from.contains_key(QUOTE_ALL) && makes_list(from, to);
+    if quotes_anew && to.contains_key(QUOTE_ALL) {
+        push_reset(&mut sql, QUOTE_ALL);
+    }
     let mut wait = false;
-    for (name, value) in to.iter().filter(|(name, _)| !is_identity(name)) {
-        if reset || from.get(name) != Some(value) {
+    // Lists of names are put together before it is set how.
+    let first = to
+        .iter()
+        .filter(|(name, _)| !is_identity(name) && ***name != *QUOTE_ALL);
+    for (name, value) in first.chain(to.get_key_value(QUOTE_ALL)) {
+        let is_lost = quotes_anew && **name == *QUOTE_ALL;
+        if reset || is_lost || from.get(name) != Some(value) {
             if **name == *DATESTYLE && !reset && from.contains_key(name) {
                 sql.push_str("RESET datestyle;");
             }
@@ -294,14 +302,11 @@ pub(super) fn difference(from: &Map, to: &Map, reset: bool) -> Option<Difference
     (!sql.is_empty()).then_some(Difference { sql, wait })
 }
 
-/// Settings whose values SET puts together of names that it quotes (`GUC_LIST_QUOTE`; extensions have none). No other needs the
-/// query that sets them, which would be the first of its transaction.
-const LISTS_OF_NAMES: &[&str] = &[
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "temp_tablespaces",
-];
+fn push_reset(sql: &mut String, name: &str) {
+    sql.push_str("RESET ");
+    push_name(sql, name);
+    sql.push(';');
+}
 
 pub(super) fn push_set(sql: &mut String, name: &str, value: &Value) {
     match value {
@@ -315,7 +320,7 @@ pub(super) fn push_set(sql: &mut String, name: &str, value: &Value) {
             sql.push_str(" TO ");
             sql.push_str(text);
         }
-        Value::Literal(text) if !LISTS_OF_NAMES.contains(&name) => {
+        Value::Literal(text) if !is_list_of_names(name) => {
             sql.push_str("SET ");
             push_name(sql, name);
             sql.push_str(" TO ");

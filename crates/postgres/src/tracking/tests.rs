@@ -244,6 +244,43 @@ fn a_difference_changes_only_what_differs() {
 }
 
 #[test]
+fn lists_of_names_are_put_together_while_names_are_quoted_as_they_were_when_the_client_set_them() {
+    let mut world = World::new(&[]);
+    world
+        .complete(set("search_path", "S1, \"A b\""), "SET")
+        .ready(b'I', false);
+    world
+        .complete(set("quote_all_identifiers", "'yes'"), "SET")
+        .ready(b'I', false);
+    world
+        .complete(set("temp_tablespaces", "S1, 'it''s', \"a\"\"b\""), "SET")
+        .ready(b'I', false);
+    let there = world.tracker.committed().map().clone();
+    let quoted = Value::Literal("\"s1\", \"it's\", \"a\"\"b\"".into());
+    assert_eq!(there.get("temp_tablespaces"), Some(&quoted));
+    let found = difference(&Map::new(), &there, false).expect("they differ");
+    assert_eq!(
+        found.sql,
+        "SET search_path TO S1, \"A b\";\
+         SELECT pg_catalog.set_config('temp_tablespaces','\"s1\", \"it''s\", \"a\"\"b\"',false);\
+         SET quote_all_identifiers TO 'yes';"
+    );
+    let mut other = there.clone();
+    other.insert("search_path".into(), sql("b"));
+    let found = difference(&there, &other, false).expect("they differ");
+    assert_eq!(
+        found.sql,
+        "RESET quote_all_identifiers;SET search_path TO b;SET quote_all_identifiers TO 'yes';"
+    );
+    other.remove("quote_all_identifiers");
+    let found = difference(&there, &other, false).expect("they differ");
+    assert_eq!(
+        found.sql,
+        "RESET quote_all_identifiers;SET search_path TO b;"
+    );
+}
+
+#[test]
 fn anothers_time_outs_end_before_what_they_could_end() {
     let mut interner = Interner::new(RandomState::new());
     let from = interned(&mut interner, &[("statement_timeout", "1")]);

@@ -23,6 +23,7 @@ use crate::statements::Statements;
 use crate::temporary;
 use crate::tracking::{self, There, Tracker};
 use crate::unleased;
+use crate::welcome::welcome;
 use crate::wire::{self, write};
 use forebay_core::Pins;
 use forebay_core::engine::{
@@ -80,28 +81,6 @@ fn home(facts: &ClientFacts) -> impl Hash {
         .map(|target| (Arc::clone(&target.host), target.port))
         .collect();
     (facts.proxy.name.clone(), targets)
-}
-
-/// The login is complete: the client hears what a server of its own would have told it.
-fn welcome(session: &mut Session, reports: &Arc<Reports>, orders: &mut Orders<Work>) {
-    let Stage::Admission(admitting) = std::mem::replace(&mut session.stage, Stage::Ready) else {
-        return;
-    };
-    let admitted = admitting.admitted;
-    session.reports = Arc::clone(reports);
-    session.welcome = Arc::clone(reports);
-    session.process = admitted.process;
-    session.secret = admitted.secret;
-    orders.to_client(|out| {
-        out.extend_from_slice(write::AUTHENTICATION_OK);
-        for (name, value) in reports.iter() {
-            write::parameter_status(out, name, value);
-        }
-        write::backend_key_data(out, admitted.process, &session.secret);
-        write::ready_for_query(out, b'I');
-    });
-    orders.push(Order::ClientReady);
-    parting::tell_limit(&Map::new(), session, orders);
 }
 
 /// The startup settings are in force on this backend, which now tells what clients that have them must hear. Whether session and backend

@@ -6,6 +6,7 @@
 //! | `client_login.rs`, `backend_login.rs` | who is there, on either side |
 //! | `scram/`, `md5_password.rs`, `login_cache.rs` | how a password is proven, and what of it need not be computed again |
 //! | `session.rs`, `backend.rs` | what is known of a client and of a database connection |
+//! | `welcome.rs` | what a client reads when its login is complete |
 //! | `unleased.rs` | what a client without a backend is answered, and when it needs one |
 //! | `from_client.rs`, `from_backend.rs`, `relay.rs` | what becomes of each message, either way |
 //! | `exchange.rs` | which replies are due, and what each would change |
@@ -55,6 +56,7 @@ pub mod statements;
 pub mod temporary;
 pub mod tracking;
 pub mod unleased;
+pub mod welcome;
 pub mod wire;
 
 pub use engine::Postgres;

@@ -68,21 +68,30 @@ pub fn error(out: &mut Vec<u8>, severity: &str, code: &str, text: &str) {
 /// The same with the name of the server's routine that reports it, where drivers read that.
 pub fn error_of(out: &mut Vec<u8>, severity: &str, code: &str, text: &str, routine: Option<&str>) {
     message(out, b'E', |out| {
-        let fields = [
-            (b'S', severity),
-            (b'V', severity),
-            (b'C', code),
-            (b'M', text),
-        ];
-        let routine = routine.map(|routine| (b'R', routine));
-        for (kind, value) in fields.into_iter().chain(routine) {
-            out.push(kind);
-            // A NUL inside would end the field early and shift all that follows.
-            out.extend(value.bytes().filter(|&byte| byte != 0));
-            out.push(0);
-        }
-        out.push(0);
+        fields_of(out, severity, code, text, routine)
     });
+}
+
+/// `NoticeResponse` of the severity NOTICE.
+pub fn notice(out: &mut Vec<u8>, code: &str, text: &str) {
+    message(out, b'N', |out| fields_of(out, "NOTICE", code, text, None));
+}
+
+fn fields_of(out: &mut Vec<u8>, severity: &str, code: &str, text: &str, routine: Option<&str>) {
+    let fields = [
+        (b'S', severity),
+        (b'V', severity),
+        (b'C', code),
+        (b'M', text),
+    ];
+    let routine = routine.map(|routine| (b'R', routine));
+    for (kind, value) in fields.into_iter().chain(routine) {
+        out.push(kind);
+        // A NUL inside would end the field early and shift all that follows.
+        out.extend(value.bytes().filter(|&byte| byte != 0));
+        out.push(0);
+    }
+    out.push(0);
 }
 
 /// `Parse`: a statement's name, text and declared parameter types (the count and type numbers as they came from the client).

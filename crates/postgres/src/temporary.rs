@@ -1,10 +1,12 @@
-//! `temp_buffers`: a server process takes no other value once it has had a temporary table (`check_temp_buffers`), so a session that has
-//! set it, or is about to, must not meet a process on which anybody had one.
+//! What a server process keeps of temporary tables that are gone: `temp_buffers` takes no other value (`check_temp_buffers`), and their
+//! schema is there. So a session that has set the one, or is about to, or whose tables go into the other, must not meet a process on
+//! which anybody had one: a transaction that makes the schema cannot be prepared, one that finds it can (`AccessTempTableNamespace`).
 //!
 //! What is known is what texts tell, and what questions find: a table that trusted code makes and drops within its transaction is not seen.
 
 use crate::backend::Backend;
 use crate::session::Session;
+use forebay_core::settings::{Map, Value};
 use memchr::memchr2_iter;
 
 /// The setting.
@@ -21,7 +23,20 @@ pub fn suit(session: &Session, backend: &Backend, input: &[u8]) -> bool {
     let wanted = session.tracker.committed().map().get(NAME);
     // What it has already, it takes again.
     let keeps = wanted.is_none() || backend.label.map().get(NAME) == wanted;
-    keeps && !speaks_of_it(&input[..input.len().min(REQUEST_BYTES_MAX)])
+    keeps
+        && !speaks_of_it(&input[..input.len().min(REQUEST_BYTES_MAX)])
+        && !makes_temporary(session.tracker.committed().map())
+}
+
+/// Whether `search_path` has the schema of temporary tables first.
+fn makes_temporary(settings: &Map) -> bool {
+    let (Value::Sql(path) | Value::Literal(path)) = match settings.get("search_path") {
+        Some(path) => path,
+        None => return false,
+    };
+    let first = path.split(',').next().unwrap_or_default();
+    let name = first.trim_matches(['\'', '"', ' ']);
+    name.eq_ignore_ascii_case("pg_temp")
 }
 
 fn speaks_of_it(input: &[u8]) -> bool {
@@ -35,6 +50,19 @@ fn speaks_of_it(input: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_begins_with_temporary_tables_makes_such() {
+        let makes = |value: Value| makes_temporary(&Map::from([("search_path".into(), value)]));
+        for path in ["pg_temp", "'pg_temp'", " PG_TEMP , public"] {
+            assert!(makes(Value::Sql(path.into())), "{path}");
+        }
+        assert!(makes(Value::Literal("\"pg_temp\", a".into())));
+        for path in ["public, pg_temp", "pg_temp_3", "''"] {
+            assert!(!makes(Value::Sql(path.into())), "{path}");
+        }
+        assert!(!makes_temporary(&Map::new()));
+    }
 
     #[test]
     fn the_setting_is_found_in_whatever_case() {

@@ -15,6 +15,8 @@ TARGET = target.from_command_line(__doc__)
 SUITE = Suite(TARGET)
 NAMES = ("p0", "p1", "p2")
 SYNC = wire.frame("S")
+# Of a PREPARE that came with others, a backend that prepares it again knows no more than itself.
+LISTED = "select name, case when not from_sql then statement end as text, parameter_types, from_sql from pg_prepared_statements order by name"
 
 
 class Twins:
@@ -87,7 +89,7 @@ def by_query(dice, name, other):
                         f"explain (costs off) execute {name}{argument}", f"deallocate {name}", f"deallocate prepare {name}",
                         f"execute {name}; execute {other}", f"prepare {name} as {bodies(dice)}; execute {name}; deallocate {name}",
                         f"deallocate {name}; prepare {name} as {bodies(dice)}; execute {name}",
-                        f"begin; execute {name}{argument}; commit", f"select 1; execute {name}; select 2", "deallocate all",
+                        f"begin; execute {name}{argument}; commit", f"select 1; execute {name}; select 2", "deallocate all", LISTED,
                         dice.choice(("discard all", "discard plans", "select 'nothing' as much"))))
 
 
@@ -100,7 +102,7 @@ def by_protocol(dice, name, other):
     drop = parse("", f"deallocate {name}") + bind("", "") + execute()
     segments = dice.choice(((parse(name, bodies(dice)),), (parse(name, bodies(dice)), use), (parse(name, f"select $1 as {name}", (23,)) + use,),
                             (use,), (use, use), (run,), (run, use), (prepare,), (prepare, use), (prepare + use,), (prepare + run,), (drop,),
-                            (drop + run,), (drop, use), (wire.close("S", name),), (wire.close("S", name) + use,), (wire.describe("S", name),),
+                            (drop + run,), (drop, use), (parse("", LISTED) + bind("", "") + execute(),), (parse(name, LISTED), use), (wire.close("S", name),), (wire.close("S", name) + use,), (wire.describe("S", name),),
                             (parse("e", f"execute {name}"), bind("", "e") + execute()), (bind("", "e") + execute(), wire.close("S", "e")),
                             (bind("", "") + execute(),), (run, run.replace(name.encode(), other.encode()), use)))
     return SYNC.join(segments) + SYNC, len(segments)

@@ -256,6 +256,11 @@ impl PreparedOn {
         }
     }
 
+    /// Those that it has and that are not going, as far as nothing is under way.
+    pub fn staying(&self) -> Vec<Name> {
+        self.there.values().copied().collect()
+    }
+
     /// It has none any more.
     pub fn clear(&mut self) {
         *self = PreparedOn::default();

@@ -9,8 +9,10 @@
 //! | `from_client/listen.rs` | what must be heard before a message is sent |
 //! | `from_client/bind.rs` | which statement and portal a message is about |
 //! | `from_client/plain.rs` | which names of statements SQL must find |
+//! | `from_client/inventory.rs` | which of them a statement finds that lists them |
 
 mod bind;
+mod inventory;
 mod listen;
 mod meaning;
 mod parse;
@@ -44,6 +46,8 @@ const LARGE_OBJECT_FUNCTIONS: &[u32] = &[
     715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172, 3457, 3458,
     3459, 3460,
 ];
+/// What statements of ours are called that set again what a RESET took, or run something else behind a client's.
+pub(crate) const RESTORING: &[u8] = b"fb_restore";
 /// What a client reads that commits a LISTEN in ways that are not looked into, where the database cannot be listened to.
 const CANNOT_LISTEN: &str = "the database cannot be listened to";
 /// Most replies that are due at a time: the client's next message waits until half of them have come.

@@ -133,6 +133,8 @@ struct Names {
     by_sql: BTreeSet<Box<[u8]>>,
     /// Bytes of the names and of the texts and types of their statements.
     bytes: usize,
+    /// Names given so far.
+    turns: u64,
 }
 
 /// What a name means.
@@ -142,6 +144,8 @@ pub struct Given {
     pub statement: Arc<Statement>,
     /// The segment in which the client gave the name; [`Segment::DONE`] without a backend.
     pub since: Segment,
+    /// Names that the client had given before.
+    turn: u64,
 }
 
 /// Most statements that one client may have by name; the next one is refused with an error of the protocol.
@@ -184,7 +188,14 @@ impl Prepared {
         if statement.is_sql {
             names.by_sql.insert(name.clone());
         }
-        names.given.insert(name, Given { statement, since });
+        let turn = names.turns;
+        names.turns += 1;
+        let given = Given {
+            statement,
+            since,
+            turn,
+        };
+        names.given.insert(name, given);
     }
 
     /// A name means nothing any more; whether it meant something.
@@ -205,6 +216,19 @@ impl Prepared {
         const NONE: &BTreeSet<Box<[u8]>> = &BTreeSet::new();
         let names = self.0.as_ref().map_or(NONE, |names| &names.by_sql);
         names.iter().map(|name| &**name)
+    }
+
+    /// All names, in the order in which they were given; `None` if there are more than so many.
+    pub fn in_order(&self, max: usize) -> Option<Vec<Box<[u8]>>> {
+        let Some(names) = &self.0 else {
+            return Some(Vec::new());
+        };
+        if names.given.len() > max {
+            return None;
+        }
+        let mut given: Vec<_> = names.given.iter().collect();
+        given.sort_by_key(|(_, given)| given.turn);
+        Some(given.into_iter().map(|(name, _)| name.clone()).collect())
     }
 
     /// No name means anything any more.
@@ -253,6 +277,18 @@ mod tests {
         assert!(prepared.has_room(b"name", text.len()));
         prepared.clear();
         assert!(prepared.has_room(&text, text.len()));
+    }
+
+    #[test]
+    fn names_are_listed_as_they_were_given_last() {
+        let (mut prepared, short) = (Prepared::default(), statement(b""));
+        assert_eq!(prepared.in_order(0), Some(vec![]));
+        for name in [&b"b"[..], b"c", b"a", b"b"] {
+            prepared.insert(name.into(), Arc::clone(&short), Segment::DONE);
+        }
+        let names = [&b"c"[..], b"a", b"b"].map(Box::from);
+        assert_eq!(prepared.in_order(3), Some(names.to_vec()));
+        assert_eq!(prepared.in_order(2), None);
     }
 
     #[test]

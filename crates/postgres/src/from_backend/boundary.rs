@@ -6,7 +6,7 @@ use super::{FromBackend, Step};
 use crate::backend::Mark;
 use crate::customs;
 use crate::exchange::{Awaits, CopyIn, Expect};
-use crate::from_client::EXPECTS_MAX;
+use crate::from_client::{EXPECTS_MAX, RESTORING};
 use crate::listening;
 use crate::parting;
 use crate::pinning;
@@ -16,9 +16,6 @@ use crate::wire::{Header, write};
 use forebay_core::PinReason;
 use forebay_core::orders::Order;
 use std::sync::Arc;
-
-/// What statements of ours are called that set again what a RESET took.
-const RESTORING: &[u8] = b"fb_restore";
 
 impl FromBackend<'_> {
     pub(super) fn ready(&mut self, header: Header, rest: &[u8]) -> Step {
@@ -34,12 +31,10 @@ impl FromBackend<'_> {
             Some(Expect::PlainQuery(since) | Expect::Sync(since) | Expect::Function(since)) => {
                 since
             }
-            Some(Expect::Query(query)) => {
-                self.backend.give_error = None;
-                query.since
-            }
+            Some(Expect::Query(query)) => query.since,
             _ => return self.broken("a ReadyForQuery came out of turn"),
         };
+        self.backend.give_error = None;
         let Some(session) = self.session.as_deref_mut() else {
             return self.broken("a ReadyForQuery came for nobody");
         };

@@ -185,7 +185,9 @@ impl FromBackend<'_> {
         };
         self.backend.prepared.is_lost(statement.name.as_bytes());
         let name = about.client_name.clone();
-        if let Some(name) = name.as_ref().filter(|_| statement.is_sql) {
+        if let Some(name) = &name
+            && self.backend.plain.get(name) == Some(statement.name)
+        {
             self.backend.plain.is(name, None);
         }
         name

@@ -149,6 +149,9 @@ impl FromClient<'_> {
         }
         self.provide_for_run(&statement);
         let statement = self.usable(name, statement);
+        if self.is_used_plainly(name, &statement) {
+            return Ok(statement);
+        }
         match self.compared(&statement) {
             Compared::Same => self.ensure_prepared(&statement),
             Compared::NotYet(step) => return Err(step),
@@ -288,6 +291,9 @@ impl FromClient<'_> {
         if self.is_statement_in_doubt(name) {
             return self.wait(Awaits::Segments);
         }
+        if let Some(step) = self.provide_inventory_for(name) {
+            return step;
+        }
         if !name.is_empty() {
             self.part_from_strangers();
         }
@@ -312,12 +318,12 @@ impl FromClient<'_> {
             Err(step) => return step,
         };
         let about = self.about(name, &statement);
-        let (renamed, is_sql) = (statement.name, statement.is_sql);
+        let (renamed, is_plain) = (statement.name, self.is_used_plainly(name, &statement));
         let statement = bound_to(statement, fields, header.len <= rest.len());
         if !self.send_bind(portal, Some(statement), about) {
             return self.violation("too many portals");
         }
-        if is_sql {
+        if is_plain {
             return Step::Took(self.pass(header.len, rest));
         }
         Step::Took(self.pass_bind(portal, name, renamed.as_bytes(), header, rest))
@@ -404,7 +410,7 @@ impl FromClient<'_> {
                     let mut about = self.about(name, &statement);
                     about.described = Some(Arc::clone(&statement));
                     self.backend.exchange.push(Expect::Describe(about));
-                    if statement.is_sql {
+                    if self.is_used_plainly(name, &statement) {
                         return Step::Took(self.pass(header.len, rest));
                     }
                     self.orders.to_backend(|out| {

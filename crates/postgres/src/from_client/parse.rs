@@ -134,6 +134,9 @@ impl FromClient<'_> {
         if self.is_run_in_doubt(&statement) {
             return self.wait(Awaits::Segments);
         }
+        if let Some(step) = self.provide_inventory(text, std::slice::from_ref(&statement.effect)) {
+            return step;
+        }
         self.backend.exchange.open_segment = true;
         self.provide_for_run(&statement);
         let (before, there) = (self.session.unnamed.take(), self.backend.unnamed.take());

@@ -18,15 +18,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What statements and portals of ours are called that prepare again what a client has prepared.
-const PREPARING: &[u8] = b"fb_prepare";
+pub(super) const PREPARING: &[u8] = b"fb_prepare";
 /// Most statements that SQL has named and that are prepared again for code which may run them; of a session with more, none is.
 const NAMES_FOR_CODE_MAX: usize = 64;
 
 /// What is wanted of a name.
 pub(super) struct Want<'e> {
-    name: &'e [u8],
+    /// The name.
+    pub(super) name: &'e [u8],
     /// The session's own statement must be there; otherwise it counts only if the name is taken.
-    itself: bool,
+    pub(super) itself: bool,
 }
 
 /// What the first of these statements that speaks of a name wants of it. What comes behind DEALLOCATE ALL finds the server as it
@@ -163,7 +164,8 @@ impl FromClient<'_> {
         self.provide(&[Want { name, itself }], false);
     }
 
-    fn provide(&mut self, wants: &[Want<'_>], alone: bool) {
+    /// Sees to it that names stand for what is wanted; with `alone`, ahead of a segment.
+    pub(super) fn provide(&mut self, wants: &[Want<'_>], alone: bool) {
         if wants.is_empty() {
             return;
         }
@@ -277,6 +279,10 @@ impl FromClient<'_> {
         let segment = self.backend.exchange.segment();
         let before = self.backend.plain.becomes(name, Some(of), segment);
         let sql = own.filter(|own| own.is_sql);
+        if alone && sql.is_some() {
+            // A Query ends it.
+            self.backend.unnamed = None;
+        }
         self.orders.to_backend(|out| match (sql, alone) {
             (Some(sql), true) => write::query(out, &sql.text),
             (Some(sql), false) => {

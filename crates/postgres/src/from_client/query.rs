@@ -48,6 +48,9 @@ impl FromClient<'_> {
                 return Step::Took(header.len);
             }
         }
+        if let Some(step) = self.provide_inventory(text, effects) {
+            return step;
+        }
         let mut effects = match class {
             Class::Pure => {
                 self.requests += 1;

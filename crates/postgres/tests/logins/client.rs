@@ -322,6 +322,22 @@ fn the_startup_message_is_judged_before_the_password_is_asked_for() {
 }
 
 #[test]
+fn scram_asks_everybody_for_4096_iterations() {
+    for user in ["u", "nobody we know"] {
+        let mut side = scram().side();
+        side.feed(&startup(VERSION_3_0, &[("user", user), ("database", "d")]));
+        side.take();
+        let first = ClientFirst::new(&[8; 18], ClientBinding::None);
+        side.feed(&initial_response(
+            first.mechanism().as_str(),
+            &first.message(),
+        ));
+        let answer = side.take();
+        assert!(answer.ends_with(b",i=4096"), "{}", answer.escape_ascii());
+    }
+}
+
+#[test]
 fn scram_admits_who_knows_the_password_and_nobody_else() {
     let wrong = wrong_password();
     for (password, end) in [("pencil", admitted()), ("Pencil", wrong)] {

@@ -3,7 +3,11 @@
 Each check starts a Forebay, and for restarts a database, of its own; clients are psycopg's.
 """
 
+import base64
+import hashlib
+import re
 import socket
+import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +16,12 @@ from contextlib import ExitStack
 import psycopg
 
 from kit import target, wire
-from kit.connection import Connection, eventually
+from kit.connection import Connection, Socket, eventually
 from kit.database import Database
 from kit.metrics import Metrics
 from kit.proxy import Forebay, secret
 from kit.report import Suite, equal, true
+from kit.scram import Scram, attributes, keys
 
 TARGET = target.from_command_line(__doc__)
 SUITE = Suite(TARGET)
@@ -306,6 +311,74 @@ def a_database_that_restarts_with_other_limits_is_asked_anew():
                 if most == 60:
                     true(peak > 27, f"more connections than before are used, {peak}")
             [c.close() for c in clients]
+
+
+@SUITE.check(deadline=90)
+def a_database_that_goes_over_to_scram_takes_nobody_out():
+    """From MD5 to SCRAM alone, then to five times the iterations, each time with all its connections ended: clients are served at once, and see none of it."""
+    with Connection(TARGET.direct) as c:
+        version = int(c.value("show server_version_num")) // 10000
+    with Database(TARGET, version, 40) as database:
+        demand(database, "md5", database.app.password)
+        f = Forebay(TARGET)
+        f.database = database.login()
+        f.secrets, f.proxies = [secret(f.database.user, f.database.password)], [f.proxy(group={"connection_borrow_timeout": 10})]
+        with f, Connection(database.admin) as admin:
+            clients = [connect(f.login()) for _ in range(8)]
+            many = 5 * 4096
+            for method, password in (("md5", None), ("scram-sha-256", database.app.password), ("scram-sha-256", verifier(database.app.password, many))):
+                if password:
+                    demand(database, method, password)
+                    admin.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
+                    eventually(lambda: figure(f, "database_connections") == 0 or figure(f, "database_connections"), 10, "its connections are gone")
+                begun = time.monotonic()
+                clients.append(connect(f.login()))
+                for number, c in enumerate(clients):
+                    equal(c.execute("select %s::int", (number,)).fetchone(), (number,), f"an answer under {method}")
+                took = time.monotonic() - begun
+                true(took < 5, f"everybody is served at once, it took {took:.2f} s")
+                equal(iterations(f.login()), 4096, "iterations that clients are asked for")
+            equal(iterations(database.login()), many, "iterations that the database asks for")
+            [c.close() for c in clients]
+
+
+def demand(database, method, password):
+    """Has the database keep the password of `app` for this method, and take no other."""
+    with Connection(database.admin) as admin:
+        path = admin.value("show hba_file")
+        with open(path, encoding="utf-8") as file:
+            rules = re.sub(r"(?m)\b(md5|scram-sha-256)$", method, file.read())
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(rules)
+        admin.query(f"set password_encryption = '{method}'; alter role app password '{password}'; select pg_reload_conf()")
+    wanted = {"md5": 5, "scram-sha-256": 10}[method]
+    eventually(lambda: asked(database.login()) == wanted, 10, f"{method} is asked for")
+
+
+def verifier(password, many):
+    """The password as PostgreSQL keeps it for SCRAM with so many iterations."""
+    salt = b"0123456789abcdef"
+    client, server = keys(password, salt, many)
+    stored = hashlib.sha256(client).digest()
+    salt, stored, server = (base64.b64encode(part).decode() for part in (salt, stored, server))
+    return f"SCRAM-SHA-256${many}:{salt}${stored}:{server}"
+
+
+def asked(login):
+    """The authentication that is asked for."""
+    with Socket(login.host, login.port) as s:
+        s.send(wire.startup({"user": login.user, "database": login.database}))
+        return struct.unpack_from("!I", s.message().body)[0]
+
+
+def iterations(login):
+    """How often a client is to hash its password."""
+    with Socket(login.host, login.port) as s:
+        s.send(wire.startup({"user": login.user, "database": login.database}))
+        s.message()
+        first = Scram(login.password).first()
+        s.send(wire.frame("p", b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first))
+        return int(attributes(s.message().body[4:])["i"])
 
 
 def ask_all(clients, database=None):

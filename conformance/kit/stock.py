@@ -14,7 +14,7 @@ from kit import wire
 from kit.connection import Connection, Gone, ServerError, rows
 from kit.metrics import Metrics
 from kit.proxy import Forebay
-from kit.report import Skip, Suite, Unequal, equal, hang_ups
+from kit.report import Suite, Unequal, equal, hang_ups
 
 BACKENDS = 2
 SECONDS = 60
@@ -76,17 +76,17 @@ class Stock:
         equal([n.failure for n in self.neighbours], [None] * len(self.neighbours), "failures of the neighbours")
         equal([n for n in self.neighbours if n.rounds == 0], [], "neighbours that never had a turn")
 
-    def check(self, function=None, *, pending=None, deadline=SECONDS):
-        """Registers a check during which nothing may pin. `pending` has reasons that still pin, and why: with those alone it is skipped."""
+    def check(self, function=None, *, deadline=SECONDS):
+        """Registers a check during which nothing may pin."""
         if function is None:
-            return lambda f: self.check(f, pending=pending, deadline=deadline)
+            return lambda f: self.check(f, deadline=deadline)
 
         def watched():
             before = self.pins()
             outcome = function()
             if inspect.iscoroutine(outcome):
                 asyncio.run(asyncio.wait_for(outcome, deadline))
-            self.nothing_pinned_since(before, pending)
+            self.nothing_pinned_since(before)
 
         watched.__name__ = function.__name__
         return self.suite.check(watched, deadline=deadline)
@@ -98,11 +98,9 @@ class Stock:
         metrics = Metrics(self.forebay.get("/metrics")[1])
         return {labels["reason"]: int(value) for labels, value in metrics.samples.get("session_pins", [])}
 
-    def nothing_pinned_since(self, before, pending=None, allowed=()):
-        """Fails if a session became pinned but for `allowed` reasons, or skips if that is known."""
+    def nothing_pinned_since(self, before, allowed=()):
+        """Fails if a session became pinned but for `allowed` reasons."""
         new = {reason: count - before.get(reason, 0) for reason, count in self.pins().items() if count > before.get(reason, 0) and reason not in allowed}
-        if new and set(new) <= set(pending or {}):
-            raise Skip("; ".join(pending[reason] for reason in new))
         if new:
             told = [line for line in self.forebay.log_text().splitlines() if "pin" in line]
             raise Unequal(f"pins: {new}; {' | '.join(told[-3:])}")

@@ -263,7 +263,7 @@ async def asyncpg_reads_types_it_does_not_know():
     await c.close()
 
 
-@STOCK.check(pending={"set_config": "set_config of a parameter pins as yet"})
+@STOCK.check
 async def asyncpg_switches_jit_off_and_on():
     """Around its introspection, where the database has it on."""
     c = await asyncpg.connect(**to_asyncpg(server_settings={"jit": "on"}))

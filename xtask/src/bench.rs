@@ -1,22 +1,31 @@
 //! `cargo xtask bench`: what a query costs through Forebay, next to what it costs through others, in the same minutes.
 //!
 //! Absolute figures of one machine mean little, and the same machine is never the same twice: so every workload runs in
-//! rounds, each round visits every peer in turn, and what is reported are medians over the rounds and their ratio to PgBouncer's.
-//! `peers` starts the candidates, `workloads` says what is run, `idle` measures memory, `report` writes what was found.
+//! rounds, each round visits every peer in turn, and what is reported are medians over the rounds and their ratio to a yardstick's.
+//! `kinds` says what can be named, `peers` starts the candidates, `workloads` and `idle` say what a visit shows, `report` writes
+//! what was found; `postgres` and `mysql` have an engine's server, its load generator and its proxies.
 
 mod idle;
+mod kinds;
+mod mysql;
 mod peers;
+mod postgres;
 mod report;
 mod workloads;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, ensure};
 
-use crate::postgres::{Server, ServerOptions};
+use crate::db::{self, Engine};
+use crate::mysql::Family;
+use crate::procfs;
+use crate::proxy::{self, Target};
 use crate::steps::{heading, progress};
-use crate::{pgbench, place, procfs};
-use peers::{Kind, Peer, Stage};
+use kinds::{Kind, Section};
+use peers::Peer;
 use report::{Measurement, Report};
-use workloads::Section;
+use workloads::{Measured, Workload};
 
 /// Database connections of a pooling peer.
 const BACKENDS_MAX: u32 = 20;
@@ -26,14 +35,17 @@ const SERVER_CONNECTIONS_MAX: u32 = 400;
 /// What to measure, and for how long.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Whose server
+    #[arg(long, value_enum, default_value_t = Engine::Postgres)]
+    engine: Engine,
     /// One short round of a few workloads: does it work at all?
     #[arg(long)]
     quick: bool,
-    /// Who is compared
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::USUAL)]
+    /// Who is compared; everybody who speaks the engine's protocol, if not given
+    #[arg(long, value_enum, value_delimiter = ',')]
     peers: Vec<Kind>,
-    /// What is measured
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Section::ALL)]
+    /// What is measured; everything that the engine has, if not given
+    #[arg(long, value_enum, value_delimiter = ',')]
     sections: Vec<Section>,
     /// How often every peer is visited for each workload
     #[arg(long)]
@@ -44,9 +56,9 @@ pub struct Args {
     /// Clients of the memory measurement
     #[arg(long)]
     idle_clients: Option<u32>,
-    /// Major version of PostgreSQL (14 to 18); whatever is there if not given
+    /// As for `cargo xtask db up`: a major version of PostgreSQL (14 to 18), 10.11 or 11.8 of MariaDB
     #[arg(long)]
-    version: Option<u32>,
+    version: Option<String>,
     /// Print only, write nothing into bench/results/
     #[arg(long)]
     no_files: bool,
@@ -67,8 +79,51 @@ impl Args {
     }
 }
 
+/// An engine's server, with what loads it and the proxies that speak its protocol.
+trait Stage {
+    /// How a database is reached.
+    type Access: Target + Clone;
+    /// What the load generator is to do.
+    type Task;
+
+    /// Versions of the server and of the load generator.
+    fn facts(&self) -> Result<Vec<(&'static str, String)>>;
+    /// What a reader of the figures must know of the peers: who does not take part in what, and why.
+    fn notes(&self) -> Vec<&'static str>;
+    /// The workloads of some sections.
+    fn workloads(
+        &self,
+        sections: &[Section],
+        quick: bool,
+        seconds: u32,
+    ) -> Result<Vec<Workload<Self::Task>>>;
+    /// Starts a peer in front of the server; ready when this returns.
+    fn start(&self, kind: Kind) -> Result<Peer<Self::Access>>;
+    /// Whether a section makes sense for a peer.
+    fn suits(&self, section: Section, kind: Kind) -> bool;
+    /// One visit.
+    fn visit(&self, workload: &Workload<Self::Task>, peer: &Peer<Self::Access>)
+    -> Result<Measured>;
+    /// Whether idle clients of a peer hold no database connections.
+    fn rests(&self, kind: Kind, tls: bool) -> bool;
+    /// Bytes of the peer's memory per idle client.
+    fn idle(&self, peer: &Peer<Self::Access>, clients: u32, tls: bool) -> Result<f64>;
+}
+
+/// What is wanted, of what the engine has.
+struct Wanted<'a> {
+    args: &'a Args,
+    peers: Vec<Kind>,
+    sections: Vec<Section>,
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
+    let wanted = Wanted {
+        args,
+        peers: kinds::chosen(&args.peers, kinds::peers(args.engine))?,
+        sections: kinds::chosen(&args.sections, kinds::sections(args.engine))?,
+    };
     heading("Getting ready");
     let files = procfs::raise_open_files(u64::from(args.idle_clients()) + 2_000);
     ensure!(
@@ -76,98 +131,136 @@ pub fn run(args: &Args) -> Result<()> {
         "{} idle clients need as many open files, and the limit is {files}: raise it (`ulimit -Hn`) or give --idle-clients",
         args.idle_clients()
     );
-    let binary = if args.peers.iter().any(|kind| kind.is_forebay()) {
-        Some(crate::proxy::build()?)
-    } else {
-        None
-    };
-    let options = ServerOptions {
-        version: args.version,
-        max_connections: SERVER_CONNECTIONS_MAX,
-        ..Default::default()
-    };
-    let server = Server::start(&options)?;
-    let scale = if args.quick { 1 } else { 10 };
-    progress(&format!("filling tables ({scale}00,000 rows)"));
-    pgbench::fill(&server.binaries, &server.app, scale)?;
-    let folder = place::private_folder()?;
-    let stage = Stage {
-        server: &server,
-        folder: &folder.path,
-        binary: binary.as_deref(),
-    };
-    let mut report = Report::new(&stage, args.rounds(), args.seconds())?;
-    queries(args, &stage, &mut report)?;
-    if args.sections.contains(&Section::Idle) {
-        memory(args, &stage, &mut report)?;
-    }
-    println!("\n{}", report.plain());
-    if !args.no_files {
-        report.write()?;
-    }
-    Ok(())
-}
-
-/// Every workload that asks something, in interleaved rounds.
-fn queries(args: &Args, stage: &Stage<'_>, report: &mut Report) -> Result<()> {
-    let workloads = workloads::of(&args.sections, args.quick, args.seconds(), stage)?;
-    if workloads.is_empty() {
-        return Ok(());
-    }
-    let mut peers = Vec::new();
-    for kind in &args.peers {
-        match Peer::start(*kind, stage) {
-            Ok(peer) => peers.push(peer),
-            Err(error) => report.absent(*kind, &format!("{error:#}")),
+    let binary = wanted.binary()?;
+    let version = args.version.as_deref();
+    match args.engine {
+        Engine::Postgres => {
+            let version = version.map(db::major).transpose()?;
+            wanted.measure(&postgres::Stage::prepare(binary, version, args.quick)?)
+        }
+        Engine::Mysql => wanted.measure(&mysql::Stage::prepare(binary, Family::MySql, version)?),
+        Engine::Mariadb => {
+            wanted.measure(&mysql::Stage::prepare(binary, Family::MariaDb, version)?)
         }
     }
-    ensure!(!peers.is_empty(), "none of the peers could be started");
-    report.peers(&peers);
-    for workload in &workloads {
-        heading(&workload.label());
-        for round in 1..=args.rounds() {
-            for peer in peers.iter().filter(|peer| workload.suits(peer)) {
-                let measured = workload.run(stage, peer);
-                let measurement = Measurement {
-                    workload,
-                    peer: peer.kind,
-                    round,
-                    measured,
-                };
-                progress(&measurement.line());
-                if let (Err(_), Some(log)) = (&measurement.measured, peer.log_tail()) {
-                    eprintln!("{log}");
+}
+
+impl Wanted<'_> {
+    /// The `forebay` binary, when one takes part.
+    fn binary(&self) -> Result<Option<PathBuf>> {
+        let ours = self.peers.iter().any(|kind| kind.is_forebay());
+        ours.then(proxy::build).transpose()
+    }
+
+    fn measure<S: Stage>(&self, stage: &S) -> Result<()> {
+        let mut report = Report::new(self.args.engine, stage.notes());
+        report.facts(&stage.facts()?, self.args.rounds(), self.args.seconds());
+        self.queries(stage, &mut report)?;
+        if self.sections.contains(&Section::Idle) {
+            self.memory(stage, &mut report);
+        }
+        println!("\n{}", report.plain());
+        if !self.args.no_files {
+            report.write()?;
+        }
+        Ok(())
+    }
+
+    /// Every workload that asks something, in interleaved rounds.
+    fn queries<S: Stage>(&self, stage: &S, report: &mut Report) -> Result<()> {
+        let workloads = stage.workloads(&self.sections, self.args.quick, self.args.seconds())?;
+        if workloads.is_empty() {
+            return Ok(());
+        }
+        let mut peers = Vec::new();
+        let used = |kind: &&Kind| {
+            workloads
+                .iter()
+                .any(|work| stage.suits(work.section, **kind))
+        };
+        for kind in self.peers.iter().filter(used) {
+            match stage.start(*kind) {
+                Ok(peer) => peers.push(peer),
+                Err(error) => report.absent(*kind, &format!("{error:#}")),
+            }
+        }
+        ensure!(!peers.is_empty(), "none of the peers could be started");
+        report.peers(&peers);
+        for workload in &workloads {
+            heading(&workload.label());
+            for round in 1..=self.args.rounds() {
+                for peer in &peers {
+                    if stage.suits(workload.section, peer.kind) {
+                        visit(stage, workload, peer, round, report);
+                    }
                 }
-                report.add(measurement);
+            }
+        }
+        Ok(())
+    }
+
+    fn memory<S: Stage>(&self, stage: &S, report: &mut Report) {
+        let clients = self.args.idle_clients();
+        for tls in [false, true] {
+            heading(&format!(
+                "{clients} idle clients{}",
+                if tls { ", TLS" } else { "" }
+            ));
+            for kind in self.peers.iter().filter(|kind| stage.rests(**kind, tls)) {
+                // A fresh process: what earlier loads left in its buffers would hide what clients need.
+                let found = stage
+                    .start(*kind)
+                    .and_then(|peer| stage.idle(&peer, clients, tls));
+                let line = found.as_ref().map_or_else(
+                    |error| format!("{error:#}"),
+                    |bytes| format!("{bytes:.0} bytes a client"),
+                );
+                progress(&format!("{}: {line}", kind.name()));
+                report.idle(*kind, clients, tls, found.context("idle clients"));
             }
         }
     }
-    Ok(())
 }
 
-fn memory(args: &Args, stage: &Stage<'_>, report: &mut Report) -> Result<()> {
-    for tls in [false, true] {
-        heading(&format!(
-            "{} idle clients{}",
-            args.idle_clients(),
-            if tls { ", TLS" } else { "" }
-        ));
-        for kind in args.peers.iter().filter(|kind| kind.pools()) {
-            // A fresh process: what earlier loads left in its buffers would hide what clients need.
-            let found = Peer::start(*kind, stage)
-                .and_then(|peer| idle::measure(stage, &peer, args.idle_clients(), tls));
-            let line = found.as_ref().map_or_else(
-                |error| format!("{error:#}"),
-                |bytes| format!("{bytes:.0} bytes a client"),
-            );
-            progress(&format!("{}: {line}", kind.name()));
-            report.idle(
-                *kind,
-                args.idle_clients(),
-                tls,
-                found.context("idle clients"),
-            );
-        }
+fn visit<S: Stage>(
+    stage: &S,
+    workload: &Workload<S::Task>,
+    peer: &Peer<S::Access>,
+    round: u32,
+    report: &mut Report,
+) {
+    let measurement = Measurement {
+        workload,
+        peer: peer.kind,
+        round,
+        measured: stage.visit(workload, peer),
+    };
+    progress(&measurement.line());
+    if let (Err(_), Some(log)) = (&measurement.measured, peer.log_tail()) {
+        eprintln!("{log}");
     }
-    Ok(())
+    report.add(measurement);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn without_an_engine_the_server_is_postgresql() {
+        let args = |words: &str| Line::try_parse_from(words.split(' ')).unwrap().args;
+        assert_eq!(args("bench --quick").engine, Engine::Postgres);
+        let line = args("bench --engine mysql --peers haproxy,router-sharing --sections tls");
+        assert_eq!(line.engine, Engine::Mysql);
+        assert_eq!(line.peers, [Kind::Haproxy, Kind::RouterSharing]);
+        assert_eq!(line.sections, [Section::Tls]);
+    }
 }

@@ -40,7 +40,7 @@ pub struct Up {
 
 /// Whose server is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Engine {
+pub enum Engine {
     /// PostgreSQL, the machine's or a fetched one
     Postgres,
     /// MySQL from Debian unstable, or the one in FOREBAY_MYSQL_BIN
@@ -68,6 +68,7 @@ enum Item {
     #[value(name = "mariadb-11.8")]
     Mariadb11_8,
     /// MySQL Router from Debian unstable
+    #[value(alias = "mysql-router")]
     Router,
     /// HAProxy of this machine; installed as root if missing
     Haproxy,

@@ -7,8 +7,8 @@ mod mysql;
 mod postgres;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 
+use crate::db::Engine;
 use crate::mysql::Family;
 use crate::steps::{heading, progress};
 use crate::table::{Table, number};
@@ -40,17 +40,6 @@ pub struct Args {
     /// As for `cargo xtask db up`: a major version of PostgreSQL (14 to 18), 10.11 or 11.8 of MariaDB
     #[arg(long)]
     version: Option<String>,
-}
-
-/// Whose server is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Engine {
-    /// PostgreSQL, the machine's or a fetched one
-    Postgres,
-    /// MySQL from Debian unstable, or the one in FOREBAY_MYSQL_BIN
-    Mysql,
-    /// MariaDB from Debian, or the one in FOREBAY_MARIADB_BIN
-    Mariadb,
 }
 
 /// Runs the command.

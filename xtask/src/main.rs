@@ -2,8 +2,8 @@
 //!
 //! One file per command (`demo`, `test`, `check`, `bench` …); below them what they share: `cleanup` (what is
 //! undone at the end, at a panic and at Ctrl-C), `process` (children in their own groups), `postgres` and `mysql` (private
-//! servers, each in a `place` of its own), `proxy` (the `forebay` binary), `pgbench`, `sysbench` and `psql` (load and questions), `install` (what a bare
-//! machine lacks). `cargo xtask --help` lists the commands.
+//! servers, each in a `place` of its own), `proxy` (the `forebay` binary), `pgbench`, `sysbench` and `psql` (load and questions),
+//! `window` (what of a load counts), `install` (what a bare machine lacks). `cargo xtask --help` lists the commands.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -39,6 +39,7 @@ mod sysbench;
 mod table;
 mod test;
 mod tools;
+mod window;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -62,7 +63,7 @@ enum Command {
     Test(test::Args),
     /// Format, lints, docs, licences, unused dependencies, and the rules of the house.
     Check(check::Args),
-    /// Measure against a direct connection, PgBouncer and HAProxy; writes bench/results/.
+    /// Measure against a direct connection, HAProxy, and PgBouncer or MySQL Router; writes bench/results/.
     Bench(bench::Args),
     /// Simulate many sessions against a model database, by seed.
     Sim(sim::Args),

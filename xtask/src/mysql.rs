@@ -42,8 +42,14 @@ pub struct Access {
 impl Access {
     /// For `forebay run` and for people.
     pub fn url(&self) -> String {
+        // Without being told, whoever connects would take up TLS where it is offered.
+        let options = if self.authority.is_some() {
+            ""
+        } else {
+            "?ssl-mode=DISABLED"
+        };
         format!(
-            "{}://{}:{}@{}:{}/{}",
+            "{}://{}:{}@{}:{}/{}{options}",
             self.family.scheme(),
             self.user,
             self.password,

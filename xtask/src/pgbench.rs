@@ -1,22 +1,19 @@
 //! Load from `pgbench`, and what it took: rate, latency, processor time, all over the same steady window.
 //!
-//! The first and the last second of a run are not counted: there `pgbench` logs in its clients and ends. Every transaction
-//! is logged with the time of its end; those between two readings of the clock (taken with the readings of processor time)
-//! are the window. With a new connection per transaction `pgbench` leaves connecting out of its latency, so there the
-//! latency of a request is the time since the same client's previous one ended: connect, query and disconnect.
+//! What counts is the `window`: every transaction is logged with the time of its end, and those that ended in it are taken.
+//! With a new connection per transaction `pgbench` leaves connecting out of its latency, so there the latency of a request is
+//! the time since the same client's previous one ended: connect, query and disconnect.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
 use crate::postgres::{Access, Binaries};
 use crate::process::{self, Running};
-use crate::samples;
+use crate::window::{self, Figures, Window};
 
 /// What the clients do.
 #[derive(Clone)]
@@ -79,25 +76,6 @@ impl Load {
     }
 }
 
-/// What a window of load showed.
-#[derive(Clone, Debug)]
-pub struct Figures {
-    /// Per second.
-    pub rate: f64,
-    /// Milliseconds.
-    pub median: f64,
-    /// Milliseconds; 99 of 100 are not slower.
-    pub p99: f64,
-    /// For each reading of the probe: how much it grew in the window, per transaction.
-    pub per_transaction: Vec<f64>,
-}
-
-/// A reading: what `probe` said at a moment.
-struct Reading {
-    at_seconds: f64,
-    values: Vec<u64>,
-}
-
 /// Fills the tables that the one-row SELECT reads; `scale` hundred thousands of rows.
 pub fn fill(binaries: &Binaries, access: &Access, scale: u32) -> Result<()> {
     let mut command = binaries.tool("pgbench")?;
@@ -119,8 +97,11 @@ pub fn run(
     command
         .arg("--log")
         .arg(format!("--log-prefix={}", logs.join("log").display()));
-    let readings = watch(&mut command, load.seconds, probe);
-    let figures = readings.and_then(|(from, to)| figures(&logs, load.reconnect, &from, &to));
+    let window = watch(&mut command, load.seconds, probe);
+    let figures = window.and_then(|window| {
+        let latencies = latencies(&logs, load.reconnect, &window)?;
+        window.figures(latencies)
+    });
     fs::remove_dir_all(&logs)?;
     figures
 }
@@ -130,91 +111,40 @@ fn watch(
     command: &mut Command,
     seconds: u32,
     probe: impl Fn() -> Result<Vec<u64>>,
-) -> Result<(Reading, Reading)> {
+) -> Result<Window> {
     let mut running = Running::start(
         command.stdout(Stdio::null()).stderr(Stdio::piped()),
         libc::SIGTERM,
     )?;
     let stderr = running.take_stderr().context("the messages of pgbench")?;
-    let mut readings = Vec::new();
-    let mut said = Vec::new();
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-        match line
-            .strip_prefix("progress: ")
-            .and_then(|rest| rest.split('.').next()?.parse::<u32>().ok())
-        {
-            Some(second) if readings.is_empty() || second < seconds => readings.push(read(&probe)?),
-            Some(_) => {}
-            None => said.push(line),
-        }
-    }
+    let second = |line: &str| {
+        let rest = line.strip_prefix("progress: ")?;
+        rest.split('.').next()?.parse().ok()
+    };
+    let watched = window::watch(stderr, seconds, second, probe)?;
     let status = running.wait()?;
     if !status.success() {
+        let mut said = watched.said.iter();
         let said = said
-            .iter()
             .find(|line| line.contains("error") || line.contains("FATAL"))
-            .or(said.last());
+            .or(watched.said.last());
         bail!(
             "pgbench failed ({status}): {}",
             said.map_or("it said nothing", String::as_str)
         );
     }
-    let to = readings.pop().context("pgbench reported no progress")?;
-    let from = if readings.is_empty() {
-        None
-    } else {
-        Some(readings.swap_remove(0))
-    };
-    Ok((
-        from.context("the run was too short for a window: give it 3 seconds or more")?,
-        to,
-    ))
+    watched.window()
 }
 
-fn read(probe: impl Fn() -> Result<Vec<u64>>) -> Result<Reading> {
-    let values = probe()?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    Ok(Reading {
-        at_seconds: now.as_secs_f64(),
-        values,
-    })
-}
-
-fn figures(logs: &Path, reconnect: bool, from: &Reading, to: &Reading) -> Result<Figures> {
+fn latencies(logs: &Path, reconnect: bool, window: &Window) -> Result<Vec<f64>> {
     let mut latencies = Vec::new();
     for file in fs::read_dir(logs)? {
         let path = file?.path();
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        collect(
-            &text,
-            reconnect,
-            from.at_seconds..to.at_seconds,
-            &mut latencies,
-        );
+        collect(&text, reconnect, window.range(), &mut latencies);
     }
-    let transactions = latencies.len();
-    let (Some(median), Some(p99)) = (
-        samples::percentile(&mut latencies, 50.0),
-        samples::percentile(&mut latencies, 99.0),
-    ) else {
-        bail!(
-            "no transaction ended in the window of {:.1} s",
-            to.at_seconds - from.at_seconds
-        );
-    };
-    #[expect(clippy::cast_precision_loss)]
-    let count = transactions as f64;
-    #[expect(clippy::cast_precision_loss)]
-    let grown = |(before, after): (&u64, &u64)| after.saturating_sub(*before) as f64 / count;
-    Ok(Figures {
-        rate: count / (to.at_seconds - from.at_seconds),
-        median,
-        p99,
-        per_transaction: from.values.iter().zip(&to.values).map(grown).collect(),
-    })
+    Ok(latencies)
 }
 
 /// Adds the latencies (milliseconds) of the transactions that ended in `window` (seconds since 1970).

@@ -30,6 +30,24 @@ pub fn family_cpu_nanoseconds(pid: u32) -> Result<u64> {
     Ok(sum)
 }
 
+/// Nanoseconds of a process, threads that have ended included: a server with a thread for each connection ends many.
+pub fn process_cpu_nanoseconds(pid: u32) -> Result<u64> {
+    let process = libc::pid_t::try_from(pid).context("no process id")?;
+    let mut clock = 0;
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: both are valid for the calls, which change nothing else.
+    let read = unsafe {
+        libc::clock_getcpuclockid(process, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    anyhow::ensure!(read, "process {pid} is gone (its clock cannot be read)");
+    let nanoseconds = time.tv_sec * 1_000_000_000 + time.tv_nsec;
+    Ok(u64::try_from(nanoseconds).unwrap_or(0))
+}
+
 /// Bytes of memory that `pid` has in RAM (`Rss` of smaps_rollup).
 pub fn resident_bytes(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
@@ -142,6 +160,22 @@ mod tests {
         // Counted in ticks that the kernel samples: short bursts may be missed.
         let sampling = 1_000_000_000;
         assert!(family_cpu_nanoseconds(pid).unwrap() + sampling >= before);
+    }
+
+    #[test]
+    fn the_time_of_a_thread_that_has_ended_is_kept() {
+        let pid = std::process::id();
+        let thread = std::thread::spawn(|| {
+            let start = std::time::Instant::now();
+            let mut x = 1_u64;
+            while start.elapsed().as_millis() < 20 {
+                x = std::hint::black_box(x.wrapping_mul(3));
+            }
+        });
+        let before = process_cpu_nanoseconds(pid).unwrap();
+        thread.join().unwrap();
+        assert!(process_cpu_nanoseconds(pid).unwrap() > before);
+        assert!(process_cpu_nanoseconds(u32::MAX - 1).is_err());
     }
 
     #[test]

@@ -97,8 +97,8 @@ impl Sysbench {
         self.folder.join(format!("{name}.lua"))
     }
 
-    /// The program with its connection and the script.
-    fn command(&self, access: &Access, script: &Path, rows: u32) -> Result<Command> {
+    /// The program with its connection and the script, a file or one of its own by name.
+    pub fn command(&self, access: &Access, script: &Path, rows: u32) -> Result<Command> {
         if access.password.contains('\n') {
             bail!("sysbench takes no password of two lines");
         }

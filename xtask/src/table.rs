@@ -22,11 +22,6 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// For the terminal.
     pub fn plain(&self) -> String {
         let widths = self.widths();

@@ -1,79 +1,66 @@
 //! What a client costs that is connected and does nothing: growth of the proxy's memory over the number of clients.
 //!
-//! The clients are pgbench's: each logs in, asks once (so that whatever a session allocates at its first query is there),
-//! and sleeps. The proxy's sockets tell when all are connected, the server's counter when all have asked.
+//! Each client logs in, asks once (so that whatever a session allocates at its first query is there), and sleeps. The proxy's
+//! sockets tell when all are connected; the engine tells when all have asked.
 
 use std::fs;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::peers::{Peer, Stage};
-use crate::pgbench::{self, Load};
+use super::peers::Peer;
 use crate::process::{self, Running};
-use crate::{procfs, psql};
+use crate::procfs;
+use crate::proxy::Target;
 
-/// Logging in ten thousand clients takes pgbench a minute or so: it derives a key for each.
+/// Logging in ten thousand clients takes a generator a minute or so: it derives a key for each.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(600);
+/// How often the sockets are counted.
+const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Bytes of the proxy's memory per idle client.
-pub fn measure(stage: &Stage<'_>, peer: &Peer, clients: u32, tls: bool) -> Result<f64> {
-    let pid = peer.pid().context("there is no proxy to measure")?;
-    let access = if tls {
-        peer.access.with_tls()
-    } else {
-        peer.access.clone()
-    };
-    let server = stage.server;
-    // What the proxy allocates once, for its first clients, is not a client's.
-    pgbench::run(
-        &server.binaries,
-        &access,
-        &Load::select(20, 3),
-        stage.folder,
-        || Ok(Vec::new()),
-    )?;
-    let script = stage.folder.join("idle.sql");
-    // Each at its own moment of about a millisecond per client: all at once would leave the proxy with the buffers of a
-    // crowd, and it is idleness that is measured.
-    let spread = format!("\\set moment random(1, {clients})\n\\sleep :moment ms\n");
-    fs::write(&script, spread + "SELECT 1;\n\\sleep 3600 s\n")?;
-    let load = Load {
-        scripts: vec![script],
-        ..Load::select(clients, 3600)
-    };
-    let (files, asked) = (procfs::open_files(pid), transactions(stage)?);
-    let before = procfs::resident_bytes(pid)?;
-    let log = stage.folder.join("idle.log");
-    let mut command = load.command(&server.binaries, &access)?;
-    let running = Running::start(
-        command
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log)?),
-        libc::SIGKILL,
-    )?;
-    let ready = process::poll(CONNECT_PATIENCE, || {
-        if let Some(status) = running.ended() {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            bail!(
-                "pgbench ended ({status}): {}",
-                process::last_lines(&said, 3)
-            );
-        }
-        std::thread::sleep(Duration::from_millis(100));
-        let connected = procfs::open_files(pid) >= files + clients as usize;
-        let all = connected && transactions(stage)? >= asked + i64::from(clients);
-        Ok(all.then_some(()))
-    })?;
-    ready.with_context(|| format!("not all clients were connected within {CONNECT_PATIENCE:?}"))?;
-    let after = procfs::resident_bytes(pid)?;
-    #[expect(clippy::cast_precision_loss)]
-    let growth = after.saturating_sub(before) as f64;
-    Ok(growth / f64::from(clients))
+/// The clients of a measurement.
+pub struct Crowd<'a> {
+    /// What connects them, keeps them, and is killed at the end.
+    pub command: Command,
+    /// How many.
+    pub clients: u32,
+    /// Where the command's output goes.
+    pub log: &'a Path,
 }
 
-fn transactions(stage: &Stage<'_>) -> Result<i64> {
-    let sql = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'app'";
-    psql::number(&stage.server.binaries, &stage.server.superuser, sql)
+impl Crowd<'_> {
+    /// Bytes of the proxy's memory per client; `asked` says whether all have asked, by what the command printed.
+    pub fn measure<A: Target>(
+        mut self,
+        peer: &Peer<A>,
+        asked: impl Fn(&str) -> Result<bool>,
+    ) -> Result<f64> {
+        let pid = peer.pid().context("there is no proxy to measure")?;
+        let before = procfs::resident_bytes(pid)?;
+        let output = fs::File::create(self.log)?;
+        self.command.stdout(output.try_clone()?).stderr(output);
+        let running = Running::start(&mut self.command, libc::SIGKILL)?;
+        let said = || fs::read_to_string(self.log).unwrap_or_default();
+        let ready = process::poll(CONNECT_PATIENCE, || {
+            if let Some(status) = running.ended() {
+                bail!(
+                    "the load generator ended ({status}): {}",
+                    process::last_lines(&said(), 3)
+                );
+            }
+            std::thread::sleep(COUNT_INTERVAL);
+            // Those of its own are few, and some of them may end meanwhile.
+            let connected = procfs::open_files(pid) >= self.clients as usize;
+            Ok((connected && asked(&said())?).then_some(()))
+        })?;
+        ready.with_context(|| {
+            format!("not all clients were connected within {CONNECT_PATIENCE:?}")
+        })?;
+        let after = procfs::resident_bytes(pid)?;
+        #[expect(clippy::cast_precision_loss)]
+        let growth = after.saturating_sub(before) as f64;
+        Ok(growth / f64::from(self.clients))
+    }
 }

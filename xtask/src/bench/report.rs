@@ -8,16 +8,18 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::peers::{Kind, Peer, Stage};
+use super::kinds::Kind;
+use super::peers::Peer;
 use super::workloads::{Measured, Workload};
 use super::{BACKENDS_MAX, SERVER_CONNECTIONS_MAX};
+use crate::db::Engine;
 use crate::table::{Table, number};
 use crate::{process, samples, steps, workspace};
 
 /// One visit of one workload to one peer.
-pub struct Measurement<'a> {
+pub struct Measurement<'a, T> {
     /// What was run.
-    pub workload: &'a Workload,
+    pub workload: &'a Workload<T>,
     /// Through whom.
     pub peer: Kind,
     /// In which round.
@@ -26,14 +28,14 @@ pub struct Measurement<'a> {
     pub measured: Result<Measured>,
 }
 
-impl Measurement<'_> {
+impl<T> Measurement<'_, T> {
     /// A line of progress.
     pub fn line(&self) -> String {
         let name = self.peer.name();
         match &self.measured {
             Err(error) => format!("{name}: failed, {error:#}"),
             Ok(found) => {
-                let unit = if self.workload.is_bulk() {
+                let unit = if self.workload.bulk {
                     ("MB/s", "s/GB")
                 } else {
                     ("q/s", "µs/query")
@@ -49,6 +51,8 @@ impl Measurement<'_> {
 
 /// Everything that was found.
 pub struct Report {
+    engine: Engine,
+    notes: Vec<&'static str>,
     facts: Value,
     peers: Vec<Value>,
     absent: Vec<String>,
@@ -56,28 +60,64 @@ pub struct Report {
     idle: Vec<(Kind, u32, bool, Result<f64>)>,
 }
 
+/// Columns of the tables of queries: added is what the median exceeds that of a direct connection by.
+const QUERIES: [&str; 10] = [
+    "workload",
+    "clients",
+    "peer",
+    "queries/s",
+    "median ms",
+    "added ms",
+    "p99 ms",
+    "proxy µs",
+    "ratio",
+    "server µs",
+];
+
+/// Columns of the tables of large results.
+const BULK: [&str; 7] = [
+    "workload",
+    "clients",
+    "peer",
+    "MB/s",
+    "proxy s/GB",
+    "ratio",
+    "server s/GB",
+];
+
 /// All visits of one workload.
 struct Line {
     name: String,
     clients: u32,
     command: String,
     bulk: bool,
+    yardstick: Kind,
     visits: Vec<(Kind, u32, Result<Measured, String>)>,
-    yardstick: Option<Kind>,
 }
 
 impl Report {
-    /// An empty report about this machine.
-    pub fn new(stage: &Stage<'_>, rounds: u32, seconds: u32) -> Result<Report> {
-        let facts = json!({
+    /// An empty report; `notes` are what its readers must know.
+    pub fn new(engine: Engine, notes: Vec<&'static str>) -> Report {
+        Report {
+            engine,
+            notes,
+            facts: Value::Null,
+            peers: Vec::new(),
+            absent: Vec::new(),
+            lines: Vec::new(),
+            idle: Vec::new(),
+        }
+    }
+
+    /// Says what this machine is, and what versions there are.
+    pub fn facts(&mut self, versions: &[(&str, String)], rounds: u32, seconds: u32) {
+        let mut facts = json!({
             "when": said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
             "commit": said("git", &["rev-parse", "HEAD"]),
             "kernel": said("uname", &["-sr"]),
             "processor": processor(),
             "cores": std::thread::available_parallelism().map_or(0, usize::from),
             "rustc": said("rustc", &["--version"]),
-            "postgresql": stage.server.binaries.version,
-            "pgbench": process::capture(stage.server.binaries.tool("pgbench")?.arg("--version"))?.trim(),
             "rounds": rounds,
             "seconds": seconds,
             "backends": BACKENDS_MAX,
@@ -85,18 +125,15 @@ impl Report {
             "load_average_before": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
             "command": std::env::args().skip(1).collect::<Vec<_>>().join(" "),
         });
-        Ok(Report {
-            facts,
-            peers: Vec::new(),
-            absent: Vec::new(),
-            lines: Vec::new(),
-            idle: Vec::new(),
-        })
+        for (name, version) in versions {
+            facts[name] = json!(version);
+        }
+        self.facts = facts;
     }
 
     /// Who takes part.
-    pub fn peers(&mut self, peers: &[Peer]) {
-        let entry = |peer: &Peer| json!({"peer": peer.kind.name(), "version": peer.version, "setup": peer.setup});
+    pub fn peers<A>(&mut self, peers: &[Peer<A>]) {
+        let entry = |peer: &Peer<A>| json!({"peer": peer.kind.name(), "version": peer.version, "setup": peer.setup});
         self.peers = peers.iter().map(entry).collect();
     }
 
@@ -107,24 +144,20 @@ impl Report {
     }
 
     /// Adds a visit.
-    pub fn add(&mut self, visit: Measurement<'_>) {
-        let (name, clients) = (visit.workload.name(), visit.workload.clients);
+    pub fn add<T>(&mut self, visit: Measurement<'_, T>) {
+        let workload = visit.workload;
         let known = self
             .lines
             .iter()
-            .position(|line| line.name == name && line.clients == clients);
+            .position(|line| line.name == workload.name && line.clients == workload.clients);
         let at = known.unwrap_or_else(|| {
-            let (command, bulk) = (visit.workload.shown_command(), visit.workload.is_bulk());
-            let yardstick = Kind::USUAL
-                .into_iter()
-                .find(|kind| kind.is_yardstick(visit.workload));
             self.lines.push(Line {
-                name,
-                clients,
-                command,
-                bulk,
+                name: workload.name.clone(),
+                clients: workload.clients,
+                command: workload.command.clone(),
+                bulk: workload.bulk,
+                yardstick: workload.yardstick,
                 visits: Vec::new(),
-                yardstick,
             });
             self.lines.len() - 1
         });
@@ -146,13 +179,11 @@ impl Report {
         for (title, table) in self.tables() {
             let _ = write!(text, "{title}\n\n{}\n", table.plain());
         }
-        for failure in self
-            .lines
-            .iter()
-            .flat_map(Line::failures)
-            .chain(self.absent.clone())
-        {
+        for failure in self.failures().iter().chain(&self.absent) {
             let _ = writeln!(text, "failed: {failure}");
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
         }
         text
     }
@@ -161,7 +192,12 @@ impl Report {
     pub fn write(&self) -> Result<()> {
         let folder = workspace::root().join("bench/results");
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let name = said("date", &["-u", "+%Y-%m-%d-%H%M"]);
+        let when = said("date", &["-u", "+%Y-%m-%d-%H%M"]);
+        let name = match self.engine {
+            Engine::Postgres => when,
+            Engine::Mysql => format!("{when}-mysql"),
+            Engine::Mariadb => format!("{when}-mariadb"),
+        };
         let json = folder.join(format!("{name}.json"));
         fs::write(&json, serde_json::to_string_pretty(&self.json())? + "\n")?;
         let markdown = folder.join(format!("{name}.md"));
@@ -170,47 +206,40 @@ impl Report {
         Ok(())
     }
 
-    fn tables(&self) -> impl Iterator<Item = (&'static str, Table)> {
-        let query = [
-            "workload",
-            "clients",
-            "peer",
-            "queries/s",
-            "median ms",
-            "p99 ms",
-            "proxy µs",
-            "ratio",
-            "server µs",
-        ];
-        let bulk = [
-            "workload",
-            "clients",
-            "peer",
-            "MB/s",
-            "proxy s/GB",
-            "ratio",
-            "server s/GB",
-        ];
-        let mut tables = vec![
-            (
-                "Queries: processor time per query; ratio of the proxy's to PgBouncer's",
-                self.table(&query, false),
-            ),
-            (
-                "Large results: processor time per gigabyte; ratio of the proxy's to HAProxy's",
-                self.table(&bulk, true),
-            ),
-        ];
-        tables.retain(|(_, table)| !table.is_empty());
-        if !self.idle.is_empty() {
-            tables.push(("Idle clients: memory of the proxy", self.idle_table()));
+    fn tables(&self) -> Vec<(String, Table)> {
+        let mut tables = Vec::new();
+        for (bulk, yardstick) in self.comparisons() {
+            let (what, head) = if bulk {
+                ("Large results: processor time per gigabyte", &BULK[..])
+            } else {
+                ("Queries: processor time per query", &QUERIES[..])
+            };
+            let title = format!("{what}; ratio of the proxy's to {}'s", yardstick.title());
+            tables.push((title, self.table(head, bulk, yardstick)));
         }
-        tables.into_iter()
+        if !self.idle.is_empty() {
+            let title = "Idle clients: memory of the proxy".to_string();
+            tables.push((title, self.idle_table()));
+        }
+        tables
     }
 
-    fn table(&self, head: &[&str], bulk: bool) -> Table {
+    /// Each kind of result with whom it is compared with, in the order of their first line.
+    fn comparisons(&self) -> Vec<(bool, Kind)> {
+        let mut found = Vec::new();
+        for line in &self.lines {
+            let comparison = (line.bulk, line.yardstick);
+            if !found.contains(&comparison) {
+                found.push(comparison);
+            }
+        }
+        found
+    }
+
+    fn table(&self, head: &[&str], bulk: bool, yardstick: Kind) -> Table {
         let mut table = Table::new(3, head);
-        for line in self.lines.iter().filter(|line| line.bulk == bulk) {
+        let mut lines = self.lines.iter();
+        while let Some(line) = lines.find(|line| (line.bulk, line.yardstick) == (bulk, yardstick)) {
             for kind in line.kinds() {
                 table.row(line.row(kind));
             }
@@ -218,12 +247,28 @@ impl Report {
         table
     }
 
+    /// What failed, each reason once, on a line of its own.
+    fn failures(&self) -> Vec<String> {
+        let mut failures: Vec<String> = self.lines.iter().flat_map(Line::failures).collect();
+        for (kind, clients, tls, bytes) in &self.idle {
+            if let Err(error) = bytes {
+                let tls = if *tls { ", TLS" } else { "" };
+                failures.push(format!(
+                    "{clients} idle clients{tls}, {}: {error:#}",
+                    kind.name()
+                ));
+            }
+        }
+        let on_a_line = |text: &String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        failures.iter().map(on_a_line).collect()
+    }
+
     fn idle_table(&self) -> Table {
         let mut table = Table::new(2, &["peer", "clients", "number", "bytes each"]);
         for (kind, clients, tls, bytes) in &self.idle {
             let cell = bytes
                 .as_ref()
-                .map_or_else(|error| format!("failed: {error:#}"), |bytes| number(*bytes));
+                .map_or_else(|_| "failed".into(), |bytes| number(*bytes));
             let what = if *tls { "TLS" } else { "plain" };
             table.row(vec![kind.name(), what.into(), clients.to_string(), cell]);
         }
@@ -258,8 +303,11 @@ impl Report {
         for absent in &self.absent {
             let _ = write!(text, "\nAbsent: {absent}\n");
         }
-        for failure in self.lines.iter().flat_map(Line::failures) {
+        for failure in self.failures() {
             let _ = write!(text, "\nFailed: {failure}\n");
+        }
+        for note in &self.notes {
+            let _ = write!(text, "\n{note}\n");
         }
         text += "\n## Loads\n\n";
         for line in &self.lines {
@@ -282,6 +330,7 @@ impl Report {
         };
         json!({
             "facts": self.facts,
+            "notes": self.notes,
             "peers": self.peers,
             "absent": self.absent,
             "workloads": self.lines.iter().map(Line::json).collect::<Vec<_>>(),
@@ -327,15 +376,19 @@ impl Line {
         };
         row.push(number(rate) + &note);
         if !self.bulk {
+            let latency = |of: Kind| self.median(of, |found| found.median);
+            let direct = latency(Kind::Direct).filter(|_| kind != Kind::Direct);
+            let added = latency(kind).zip(direct).map(|(own, direct)| own - direct);
+            let fine =
+                |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.3}"));
             row.extend([
-                cell(self.median(kind, |found| found.median)),
+                fine(latency(kind)),
+                fine(added),
                 cell(self.median(kind, |found| found.p99)),
             ]);
         }
         let cpu = |of: Kind| self.median(of, |found| found.proxy_cpu);
-        let ratio = self
-            .yardstick
-            .and_then(cpu)
+        let ratio = cpu(self.yardstick)
             .zip(cpu(kind))
             .map(|(yard, own)| own / yard);
         row.extend([

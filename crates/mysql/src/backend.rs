@@ -3,6 +3,7 @@
 use crate::backend_login::BackendLogin;
 use crate::exchange::Exchange;
 use crate::judging::Said;
+use crate::left_behind::{Captured, Kind, Standing};
 use crate::reading_back::ReadingBack;
 use crate::server::Server;
 use crate::sql::{Charset, Dialect, Modes};
@@ -42,6 +43,14 @@ pub struct Backend {
     pub init_query: Arc<str>,
     /// The last statement left warnings or failed: others must not be shown that.
     pub is_warned: bool,
+    /// Nothing of ours ran since the last statement, which would have changed the counts that it left.
+    pub has_counts: bool,
+    /// What kind of a statement the client's is that is under way.
+    pub kind: Kind,
+    /// Conditions that its client's statement left, as they come.
+    pub captured: Captured,
+    /// What the client reads in place of the rows of the answer under way.
+    pub standing: Option<Standing>,
     /// Statements that it has.
     pub prepared: PreparedOn,
     /// Its session keeps it across boundaries.

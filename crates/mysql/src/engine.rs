@@ -8,6 +8,7 @@ use crate::errors;
 use crate::exchange::{Exchange, Shape, Whose};
 use crate::from_backend::{FromBackend, boundary};
 use crate::from_client::FromClient;
+use crate::left_behind::{Captured, Kind};
 use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::reading_back::ReadingBack;
 use crate::server::{Family, Server};
@@ -138,12 +139,10 @@ pub fn send(replay: &Replay, exchange: &mut Exchange, orders: &mut Orders<Work>)
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
 fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     let in_doubt = backend.suspect.is_some_and(|mark| mark != session.mark());
-    let is_others = backend.last.is_none_or(|mark| mark.session != session.id);
-    let clears = is_others && std::mem::take(&mut backend.is_warned);
-    if !in_doubt && !clears && Arc::ptr_eq(&backend.label, &session.settings) {
+    if !in_doubt && Arc::ptr_eq(&backend.label, &session.settings) {
         return;
     }
-    let mut replay = tracking::replay(
+    let replay = tracking::replay(
         &There {
             map: backend.label.map(),
             in_doubt,
@@ -155,10 +154,6 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
         },
         session.settings.map(),
     );
-    if clears && replay.set.is_none() {
-        // A SET clears them everywhere; a SELECT without a table does not (MariaDB).
-        replay.set = Some("SET @@session.sql_notes=@@session.sql_notes".to_owned());
-    }
     backend.label = Arc::clone(&session.settings);
     if replay.is_empty() {
         return;
@@ -285,7 +280,7 @@ impl Engine for Mysql {
     /// A session finds what it left behind where it was last, unless another has been there since.
     fn prefers(session: &Session, backend: &Backend, input: &[u8]) -> bool {
         let has_home = session.marks > 0 || session.reads_left_behind || session.reads_insert_ids;
-        let is_home = backend.last == session.left_behind && backend.last.is_some();
+        let is_home = backend.last == session.left.mark && backend.last.is_some();
         Self::suits(session, backend, input) && (is_home || !has_home)
     }
 
@@ -334,6 +329,7 @@ impl Engine for Mysql {
         backend.give_error = None;
         backend.preparing = None;
         backend.reading_back = ReadingBack::default();
+        backend.standing = None;
         let exchange = &mut backend.exchange;
         // The rest of a message that the server knows nothing of.
         exchange.from_client.take_if(|passing| passing.is_ignored);
@@ -346,6 +342,9 @@ impl Engine for Mysql {
         if exchange.is_clean() {
             return Farewell::Clean;
         }
+        if !exchange.is_empty() && exchange.is_afterthought() && exchange.from_client.is_none() {
+            return Farewell::Cleaning;
+        }
         if !exchange.is_empty() {
             return Farewell::CancelAndClose;
         }
@@ -353,8 +352,7 @@ impl Engine for Mysql {
             return Farewell::Close;
         }
         // A transaction is open and nothing is under way.
-        exchange.push(Whose::Rollback, Shape::Simple);
-        orders.to_backend(|out| write::query(out, b"ROLLBACK"));
+        roll_back(exchange, orders);
         Farewell::Cleaning
     }
 
@@ -404,6 +402,10 @@ impl Engine for Mysql {
             last: None,
             insert_id_of: None,
             is_warned: false,
+            has_counts: false,
+            kind: Kind::default(),
+            captured: Captured::default(),
+            standing: None,
             init_query: "".into(),
             prepared: PreparedOn::default(),
             pinned: false,
@@ -573,6 +575,12 @@ impl Engine for Mysql {
     fn on_backend_moved_in(shared: &mut Shared, backend: &mut Backend) {
         backend.label = shared.settings.intern(backend.label.map().clone());
     }
+}
+
+/// What a vanished client left open is rolled back.
+pub fn roll_back(exchange: &mut Exchange, orders: &mut Orders<Work>) {
+    exchange.push(Whose::Rollback, Shape::Simple);
+    orders.to_backend(|out| write::query(out, b"ROLLBACK"));
 }
 
 /// The length of the command at the start of what a client sent, if it is whole.

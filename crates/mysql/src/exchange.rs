@@ -30,6 +30,10 @@ pub enum Whose {
     Prepare(u32),
     /// Values are asked for that settings have now.
     ReadBack,
+    /// Conditions are asked for that the client's statement left.
+    Conditions,
+    /// A condition of the client's is raised again.
+    Signal,
     /// The session's status is asked for.
     Status,
     /// What a vanished client left open is rolled back.
@@ -110,6 +114,17 @@ impl Exchange {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.due.is_empty()
+    }
+
+    /// Whether all that is due was asked behind a client's command: it concerns no other.
+    pub fn is_afterthought(&self) -> bool {
+        let is_behind = |due: &Due| {
+            matches!(
+                due.whose,
+                Whose::ReadBack | Whose::Conditions | Whose::Status
+            )
+        };
+        self.due.iter().all(is_behind)
     }
 
     /// Whether an answer is due to the client.

@@ -1,9 +1,10 @@
 //! A backend's bytes: whose answer they are, where it ends, what it says of the session, and whether the backend may serve another then.
 
 use crate::backend::{Backend, Mark};
-use crate::engine::{Shared, finish_admission};
+use crate::engine::{Shared, finish_admission, roll_back};
 use crate::exchange::{Read, Shape, Told, Whose};
 use crate::judging::{Becomes, Said, dialect, shape};
+use crate::left_behind::{Conditions, Counts, Kind, SHOW, Standing};
 use crate::login_cache::Work;
 use crate::pinning::{self, keep, pin, unpin};
 use crate::server::Family;
@@ -11,7 +12,6 @@ use crate::session::Session;
 use crate::statements::{DATABASE, Given};
 use crate::told::{Listener, heard, retell};
 use crate::tracking;
-use crate::wire::capability::Capabilities;
 use crate::wire::command;
 use crate::wire::read::Fields;
 use crate::wire::reply::{self, EofPacket, ErrorPacket};
@@ -60,7 +60,8 @@ impl FromBackend<'_> {
                 return self.unasked(header, payload);
             };
             let len = header.len - HEADER_BYTES;
-            if due.whose == Whose::ReadBack && here < header.len && len <= SAYING_BYTES_MAX {
+            let is_kept = matches!(due.whose, Whose::ReadBack | Whose::Conditions);
+            if is_kept && here < header.len && len <= SAYING_BYTES_MAX {
                 return self.orders.push(Order::Need(header.len));
             }
             let was_row = due.reading.is_at_rows();
@@ -129,6 +130,9 @@ impl FromBackend<'_> {
         if let Some(session) = self.session.as_deref_mut() {
             session.sequence = header.sequence.wrapping_add(1);
         }
+        if let Some(standing) = self.backend.standing.take() {
+            return self.on_stood_for(standing, read, was_row, header, payload);
+        }
         match read {
             Read::Prepared {
                 id,
@@ -156,9 +160,53 @@ impl FromBackend<'_> {
             }
             Read::Fails { .. } => {
                 self.pass(here);
-                self.on_failed();
+                self.on_failed(payload);
                 self.end();
             }
+        }
+        true
+    }
+
+    /// A packet of an answer whose rows are to be others.
+    fn on_stood_for(
+        &mut self,
+        mut standing: Standing,
+        read: Read,
+        was_row: bool,
+        header: Header,
+        payload: &[u8],
+    ) -> bool {
+        let here = HEADER_BYTES + payload.len();
+        match read {
+            Read::Passes if was_row => {
+                // Not the rest of it either.
+                self.backend.passes = false;
+                self.orders.swallow(here);
+                standing.left_out = standing.left_out.wrapping_add(1);
+                if let Some(session) = self.session.as_deref_mut() {
+                    session.sequence = session.sequence.wrapping_sub(standing.left_out);
+                }
+                self.backend.standing = Some(standing);
+            }
+            Read::Passes => {
+                self.pass(here);
+                self.backend.standing = Some(standing);
+            }
+            Read::Ends(mut told) => {
+                self.orders.swallow(here);
+                let mut sequence = header.sequence.wrapping_sub(standing.left_out);
+                self.orders.to_client(|out| {
+                    for row in &standing.rows {
+                        sequence = write::packet(out, sequence, |out| out.extend_from_slice(row));
+                    }
+                    write::packet(out, sequence, |out| out.extend_from_slice(payload));
+                });
+                told.rows = told.rows.map(|_| standing.rows.len() as u64);
+                self.on_told(&told, false);
+                self.end();
+            }
+            // An error, or no rows at all.
+            _ => return self.on_read(read, was_row, header, payload),
         }
         true
     }
@@ -172,6 +220,10 @@ impl FromBackend<'_> {
         else {
             return;
         };
+        if !self.backend.kind.leaves_conditions {
+            session.left.conditions = Conditions::None;
+            self.backend.is_warned = false;
+        }
         let id = session.prepared.insert(Given {
             statement: statement.clone(),
             meant: Arc::clone(&session.settings),
@@ -219,8 +271,10 @@ impl FromBackend<'_> {
             });
             return false;
         }
-        let is_silent = !session.capabilities.has(Capabilities::SESSION_TRACK);
-        if is_eof && changed && is_silent {
+        let says = self.backend.said.front().and_then(|said| said.tracks);
+        let tracks = says.unwrap_or(session.tracks);
+        if is_eof && changed && !tracks {
+            // What has changed is not told there; Forebay alone wanted to know of it.
             self.orders.swallow(here);
             let status = told.status.without(Status::SESSION_STATE_CHANGED);
             let warnings = told.warnings;
@@ -233,10 +287,9 @@ impl FromBackend<'_> {
             self.pass(here);
             return changed;
         }
-        let says = self.backend.said.front().and_then(|said| said.tracks);
         let listener = Listener {
             capabilities: session.capabilities,
-            wants_state_changes: says.unwrap_or(session.tracks),
+            wants_state_changes: tracks,
         };
         let capabilities = self.backend.capabilities;
         let Ok(heard) = heard(payload, capabilities, &listener) else {
@@ -295,8 +348,15 @@ impl FromBackend<'_> {
     }
 
     /// The client's command failed. Whether code that it called has begun a transaction is not told.
-    fn on_failed(&mut self) {
+    fn on_failed(&mut self, payload: &[u8]) {
         self.backend.is_warned = true;
+        self.backend.standing = None;
+        if let Some(session) = self.session.as_deref_mut() {
+            match is_last_word(payload) {
+                true => session.left.on_answered(payload),
+                false => session.left.on_failed(payload),
+            }
+        }
         let exchange = &mut self.backend.exchange;
         let said = &self.backend.said;
         let may_begin = said.len() > 1 || said.iter().any(|said| said.is_opaque);
@@ -335,7 +395,8 @@ impl FromBackend<'_> {
                 count: session.turns,
             };
             self.backend.last = Some(mark);
-            session.left_behind = Some(mark);
+            self.backend.has_counts = true;
+            session.left.mark = Some(mark);
         }
         if !self.backend.reading_back.is_empty() {
             return self.read_back();
@@ -345,6 +406,10 @@ impl FromBackend<'_> {
 
     /// Asks what settings are now; the client's next command waits for that, because they may decide how it is read.
     fn read_back(&mut self) {
+        if let Some(session) = self.session.as_deref() {
+            // The question would clear them.
+            capture(session, self.backend, self.orders);
+        }
         let query = self.backend.reading_back.query();
         self.orders
             .to_backend(|out| write::query(out, query.as_bytes()));
@@ -392,6 +457,14 @@ impl FromBackend<'_> {
             return false;
         };
         match (read, whose) {
+            (Read::Passes, Whose::Conditions) => {
+                if was_row {
+                    self.backend.captured.add(payload);
+                }
+                return true;
+            }
+            (Read::Fails { .. }, Whose::Conditions) => self.backend.captured.fail(),
+            (Read::Fails { .. }, Whose::Signal) => {}
             (Read::Passes, Whose::ReadBack) => return self.on_read_back(was_row, payload),
             (Read::Passes | Read::Result(_) | Read::NeedsWhole | Read::File, _) => return true,
             (Read::Prepared { id, ends, .. }, Whose::Prepare(number)) => {
@@ -424,7 +497,7 @@ impl FromBackend<'_> {
 
     /// What changed before an error is told with the OK packet that follows (MySQL), which may be an answer to us.
     fn on_late_report(&mut self, whose: Whose, told: &Told) {
-        if whose == Whose::Status
+        if matches!(whose, Whose::Status | Whose::Conditions)
             && told.status.has(Status::SESSION_STATE_CHANGED)
             && let Some(session) = self.session.as_deref_mut()
         {
@@ -437,6 +510,13 @@ impl FromBackend<'_> {
             self.backend.holding = false;
         }
         match whose {
+            Whose::Conditions => {
+                let captured = std::mem::take(&mut self.backend.captured);
+                if let Some(session) = self.session.as_deref_mut() {
+                    session.left.on_conditions(captured);
+                }
+                boundary(self.session.as_deref_mut(), self.backend, self.orders);
+            }
             Whose::ReadBack => {
                 self.follow();
                 boundary(self.session.as_deref_mut(), self.backend, self.orders);
@@ -451,7 +531,7 @@ impl FromBackend<'_> {
                     finish_admission(session, self.backend, self.orders);
                 }
             }
-            Whose::Prepare(_) | Whose::Client => {}
+            Whose::Prepare(_) | Whose::Signal | Whose::Client => {}
         }
         true
     }
@@ -497,6 +577,14 @@ impl FromBackend<'_> {
     }
 }
 
+/// Whether a server closes the connection behind this error: there is nobody left to be asked. Its shutdown; a killed connection, of both
+/// families; one that was idle for too long (mysqld_error.h: `ER_SERVER_SHUTDOWN`, `ER_CONNECTION_KILLED`, `ER_SESSION_WAS_KILLED`,
+/// `ER_CLIENT_INTERACTION_TIMEOUT`).
+fn is_last_word(payload: &[u8]) -> bool {
+    let code = ErrorPacket::read(payload).map_or(0, |error| error.code);
+    matches!(code, 1053 | 1927 | 3169 | 4031)
+}
+
 /// Longest packet that is kept to be read: a report of every variable of a server is far shorter.
 const SAYING_BYTES_MAX: usize = 1024 * 1024;
 
@@ -511,22 +599,45 @@ pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &m
     if !backend.exchange.is_empty() || backend.holding {
         return;
     }
+    // Whoever has a transaction or a pin keeps the backend with what is on it.
+    let may_part = backend.exchange.is_doubtful
+        || !backend.exchange.in_transaction()
+            && session.as_deref().is_some_and(|it| it.pins.is_empty());
+    if may_part
+        && let Some(session) = session.as_deref()
+        && capture(session, backend, orders)
+    {
+        return;
+    }
     if backend.exchange.is_doubtful {
         backend.exchange.push(Whose::Status, Shape::Simple);
-        backend.last = None;
+        backend.has_counts = false;
         return orders.to_backend(|out| write::command(out, command::PING, b""));
     }
     let Some(session) = session else {
         if backend.exchange.is_clean() {
             orders.push(Order::Release);
+        } else if backend.exchange.in_transaction() {
+            roll_back(&mut backend.exchange, orders);
         }
         return;
     };
     pinning::tell(session, backend, orders);
     if backend.exchange.is_clean() && session.pins.is_empty() && backend.give_error.is_none() {
-        session.status = backend.exchange.status;
+        session.status = backend.exchange.status.without(Status::OF_STATEMENT);
         orders.push(Order::Release);
     }
+}
+
+/// Asks for the conditions that the session's last statement left here, ahead of what would clear them. Whether there may be any.
+fn capture(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) -> bool {
+    if session.left.conditions != Conditions::There || backend.last != session.left.mark {
+        return false;
+    }
+    orders.to_backend(|out| write::query(out, SHOW));
+    backend.exchange.push(Whose::Conditions, Shape::Results);
+    backend.has_counts = false;
+    true
 }
 
 /// Where an OK packet has its status: behind two length-encoded numbers.
@@ -648,7 +759,22 @@ fn apply(session: &mut Session, backend: &mut Backend, said: &Said, unexplained:
 
 /// What the next statement may ask for of this one.
 fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told: &Told) {
-    backend.is_warned = told.warnings > 0 || said.keeps_diagnostics && backend.is_warned;
+    let kind = Kind {
+        // Nor does it find what a cursor fetches.
+        is_plain_query: backend.kind.is_plain_query
+            && !said.counts_rows
+            && !told.status.has(Status::CURSOR_EXISTS),
+        leaves_conditions: backend.kind.leaves_conditions || said.keeps_diagnostics,
+        leaves_found_rows: said.keeps_diagnostics
+            || told.rows.is_none() && !(said.writes || said.is_opaque || told.affected_rows > 0),
+    };
+    backend.is_warned = told.warnings > 0 || kind.leaves_conditions && backend.is_warned;
+    let counts = Counts {
+        rows: told.rows,
+        affected_rows: told.affected_rows,
+        warnings: told.warnings,
+    };
+    session.left.on_told(counts, kind);
     if told.last_insert_id != 0 {
         session.last_insert_id = Some(told.last_insert_id);
         backend.insert_id_of = Some(session.id);
@@ -657,7 +783,7 @@ fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told:
     let keeps = said.counts_rows || session.reads_left_behind;
     match keeps {
         true => keep(session, backend, PinReason::LeftBehind),
-        false if said.keeps_diagnostics => {}
+        false if kind.leaves_conditions => {}
         false => unpin(session, PinReason::LeftBehind),
     }
 }

@@ -8,9 +8,11 @@ mod execute;
 use crate::backend::Backend;
 use crate::engine::{Shared, change_user};
 use crate::exchange::{Passing, Shape, Whose};
-use crate::judging::{self, Becomes, Said, judge};
+use crate::judging::{self, Asks, Becomes, Said, judge};
+use crate::left_behind::{CLEAR, Conditions, Kind, Standing, asked, is_without_tables};
 use crate::login_cache::Work;
 use crate::pinning::pin;
+use crate::server::Family;
 use crate::session::Session;
 use crate::sql::{Dialect, Kill, Killed};
 use crate::statements::{DATABASE, Statement};
@@ -202,6 +204,11 @@ impl FromClient<'_> {
         self.backend.said.clear();
         self.backend.said.extend(said);
         self.backend.asked_at = self.now;
+        self.backend.kind = Kind {
+            is_plain_query: false,
+            leaves_found_rows: true,
+            leaves_conditions: true,
+        };
         self.backend.exchange.push(Whose::Client, shape);
     }
 
@@ -232,11 +239,13 @@ impl FromClient<'_> {
         {
             return Some(used);
         }
-        if let Some(used) = self.prepare_for(&said, header, input) {
+        if let Some(used) = self.prepare_for(&said, Some(text), header, input) {
             return Some(used);
         }
         self.backend.shape_text = (!said.is_empty()).then(|| (text.into(), dialect));
+        let kind = self.kind_of(text);
         self.expect(Shape::Results, said.iter().cloned());
+        self.backend.kind = kind;
         Some(self.forward(header, input))
     }
 
@@ -261,21 +270,24 @@ impl FromClient<'_> {
     }
 
     /// What must go ahead of statements that do this; how much was dealt with if they were answered with an error instead.
-    fn prepare_for(&mut self, said: &[Said], header: Header, input: &[u8]) -> Option<usize> {
-        let is_home =
-            self.session.left_behind.is_some() && self.backend.last == self.session.left_behind;
-        if said.iter().any(|said| said.asks.left_behind) {
-            let first = said[0].asks.left_behind;
-            if first && !is_home && self.session.left_behind.is_some() {
-                self.session.reads_left_behind = true;
-                return Some(self.answer_error(
-                    header,
-                    input,
-                    1105,
-                    b"What the last statement left behind is not here any more; it is kept from now on, try again",
-                ));
-            }
+    fn prepare_for(
+        &mut self,
+        said: &[Said],
+        text: Option<&[u8]>,
+        header: Header,
+        input: &[u8],
+    ) -> Option<usize> {
+        // What a further statement of the same command asks for is left by the one ahead of it.
+        if said.first().is_some_and(Said::asks_left_behind)
+            && !self.brings(said[0].asks, said.len() == 1, text)
+        {
             self.session.reads_left_behind = true;
+            return Some(self.answer_error(
+                header,
+                input,
+                1105,
+                b"What the last statement left behind is not here any more; it is kept from now on, try again",
+            ));
         }
         if said.iter().any(|said| said.asks.last_insert_id) {
             self.session.reads_insert_ids = true;
@@ -292,8 +304,71 @@ impl FromClient<'_> {
         }
         if said.iter().any(|said| said.is_opaque) {
             self.session.suspect(self.backend);
+            let left = &self.session.left;
+            let is_own = left.conditions == Conditions::There && self.backend.last == left.mark;
+            if self.backend.is_warned && !is_own {
+                // Code may look at them.
+                self.clear();
+            }
         }
         None
+    }
+
+    /// Makes what the session's last statement left be what the next one finds. Whether it can.
+    fn brings(&mut self, asks: Asks, is_alone: bool, text: Option<&[u8]>) -> bool {
+        let left = &self.session.left;
+        let is_home = left.mark.is_some() && self.backend.last == left.mark;
+        let has_counts = !asks.counts || is_home && self.backend.has_counts && !left.is_newer;
+        let has_conditions = !asks.conditions
+            || match left.conditions {
+                Conditions::There => is_home,
+                Conditions::None => !self.backend.is_warned,
+                Conditions::Known(_) | Conditions::Lost => false,
+            };
+        if has_counts && has_conditions {
+            return true;
+        }
+        let asked = text.filter(|_| is_alone).and_then(asked);
+        if let Some(rows) = asked.and_then(|asked| left.rows(&asked)) {
+            self.backend.standing = Some(Standing { rows, left_out: 0 });
+            return true;
+        }
+        if !has_counts {
+            return false;
+        }
+        if left.conditions == Conditions::None {
+            self.clear();
+        } else if let Some(signal) = left.signal() {
+            self.orders
+                .to_backend(|out| write::query(out, signal.as_bytes()));
+            self.backend.exchange.push(Whose::Signal, Shape::Simple);
+        } else {
+            return false;
+        }
+        self.backend.has_counts = false;
+        true
+    }
+
+    /// Clears the conditions on the backend.
+    fn clear(&mut self) {
+        self.orders.to_backend(|out| write::query(out, CLEAR));
+        self.backend.exchange.push(Whose::Replay, Shape::Results);
+        self.backend.is_warned = false;
+        self.backend.has_counts = false;
+    }
+
+    /// What kind of a statement this is.
+    fn kind_of(&self, text: &[u8]) -> Kind {
+        let is_mariadb = self.backend.server.family == Family::MariaDb;
+        let has_conditions =
+            self.session.left.conditions != Conditions::None || self.backend.is_warned;
+        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        let first = first.map_or(0, u8::to_ascii_lowercase);
+        Kind {
+            is_plain_query: !matches!(first, b'a' | b'c'..=b'e' | b'h'),
+            leaves_found_rows: false,
+            leaves_conditions: has_conditions && is_mariadb && is_without_tables(text),
+        }
     }
 
     fn init_db(&mut self, header: Header, input: &[u8]) -> Option<usize> {
@@ -324,8 +399,10 @@ impl FromClient<'_> {
         }
         let said = judge(text, self.dialect());
         let statement = Statement::new(&self.shared.hasher, text, &self.session.settings);
+        let kind = self.kind_of(text);
         self.backend.preparing = Some((statement, said));
         self.expect(Shape::Prepare, []);
+        self.backend.kind = kind;
         Some(self.forward(header, input))
     }
 
@@ -393,6 +470,7 @@ impl FromClient<'_> {
         let error = self.backend.give_error.take()?;
         let used = self.ignore(header, input);
         self.orders.push(Order::Requests(1));
+        self.session.left.on_answered(&error);
         self.orders.to_client(|out| {
             write::packet(out, 1, |out| out.extend_from_slice(&error));
         });
@@ -418,14 +496,15 @@ impl FromClient<'_> {
     fn answer_error(&mut self, header: Header, input: &[u8], code: u16, message: &[u8]) -> usize {
         self.orders.push(Order::Requests(1));
         let used = self.ignore(header, input);
-        self.orders.to_client(|out| {
-            ErrorPacket {
-                code,
-                state: Some(*b"HY000"),
-                message,
-            }
-            .write(out, 1);
-        });
+        let mut packet = Vec::new();
+        ErrorPacket {
+            code,
+            state: Some(*b"HY000"),
+            message,
+        }
+        .write(&mut packet, 1);
+        self.session.left.on_answered(&packet[HEADER_BYTES..]);
+        self.orders.to_client(|out| out.extend_from_slice(&packet));
         self.answered();
         used
     }

@@ -57,6 +57,11 @@ pub struct Said {
 }
 
 impl Said {
+    /// Whether it asks for what the statement before left.
+    pub fn asks_left_behind(&self) -> bool {
+        self.asks.counts || self.asks.conditions
+    }
+
     /// Whether a report of a change is no news.
     pub fn explains(&self) -> bool {
         self.is_reported
@@ -89,8 +94,10 @@ pub enum Becomes {
 pub struct Asks {
     /// `LAST_INSERT_ID()`.
     pub last_insert_id: bool,
-    /// Warnings, counts, values of sequences.
-    pub left_behind: bool,
+    /// `ROW_COUNT()`, `FOUND_ROWS()`.
+    pub counts: bool,
+    /// Warnings and errors.
+    pub conditions: bool,
 }
 
 /// How a server reads a session's texts.
@@ -156,7 +163,8 @@ fn together(all: &[Said]) -> Said {
             whole.pins.push(PinReason::UntrackedSetting);
         }
         whole.asks.last_insert_id |= said.asks.last_insert_id;
-        whole.asks.left_behind |= said.asks.left_behind;
+        whole.asks.counts |= said.asks.counts;
+        whole.asks.conditions |= said.asks.conditions;
         whole.counts_rows |= said.counts_rows;
         whole.writes |= said.writes;
     }
@@ -245,7 +253,16 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
                 ) => {
                     set(said, canonical(name, dialect), value, dialect);
                 }
-                (Some(Replay::Tracked | Replay::CharacterSet | Replay::Autocommit), None) => {
+                (
+                    Some(
+                        Replay::Tracked
+                        | Replay::CharacterSet
+                        | Replay::Autocommit
+                        | Replay::Timeout
+                        | Replay::Tracking,
+                    ),
+                    None,
+                ) => {
                     said.computed.push(canonical(name, dialect).into());
                 }
                 // The server refuses it.
@@ -299,6 +316,10 @@ fn set(said: &mut Said, name: &str, value: Becomes, dialect: Dialect) {
         }
         named => named,
     };
+    if name == "sql_auto_is_null" && !is_off(&value) {
+        // What is found by it was inserted by this connection.
+        said.pins.push(PinReason::UntrackedSetting);
+    }
     said.changes.push((name.into(), value));
     // The one of these that is set last counts.
     let other = match name {
@@ -308,6 +329,17 @@ fn set(said: &mut Said, name: &str, value: Becomes, dialect: Dialect) {
     };
     let other = other.map(|other| (other.into(), Becomes::Nothing));
     said.changes.extend(other);
+}
+
+/// Whether a switch is off, as it is where nobody has touched it.
+fn is_off(value: &Becomes) -> bool {
+    match value {
+        Becomes::Value(value) => {
+            let text = text_of(value).trim_matches('\'');
+            text == "0" || text.eq_ignore_ascii_case("OFF") || text.eq_ignore_ascii_case("FALSE")
+        }
+        Becomes::Default | Becomes::Nothing => true,
+    }
 }
 
 fn of_characteristics(said: &mut Said, characteristics: &Characteristics, dialect: Dialect) {
@@ -358,9 +390,8 @@ fn add_facts(said: &mut Said, facts: Facts) {
         said.unpins.push(PinReason::NamedLock);
     }
     said.asks.last_insert_id = facts.has(Fact::ReadsLastInsertId);
-    said.asks.left_behind = facts.has(Fact::ReadsRowCount)
-        || facts.has(Fact::ReadsFoundRows)
-        || facts.has(Fact::ReadsDiagnostics);
+    said.asks.counts = facts.has(Fact::ReadsRowCount) || facts.has(Fact::ReadsFoundRows);
+    said.asks.conditions = facts.has(Fact::ReadsDiagnostics);
     said.keeps_diagnostics = facts.has(Fact::KeepsDiagnostics);
     said.counts_rows = facts.has(Fact::CountsFoundRows);
     said.writes = facts.has(Fact::Writes);

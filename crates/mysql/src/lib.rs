@@ -25,6 +25,7 @@ pub mod from_backend;
 pub mod from_client;
 pub mod handshake;
 pub mod judging;
+pub mod left_behind;
 pub mod login_cache;
 pub mod password;
 pub mod pinning;

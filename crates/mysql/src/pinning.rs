@@ -42,6 +42,14 @@ pub fn tell(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Wo
     for reason in session.rules.unpinned.iter() {
         session.pins.remove(*reason);
     }
+    let is_for_next = session.pins.iter().eq([PinReason::OneShotSetting]);
+    let is_followed = backend.exchange.in_transaction() || !session.one_shot_waits;
+    session.one_shot_waits = is_for_next;
+    if is_for_next && is_followed && session.pin_told.is_none() {
+        // What is for the next transaction is nearly always followed by it: the backend is kept without a word until anything else is.
+        backend.pinned = false;
+        return;
+    }
     match session.pin_told {
         Some(told) if session.pins.contains(told) => return,
         Some(_) => orders.push(Order::Unpin),

@@ -3,6 +3,7 @@
 
 use crate::backend::{AfterReset, Backend, Mark};
 use crate::client_login::{Admitted, ClientLogin, Entrance};
+use crate::left_behind::LeftBehind;
 use crate::login_cache::Work;
 use crate::sql::{Name, Statement};
 use crate::statements::Prepared;
@@ -45,8 +46,8 @@ pub struct Session {
     pub pin_said: Option<Box<StatementShape>>,
     /// Backends that it has marked so far.
     pub marks: u32,
-    /// What its last statement left behind that the next one may ask for is on the backend with this mark.
-    pub left_behind: Option<Mark>,
+    /// What its last statement left for the next one to ask for.
+    pub left: LeftBehind,
     /// What `LAST_INSERT_ID()` would say, where a statement of its own has changed it.
     pub last_insert_id: Option<u64>,
     /// The number of its next packet, where it is not the first of a command.
@@ -67,6 +68,8 @@ pub struct Session {
     pub killing: Option<u64>,
     /// A transaction has begun since it set something for one alone.
     pub one_shot_began: bool,
+    /// It has set something for one alone, and nothing else since.
+    pub one_shot_waits: bool,
     /// Statements that it has run.
     pub turns: u32,
     /// What its pins are about; no memory while there is nothing.
@@ -120,10 +123,11 @@ impl Session {
         self.pins = Pins::default();
         self.held = None;
         self.last_insert_id = None;
-        self.left_behind = None;
+        self.left = LeftBehind::default();
         self.reads_left_behind = false;
         self.tracks = false;
         self.one_shot_began = false;
+        self.one_shot_waits = false;
     }
 }
 
@@ -150,7 +154,7 @@ impl Session {
             pin_told: None,
             pin_said: None,
             marks: 0,
-            left_behind: None,
+            left: LeftBehind::default(),
             last_insert_id: None,
             sequence: 0,
             rules,
@@ -161,6 +165,7 @@ impl Session {
             tracks: false,
             killing: None,
             one_shot_began: false,
+            one_shot_waits: false,
             turns: 0,
             held: None,
         }

@@ -95,7 +95,7 @@ fn answer(
         command::RESET_CONNECTION => {
             session.begin_anew(settings);
         }
-        _ => {}
+        _ => session.left.on_nothing(),
     }
     orders.push(Order::Requests(1));
     session.write_ok(session.status, orders);

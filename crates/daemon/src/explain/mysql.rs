@@ -106,10 +106,7 @@ fn pins_of(said: &Said) -> Vec<(PinReason, &'static str)> {
             said.handler.as_ref().is_some_and(|(_, opens)| *opens),
             PinReason::Handler,
         ),
-        (
-            said.counts_rows || said.asks.left_behind,
-            PinReason::LeftBehind,
-        ),
+        (said.counts_rows, PinReason::LeftBehind),
     ];
     for (_, reason) in held.into_iter().filter(|(is_so, _)| *is_so) {
         add(reason);

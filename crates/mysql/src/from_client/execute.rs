@@ -211,11 +211,13 @@ impl FromClient<'_> {
         let statement = self.session.prepared.get(id)?.statement.clone();
         let on = self.backend.prepared.used(&statement)?;
         let is_own = std::mem::replace(&mut on.types_of, owner) == owner;
-        if let Some(used) = self.prepare_for(&said, header, input) {
+        if let Some(used) = self.prepare_for(&said, None, header, input) {
             return Some(used);
         }
         self.backend.executing = Some(id);
+        let kind = self.kind_of(&statement.text);
         self.expect(Shape::Results, said.iter().cloned());
+        self.backend.kind = kind;
         let Some(types) = known.filter(|_| !is_own) else {
             self.renumber(server_id, header);
             return Some(self.forward_rest(header, NUMBERED, input));

@@ -365,6 +365,8 @@ impl<'a> Stage<'a> {
         let right = match debt {
             _ if self.pinned => closed,
             Debt::Hopeless => closed,
+            // What is not a client's own question may be answered yet.
+            Debt::Afterthought => closed || farewell == "Farewell Cleaning",
             Debt::None => farewell == "Farewell Clean" || closed,
             // Half a command that is answered already costs the backend, too.
             Debt::Rollback if !self.talks[&(true, client)].received_whole() => {
@@ -376,7 +378,7 @@ impl<'a> Stage<'a> {
             right,
             "the server owes {debt:?}, and the engine says {farewell}"
         );
-        if farewell != "Farewell Cleaning" {
+        if farewell != "Farewell Cleaning" || debt == Debt::Afterthought {
             return;
         }
         self.seen.clear();

@@ -15,6 +15,8 @@ pub struct Talk {
     pub terms: Terms,
     /// Answers that are due, with the number that each begins with.
     due: VecDeque<(Shape, u8)>,
+    /// How many of the last ones of them a proxy asks behind a client's command, of its own accord.
+    afterthoughts: usize,
     at: At,
     /// The number of the next packet of the server's.
     next: u8,
@@ -56,6 +58,8 @@ pub enum Debt {
     None,
     /// After a ROLLBACK.
     Rollback,
+    /// After the answers to what is no client's.
+    Afterthought,
     /// Never.
     Hopeless,
 }
@@ -149,6 +153,13 @@ impl Talk {
         let first = sequence.wrapping_sub((payload.len() / 0xff_ffff) as u8);
         let is_answered = std::mem::take(&mut self.is_answered);
         if let Some(shape) = shape.filter(|_| !is_answered) {
+            let is_afterthought = payload == b"\x03SHOW WARNINGS"
+                || payload == b"\x0e"
+                || payload.starts_with(b"\x03SELECT @@session.");
+            self.afterthoughts = match is_afterthought {
+                true => self.afterthoughts + 1,
+                false => 0,
+            };
             self.due.push_back((shape, sequence.wrapping_add(1)));
             if self.due.len() == 1 {
                 self.begin();
@@ -232,6 +243,7 @@ impl Talk {
 
     fn pop(&mut self) {
         self.due.pop_front();
+        self.afterthoughts = self.afterthoughts.min(self.due.len());
         self.begin();
     }
 
@@ -300,7 +312,10 @@ impl Talk {
 
     pub fn debt(&self) -> Debt {
         let half = !self.to_server.is_empty() || !self.from_server.is_empty();
-        if half || !self.due.is_empty() {
+        let is_over = self.to_server.is_empty() && self.due.len() == self.afterthoughts;
+        if is_over && !self.due.is_empty() {
+            Debt::Afterthought
+        } else if half || !self.due.is_empty() {
             Debt::Hopeless
         } else if self.status.has(Status::IN_TRANS) {
             Debt::Rollback

@@ -141,6 +141,27 @@ def a_reload_takes_new_secrets_for_new_logins():
 
 
 @SUITE.check
+def a_secret_that_the_database_refuses_harms_its_own_user_alone():
+    """Another user's, which two proxies have, works all the while."""
+    with Connection(TARGET.admin) as c:
+        c.query("drop role if exists conformance_stale; create role conformance_stale login password 'changed'")
+    f = Forebay(TARGET)
+    f.secrets = [secret(f.database.user, f.database.password), secret("conformance_stale", "stale")]
+    f.proxies = [f.proxy(users=[f.database.user, "conformance_stale"]), f.proxy(name="other")]
+    with f, connect(f.login()) as one, connect(f.login(proxy="other")) as other:
+        for turn in range(3):
+            try:
+                connect(f.login("conformance_stale", "stale")).close()
+                raise AssertionError("logged in with a password that the database does not take")
+            except psycopg.OperationalError as error:
+                true("refused the credentials" in str(error), f"the reason, got {error}")
+            equal([c.execute("select %s::int", (turn,)).fetchone() for c in (one, other)], [(turn,)] * 2, "answers to those who have a good secret")
+            connect(f.login()).close()
+    with Connection(TARGET.admin) as c:
+        c.query("drop role conformance_stale")
+
+
+@SUITE.check
 def a_reload_that_takes_a_user_away_ends_what_is_its():
     """Its backends go, its clients hear why at their next transaction; everybody else goes on."""
     with Connection(TARGET.admin) as c:

@@ -14,7 +14,7 @@ use memchr::{memchr, memmem};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
 /// Longest statement text that is kept for being prepared again; longer ones pin.
 pub const STATEMENT_BYTES_MAX: usize = 1024 * 1024;
@@ -84,6 +84,8 @@ pub struct Statement {
     momentary: bool,
     /// Whether its columns are those of what its session has made on a backend.
     shows_own: bool,
+    /// Whether its text speaks of what is prepared.
+    lists: bool,
     /// Whether some backend has prepared it.
     proven: AtomicBool,
     /// What CommandComplete shall say, where [`STAND_IN`] is sent in its stead.
@@ -354,6 +356,7 @@ impl Statement {
             has_constants: has_constants(draft.text),
             // Whether it is prepared again is decided by its name.
             momentary: name != Name::NONE && is_momentary(draft.text),
+            lists: lists_statements(draft.text),
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: false,
@@ -396,6 +399,7 @@ impl Statement {
             has_constants: false,
             momentary: false,
             shows_own: false,
+            lists: false,
             proven: AtomicBool::new(false),
             tag: None,
             is_unread: true,
@@ -467,6 +471,12 @@ impl Statement {
         self.shows_own
     }
 
+    /// Whether its text speaks of what is prepared.
+    #[inline]
+    pub fn lists(&self) -> bool {
+        self.lists
+    }
+
     /// Whether its text has constants, or may have.
     pub fn has_constants(&self) -> bool {
         self.has_constants
@@ -509,6 +519,7 @@ impl Statement {
             has_constants: self.has_constants,
             momentary: self.momentary,
             shows_own: self.shows_own,
+            lists: self.lists,
             proven: AtomicBool::new(false),
             tag: self.tag,
             is_unread: false,
@@ -522,6 +533,15 @@ impl Statement {
     pub fn unnamed(draft: &Draft<'_>) -> Arc<Statement> {
         Arc::new(Statement::new(Name::NONE, draft, None))
     }
+}
+
+/// Finds the view `pg_prepared_statements`, and the function behind it.
+static VIEW: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new("pg_prepared_statement"));
+
+/// Whether a text speaks of what is prepared.
+pub fn lists_statements(text: &[u8]) -> bool {
+    VIEW.find(text).is_some()
 }
 
 /// Whether a text has constants whose meaning depends on settings, or may have: strings in whatever quotes, names that are not ASCII.

@@ -11,30 +11,23 @@ use super::{FromClient, RESTORING, Step};
 use crate::exchange::{Awaits, Expect};
 use crate::plain_names::PLAIN_NAMES_MAX;
 use crate::sql::Effect;
-use crate::statements::Statement;
+use crate::statements::{Statement, lists_statements};
 use crate::wire::write;
-use memchr::memmem;
-use std::sync::Arc;
-
-/// The view, and the function behind it.
-const VIEW: &[u8] = b"pg_prepared_statement";
 
 /// Most statements of one session that are shown; of one with more, those that the backend has.
 const SHOWN_MAX: usize = PLAIN_NAMES_MAX;
-
-/// Whether a text asks for what is prepared.
-pub(super) fn asks_for_names(text: &[u8]) -> bool {
-    memmem::find(text, VIEW).is_some()
-}
 
 impl FromClient<'_> {
     /// Sees to it that statements which do this, with this text, find the session's prepared statements and no others, if they list them. Returns
     /// what becomes of the message if it cannot be sent yet.
     pub(super) fn provide_inventory(&mut self, text: &[u8], effects: &[Effect]) -> Option<Step> {
+        let begins = !self.backend.exchange.open_segment;
+        let lists = begins && (lists_statements(text) || self.runs_list(effects));
+        if lists { self.provide_all() } else { None }
+    }
+
+    fn provide_all(&mut self) -> Option<Step> {
         let exchange = &self.backend.exchange;
-        if exchange.open_segment || !self.lists_names(text, effects) {
-            return None;
-        }
         if !exchange.expects_only_replay() || (exchange.is_guarded() && !exchange.is_empty()) {
             return Some(self.wait(Awaits::Answers));
         }
@@ -60,27 +53,34 @@ impl FromClient<'_> {
             [] => self.session.unnamed.as_ref(),
             name => self.session.prepared.get(name),
         };
-        let own = Arc::clone(own?);
-        self.provide_inventory(&own.text, std::slice::from_ref(&own.effect))
+        let begins = !self.backend.exchange.open_segment;
+        if begins && self.lists(own?) {
+            self.provide_all()
+        } else {
+            None
+        }
     }
 
-    /// Whether a text, or a statement that it runs by name, speaks of the view.
-    fn lists_names(&self, text: &[u8], effects: &[Effect]) -> bool {
+    fn lists(&self, own: &Statement) -> bool {
+        own.lists() || self.runs_list(std::slice::from_ref(&own.effect))
+    }
+
+    /// Whether a statement that is run by name lists names.
+    fn runs_list(&self, effects: &[Effect]) -> bool {
         let runs = |effect: &Effect| match effect {
             Effect::Execute(executes) => {
                 let own = self.session.prepared.get(executes.name.as_bytes());
-                own.is_some_and(|own| asks_for_names(&own.text))
+                own.is_some_and(|own| own.lists())
             }
             _ => false,
         };
-        asks_for_names(text) || effects.iter().any(runs)
+        effects.iter().any(runs)
     }
 
     /// Whether a statement is used under its client's name, because it finds itself by that.
     pub(super) fn is_used_plainly(&self, name: &[u8], statement: &Statement) -> bool {
         statement.is_sql
-            || (self.backend.plain.get(name) == Some(statement.name)
-                && self.lists_names(&statement.text, std::slice::from_ref(&statement.effect)))
+            || (self.lists(statement) && self.backend.plain.get(name) == Some(statement.name))
     }
 
     /// Names are given so that none which cannot be given harms the client's transaction.

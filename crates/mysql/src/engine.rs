@@ -126,13 +126,25 @@ pub fn send(replay: &Replay, exchange: &mut Exchange, orders: &mut Orders<Work>)
         orders.to_backend(|out| write::query(out, text.as_bytes()));
         exchange.push(Whose::Replay, Shape::Simple);
     }
-    if let Some(database) = &replay.database {
-        orders.to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
-        exchange.push(Whose::Database, Shape::Simple);
+    // A name is read in the character set of the connection, which the SET may have to change first. It goes behind otherwise: choosing a
+    // database sets what belongs to that.
+    let is_ascii = replay.database.as_ref().is_none_or(|name| name.is_ascii());
+    if is_ascii {
+        send_database(replay, exchange, orders);
     }
     if let Some(set) = &replay.set {
         orders.to_backend(|out| write::query(out, set.as_bytes()));
         exchange.push(Whose::Replay, Shape::Simple);
+    }
+    if !is_ascii {
+        send_database(replay, exchange, orders);
+    }
+}
+
+fn send_database(replay: &Replay, exchange: &mut Exchange, orders: &mut Orders<Work>) {
+    if let Some(database) = &replay.database {
+        orders.to_backend(|out| write::command(out, command::INIT_DB, database.as_bytes()));
+        exchange.push(Whose::Database, Shape::Simple);
     }
 }
 

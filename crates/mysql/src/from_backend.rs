@@ -10,7 +10,7 @@ use crate::pinning::{self, keep, pin, unpin};
 use crate::server::Family;
 use crate::session::Session;
 use crate::statements::{DATABASE, Given};
-use crate::told::{Listener, heard, retell};
+use crate::told::{Heard, Listener, heard, retell};
 use crate::tracking;
 use crate::wire::command;
 use crate::wire::read::Fields;
@@ -146,12 +146,12 @@ impl FromBackend<'_> {
             }
             Read::Passes | Read::File | Read::NeedsWhole => self.pass(here),
             Read::Result(told) => {
-                let changed = self.tell(&told, header, payload);
-                self.on_told(&told, changed);
+                let heard = self.tell(&told, header, payload);
+                self.on_told(&told, heard);
             }
             Read::Ends(told) => {
-                let changed = self.tell(&told, header, payload);
-                self.on_told(&told, changed);
+                let heard = self.tell(&told, header, payload);
+                self.on_told(&told, heard);
                 self.end();
             }
             Read::EndsSilent => {
@@ -244,15 +244,19 @@ impl FromBackend<'_> {
         });
     }
 
-    /// Passes an OK or EOF packet, less what the client has not asked to be told. Whether it reports a change.
-    fn tell(&mut self, told: &Told, header: Header, payload: &[u8]) -> bool {
+    /// Passes an OK or EOF packet, less what the client has not asked to be told. What it reports.
+    fn tell(&mut self, told: &Told, header: Header, payload: &[u8]) -> Heard {
         let here = HEADER_BYTES + payload.len();
         let Some(session) = self.session.as_deref() else {
             self.pass(here);
-            return false;
+            return Heard::default();
         };
         let changed = told.status.has(Status::SESSION_STATE_CHANGED);
         let is_eof = payload.len() == EOF_BYTES;
+        let unread = Heard {
+            changed,
+            ..Heard::default()
+        };
         // What another's statement left in the status would have this client wait for results that nobody sends.
         let clean = told.status.without(Status::OF_STATEMENT);
         let due = self.backend.exchange.front();
@@ -269,7 +273,7 @@ impl FromBackend<'_> {
             self.orders.to_client(|out| {
                 write::packet(out, header.sequence, |out| out.extend_from_slice(&packet));
             });
-            return false;
+            return Heard::default();
         }
         let says = self.backend.said.front().and_then(|said| said.tracks);
         let tracks = says.unwrap_or(session.tracks);
@@ -281,11 +285,11 @@ impl FromBackend<'_> {
             self.orders.to_client(|out| {
                 EofPacket { warnings, status }.write(out, header.sequence);
             });
-            return true;
+            return unread;
         }
         if !changed || is_eof {
             self.pass(here);
-            return changed;
+            return unread;
         }
         let listener = Listener {
             capabilities: session.capabilities,
@@ -294,22 +298,22 @@ impl FromBackend<'_> {
         let capabilities = self.backend.capabilities;
         let Ok(heard) = heard(payload, capabilities, &listener) else {
             self.pass(here);
-            return true;
+            return unread;
         };
         if !heard.differs {
             self.pass(here);
-            return heard.changed;
+            return heard;
         }
         self.orders.swallow(here);
         self.orders.to_client(|out| {
             retell(payload, capabilities, &listener, header.sequence, out)
                 .expect("it was read a moment ago");
         });
-        heard.changed
+        heard
     }
 
     /// A result of the client's ended, with a report of a change or without.
-    fn on_told(&mut self, told: &Told, changed: bool) {
+    fn on_told(&mut self, told: &Told, heard: Heard) {
         self.backend.exchange.on_told(told);
         let said = self.backend.said.pop_front().unwrap_or_default();
         let Some(session) = self.session.as_deref_mut() else {
@@ -318,8 +322,8 @@ impl FromBackend<'_> {
         if std::mem::take(&mut self.backend.resets) {
             reset(&mut self.shared.settings, session, self.backend);
         }
-        if !said.changes.is_empty() || told.status.has(Status::DB_DROPPED) {
-            let dropped = told.status.has(Status::DB_DROPPED);
+        let dropped = heard.leaves_database;
+        if !said.changes.is_empty() || dropped {
             let map = with_changes(
                 session.settings.map(),
                 &said.changes,
@@ -339,7 +343,9 @@ impl FromBackend<'_> {
             // Forebay wants to be told in any case.
             self.backend.suspect = Some(Mark::NOBODY);
         }
-        let unexplained = changed && !said.explains();
+        // The flag alone comes with the end of any database.
+        let is_dropped = dropped && told.status.has(Status::DB_DROPPED);
+        let unexplained = heard.changed && !said.explains() && !is_dropped;
         apply(session, self.backend, &said, unexplained);
         leave_behind(session, self.backend, &said, told);
         if let Some(id) = self.backend.executing.take() {

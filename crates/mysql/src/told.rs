@@ -19,6 +19,8 @@ pub const STATE_CHANGE: &str = "session_track_state_change";
 pub struct Heard {
     /// Something of the session has changed.
     pub changed: bool,
+    /// It has no database any more.
+    pub leaves_database: bool,
     /// The packet is not as the client is to have it.
     pub differs: bool,
 }
@@ -57,6 +59,7 @@ pub fn heard(
             change,
             Change::SystemVariable { .. } | Change::Schema(_) | Change::StateChange(_)
         );
+        heard.leaves_database |= matches!(change, Change::Schema(b""));
         heard.differs |= !listener.wants(&change);
     }
     heard.differs |= !listener.capabilities.has(Capabilities::SESSION_TRACK);
@@ -129,6 +132,7 @@ mod tests {
         let changed = Heard {
             changed: true,
             differs: true,
+            leaves_database: false,
         };
         let (heard, shown) = told(&payload, Capabilities::NONE, false);
         assert_eq!((heard, shown), (changed, packet(&[])));

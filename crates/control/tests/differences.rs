@@ -29,6 +29,13 @@ fn each_change_is_a_line_and_no_change_is_none() {
             vec!["proxy orders: user app: password changed"],
         ),
         (
+            with(
+                "password_env = \"APP_PASSWORD\"",
+                "password_env = \"APP_PASSWORD\"\nprevious_password = \"old\"",
+            ),
+            vec!["proxy orders: user app: previous password changed"],
+        ),
+        (
             with("username = \"app\"", "username = \"web\""),
             vec![
                 "proxy orders: user app removed",

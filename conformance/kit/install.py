@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
@@ -22,17 +23,39 @@ class Missing(Exception):
     """What has to be installed by hand."""
 
 
-def python():
-    """A Python with the drivers of requirements.txt."""
-    pins = HERE / "requirements.txt"
-    home = CACHE / f"python-{digest(pins.read_bytes() + sys.version.encode())}"
+def python(requirements="requirements.txt", further=(), remedy="PyPI must be reachable"):
+    """A Python with the drivers of a list of pins; `further` ones may replace some of them, or be built from sources."""
+    pins = HERE / requirements
+    home = CACHE / f"python-{digest(pins.read_bytes() + ''.join(further).encode() + sys.version.encode())}"
     command = home / "bin" / "python"
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
         run([sys.executable, "-m", "venv", str(home)], "apt-get install python3-venv")
-        run([str(command), "-m", "pip", "install", "-q", "--disable-pip-version-check", "--only-binary=:all:", "-r", str(pins)], "PyPI must be reachable")
+        pip = [str(command), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        run([*pip, "--only-binary=:all:", "-r", str(pins)], "PyPI must be reachable")
+        for pin in further:
+            run([*pip, "--no-deps", pin], remedy)
         (home / "complete").touch()
     return str(command)
+
+
+def mysql_python():
+    """A Python with the drivers of MySQL and MariaDB that need no compiler."""
+    return python("requirements-mysql.txt")
+
+
+def mysqlclient_python():
+    """The same with mysqlclient, built against Debian's library of MariaDB."""
+    if not all(shutil.which(tool) for tool in ("gcc", "pkg-config")) or subprocess.run(["pkg-config", "--exists", "libmariadb"], check=False).returncode:
+        debian(["gcc", "pkg-config", "libmariadb-dev"])
+    if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
+        debian(["python3-dev"])
+    return python("requirements-mysql.txt", ("mysqlclient==2.3.1",), "it is built here: gcc, pkg-config and the headers of Python and libmariadb are needed")
+
+
+def connector_c_python():
+    """The same with the last mysql-connector-python whose C half is content with the OpenSSL of Debian 12."""
+    return python("requirements-mysql.txt", ("mysql-connector-python==9.4.0",))
 
 
 def node_modules(folder="node", more=(), afterwards=lambda home: None):

@@ -88,6 +88,8 @@ def hang_up():
         HANG_UPS.append(True)
         for name in os.listdir("/proc/self/fd"):
             try:
+                if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                    continue
                 with socket.socket(fileno=os.dup(int(name))) as s:
                     if s.family in (socket.AF_INET, socket.AF_INET6):
                         s.shutdown(socket.SHUT_RDWR)

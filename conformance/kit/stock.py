@@ -36,10 +36,28 @@ class Stock:
         self.suite = Suite(target)
         self.forebay = None
         if target.forebay and target.direct:
-            self.forebay = Forebay(target, group={"max_connections": BACKENDS, "lease_order": "rotate"} | group)
-        self.neighbours = [Neighbour(self, i) for i in range(neighbours if self.forebay else 0)]
+            self.forebay = self.new_forebay({"max_connections": BACKENDS, "lease_order": "rotate"} | group)
+        self.neighbours = [self.new_neighbour(i) for i in range(neighbours if self.forebay else 0)]
         self.login = target.login
         self.running = False
+
+    def new_forebay(self, group):
+        """The proxy, not started yet."""
+        return Forebay(self.target, group=group)
+
+    def new_neighbour(self, number):
+        """One of those who share it, not started yet."""
+        return Neighbour(self, number)
+
+    def prepare(self):
+        """What the neighbours need in the database."""
+        with Connection(self.target.direct) as c:
+            c.query("create table if not exists public.conformance_dirt (v int)")
+
+    def tidy(self):
+        """Takes it away."""
+        with Connection(self.target.direct) as c:
+            c.query("drop table if exists public.conformance_dirt")
 
     def __enter__(self):
         if self.running:
@@ -48,8 +66,7 @@ class Stock:
         if self.forebay:
             self.forebay.__enter__()
             self.login = self.forebay.login()
-            with Connection(self.target.direct) as c:
-                c.query("create table if not exists public.conformance_dirt (v int)")
+            self.prepare()
         for n in self.neighbours:
             n.start()
         return self
@@ -59,8 +76,7 @@ class Stock:
             n.end()
         if self.forebay:
             self.forebay.__exit__()
-            with Connection(self.target.direct) as c:
-                c.query("drop table if exists public.conformance_dirt")
+            self.tidy()
 
     def run(self):
         """Runs all checks, and last what the neighbours have to say."""

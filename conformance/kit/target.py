@@ -37,6 +37,7 @@ class Target:
     forebay: str | None
     driver: str | None
     xtask: str | None
+    server_file: str | None
     quick: bool
     seconds: float | None
     seed: int | None
@@ -44,7 +45,7 @@ class Target:
 
     @property
     def is_proxy(self):
-        """Whether something stands between us and PostgreSQL: some promises are the proxy's alone."""
+        """Whether something stands between us and the database: some promises are the proxy's alone."""
         return self.proxy_pid is not None or self.direct is not None and self.direct.port != self.login.port
 
 
@@ -58,8 +59,8 @@ def parser(description):
     p.add_argument("--database", required=True)
     p.add_argument("--tls-ca", metavar="FILE", help="certificate of the authority that signed the server's; without it TLS is not tried")
     p.add_argument("--tls-port", type=int, help="port that speaks TLS (default: --port)")
-    p.add_argument("--direct-port", type=int, help="PostgreSQL itself on the same host, to compare answers with")
-    p.add_argument("--admin-url", metavar="URL", help="a superuser straight at PostgreSQL: postgres://user:password@host:port/db")
+    p.add_argument("--direct-port", type=int, help="the database itself on the same host, to compare answers with")
+    p.add_argument("--admin-url", metavar="URL", help="a superuser straight at the database: postgres://user:password@host:port/db")
     p.add_argument("--proxy-pid", type=int, help="process of the proxy, to watch its memory and descriptors")
     p.add_argument("--pool-max", type=int, help="backends the proxy may open for --user; the soak checks it")
     p.add_argument("--bindir", metavar="DIR", help="where psql, pgbench and pg_dump are (default: PATH)")
@@ -67,6 +68,7 @@ def parser(description):
     p.add_argument("--forebay", metavar="FILE", help="the program: suites about limits, counts and life start it with configurations of their own")
     p.add_argument("--driver", choices=("uring", "epoll"), help="driver of those (default: the best that works)")
     p.add_argument("--xtask", metavar="FILE", help="the built xtask, to start databases that a check may stop")
+    p.add_argument("--server-file", metavar="FILE", help="MySQL and MariaDB: JSON with the server's users by plugin and the clients' programs, see kit/mysql_place.py")
     p.add_argument("--quick", action="store_true", help="fewer rounds: the whole run takes about a minute and a half")
     p.add_argument("--seconds", type=float, help="length of the soak (default 60, with --quick 8)")
     p.add_argument("--seed", type=int, help="seed of the soak, to repeat one")
@@ -93,6 +95,7 @@ def from_options(options):
         forebay=options.forebay,
         driver=options.driver,
         xtask=options.xtask,
+        server_file=options.server_file,
         quick=options.quick,
         seconds=options.seconds,
         seed=options.seed,
@@ -101,13 +104,13 @@ def from_options(options):
 
 
 def login_from_url(url):
-    """Reads `postgres://user:password@host:port/database`."""
+    """Reads `postgres://user:password@host:port/database`, or `mysql://…`, or `mariadb://…`."""
     parts = urlsplit(url)
-    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or not parts.username:
-        raise SystemExit(f"--admin-url: {url.split('@')[-1]!r} is not postgres://user:password@host:port/database")
+    if parts.scheme not in ("postgres", "postgresql", "mysql", "mariadb") or not parts.hostname or not parts.username:
+        raise SystemExit(f"--admin-url: {url.split('@')[-1]!r} is not postgres://user:password@host:port/database, nor with mysql:// or mariadb://")
     return Login(
         parts.hostname,
-        parts.port or 5432,
+        parts.port or (5432 if parts.scheme.startswith("postgres") else 3306),
         unquote(parts.username),
         unquote(parts.password or ""),
         unquote(parts.path.lstrip("/")) or unquote(parts.username),

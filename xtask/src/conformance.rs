@@ -2,7 +2,10 @@
 //!
 //! `conformance/run.py` tests one server that already runs. Here are the servers: for each version of PostgreSQL and each
 //! driver of ours a private database with `forebay` in front of it. With `--direct` there is no proxy, which tests the checks.
-//! `cargo xtask conformance postgres` and `cargo xtask conformance mysql` are the differential oracle: see `oracle.rs`.
+//! `cargo xtask conformance mysql-clients` is the same for MySQL and MariaDB: see `mysql`. `cargo xtask conformance postgres` and
+//! `cargo xtask conformance mysql` are the differential oracle: see `oracle.rs`.
+
+pub mod mysql;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -33,7 +36,7 @@ pub const VERSIONS: [u32; 2] = [15, 18];
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
-    oracle: Option<Oracle>,
+    other: Option<Other>,
     /// The short form that continuous integration runs: each version and each driver once, fewer rounds
     #[arg(long)]
     quick: bool,
@@ -51,9 +54,11 @@ pub struct Args {
     more: Vec<String>,
 }
 
-/// Random and scripted sessions, compared with the database itself.
+/// What is run instead of PostgreSQL's clients.
 #[derive(Subcommand)]
-pub enum Oracle {
+pub enum Other {
+    /// Clients of MySQL and MariaDB, and what is built on them.
+    MysqlClients(mysql::Args),
     /// Plays session programs directly and through Forebay, and compares every reply.
     Postgres(oracle::Args),
     /// The same on MySQL and MariaDB.
@@ -83,7 +88,7 @@ impl Args {
     /// As continuous integration runs it.
     pub fn quick() -> Args {
         Args {
-            oracle: None,
+            other: None,
             quick: true,
             versions: VERSIONS.to_vec(),
             drivers: vec![Driver::Uring, Driver::Epoll],
@@ -128,9 +133,10 @@ pub fn script() -> PathBuf {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<()> {
-    match &args.oracle {
-        Some(Oracle::Postgres(args)) => return oracle::run(args),
-        Some(Oracle::Mysql(args)) => return oracle::mysql::run(args),
+    match &args.other {
+        Some(Other::MysqlClients(args)) => return mysql::run(args),
+        Some(Other::Postgres(args)) => return oracle::run(args),
+        Some(Other::Mysql(args)) => return oracle::mysql::run(args),
         None => {}
     }
     if !script().exists() {
@@ -148,12 +154,11 @@ pub fn run(args: &Args) -> Result<()> {
     };
     progress("building the suite of the Rust driver");
     process::show(workspace::cargo().args(["build", "-q", "-p", "forebay-conformance"]))?;
-    let mut drivers = args.drivers.clone();
-    if !proxy::uring_allowed() && drivers.contains(&Driver::Uring) && !args.direct {
-        progress("NOT TESTED: the driver uring, because this kernel does not allow io_uring here");
-        drivers.retain(|driver| *driver != Driver::Uring);
-        anyhow::ensure!(!drivers.is_empty(), "no driver is left to test");
-    }
+    let drivers = if args.direct {
+        args.drivers.clone()
+    } else {
+        allowed(&args.drivers)?
+    };
     let mut failed = Vec::new();
     for (version, driver) in args.pairs(&drivers) {
         let through = driver.map_or("direct".into(), |driver| format!("forebay on {driver}"));
@@ -167,6 +172,17 @@ pub fn run(args: &Args) -> Result<()> {
         bail!("conformance failed: {}", failed.join("; "));
     }
     Ok(())
+}
+
+/// Those of the drivers that this kernel lets us test.
+fn allowed(drivers: &[Driver]) -> Result<Vec<Driver>> {
+    let mut drivers = drivers.to_vec();
+    if drivers.contains(&Driver::Uring) && !proxy::uring_allowed() {
+        progress("NOT TESTED: the driver uring, because this kernel does not allow io_uring here");
+        drivers.retain(|driver| *driver != Driver::Uring);
+        anyhow::ensure!(!drivers.is_empty(), "no driver is left to test");
+    }
+    Ok(drivers)
 }
 
 /// All checks against one database.

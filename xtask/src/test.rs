@@ -39,6 +39,7 @@ pub fn run(args: &Args) -> Result<()> {
             passed(classifier::run(&classifier::Args::quick()))
         });
         steps.run("conformance", real_databases);
+        steps.run("conformance, MySQL's clients", mysqls_clients);
         steps.run("oracle", || passed(oracle::run(&oracle::Args::quick())));
     }
     steps.close()
@@ -87,5 +88,14 @@ fn real_databases() -> Result<Outcome> {
     }
     Ok(Outcome::Skipped(
         "conformance/run.py is not there yet".into(),
+    ))
+}
+
+fn mysqls_clients() -> Result<Outcome> {
+    if conformance::mysql::run_quick()? {
+        return Ok(Outcome::Passed);
+    }
+    Ok(Outcome::Skipped(
+        "no MySQL can be had here: see above".into(),
     ))
 }

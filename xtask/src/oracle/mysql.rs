@@ -29,7 +29,8 @@ pub enum Version {
 }
 
 impl Version {
-    fn release(self) -> Result<Release> {
+    /// What is to be started.
+    pub fn release(self) -> Result<Release> {
         match self {
             Version::Mysql => Release::new(Family::MySql, None),
             Version::Mariadb10_11 => Release::new(Family::MariaDb, Some("10.11")),
@@ -37,7 +38,8 @@ impl Version {
         }
     }
 
-    fn name(self) -> String {
+    /// As the command line has it.
+    pub fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }

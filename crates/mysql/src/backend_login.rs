@@ -308,7 +308,7 @@ impl BackendLogin {
         Opening {
             capabilities: capabilities | tls,
             message_bytes_max: MESSAGE_BYTES_MAX,
-            collation,
+            collation: handshake::understood(collation, Server::of(greeting), greeting.collation),
         }
     }
 

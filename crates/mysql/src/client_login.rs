@@ -86,6 +86,8 @@ pub struct Entrance {
     /// All that it said it can.
     said: Capabilities,
     collation: u8,
+    /// The last that its library keeps.
+    nonce: [u8; NONCE_BYTES],
 }
 
 enum State {
@@ -171,7 +173,7 @@ impl ClientLogin {
         }
     }
 
-    /// What it says of itself then: `COM_CHANGE_USER`. Its proof is asked for anew, whatever it has sent along.
+    /// What it says of itself then: `COM_CHANGE_USER`. Its proof is asked for, whatever it has sent along.
     pub fn on_change_user(
         &mut self,
         cache: &LoginCache,
@@ -200,11 +202,11 @@ impl ClientLogin {
             collation: collation.unwrap_or(entrance.collation),
             program: program_of(change.attributes),
             server: entrance.server,
-            nonce: [0; NONCE_BYTES],
+            nonce: entrance.nonce,
         });
         let method = self.method(&known);
         let next = method.map(|method| {
-            Checking::ask(
+            Checking::ask_again(
                 method,
                 &self.facts.entropy[NONCE_BYTES..],
                 self.is_tls,
@@ -383,6 +385,7 @@ impl ClientLogin {
                 capabilities: known.capabilities,
                 said: known.said,
                 collation: known.collation,
+                nonce: known.nonce,
             },
         })
     }

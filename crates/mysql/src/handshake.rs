@@ -4,6 +4,7 @@
 //! what a client agrees on is part of its pool's key, as a number. What is not in that number is either the same for all (the protocol of 4.1, named methods) or ends at
 //! the proxy (TLS, the login). (MySQL's documentation, "Capabilities Flags".)
 
+use crate::server::{Family, Server};
 use crate::wire::capability::Capabilities;
 
 /// Flags that differ between clients and change what the server sends or does, each with its bit in the number.
@@ -82,9 +83,41 @@ pub fn wanted(number: u32, server: Capabilities) -> (Capabilities, u8) {
     )
 }
 
+/// The collation to begin with where this one is wanted, on a server whose own is `default`. In place of one that it does not know, a server
+/// takes its own; MariaDB comes back to that at a `COM_RESET_CONNECTION` only if it was asked for, and else to what some other connection had.
+pub fn understood(collation: u8, server: Server, default: u8) -> u8 {
+    // What a byte can say of MySQL 8's collations; MariaDB reads the last as one of its own since 11.4.5.
+    let is_known = match collation {
+        0 | 248..=250 => false,
+        255 => server.version >= 110_405,
+        _ => true,
+    };
+    match server.family {
+        Family::MariaDb if !is_known => default,
+        _ => collation,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_mariadb_does_not_know_is_its_own_default() {
+        let server = |family, version| Server { family, version };
+        let old = server(Family::MariaDb, 101_119);
+        let new = server(Family::MariaDb, 110_809);
+        let mysql = server(Family::MySql, 90_704);
+        for (collation, server, wanted) in [
+            (255, old, 8),
+            (255, new, 255),
+            (255, mysql, 255),
+            (0, new, 8),
+            (46, old, 46),
+        ] {
+            assert_eq!(understood(collation, server, 8), wanted, "{collation}");
+        }
+    }
 
     #[test]
     fn what_is_agreed_on_is_what_backends_ask_for() {

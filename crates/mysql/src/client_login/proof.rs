@@ -74,8 +74,7 @@ impl Checking {
         match method {
             Method::Native | Method::CachingSha2 | Method::Sha256 => {
                 let random = entropy.first_chunk().expect("there are more than 20");
-                let nonce = password::nonce(*random);
-                switch(&[&nonce[..], &[0]].concat(), Checking::Short(method, nonce))
+                by_short_nonce(method, password::nonce(*random))
             }
             Method::Ed25519 => {
                 let nonce = *entropy.first_chunk().expect("there are more than 32");
@@ -89,6 +88,15 @@ impl Checking {
             Method::Clear => Next::Refused(Refusal::ClearTextNeedsTls {
                 user: known.user.clone(),
             }),
+        }
+    }
+
+    /// The same on a connection that has had a login. Servers keep the nonce of `mysql_native_password`, and MariaDB's library answers with
+    /// the one that it had, whatever it is told.
+    pub(super) fn ask_again(method: Method, entropy: &[u8], is_tls: bool, known: &Known) -> Next {
+        match method {
+            Method::Native => by_short_nonce(method, known.nonce),
+            _ => Checking::ask(method, entropy, is_tls, known),
         }
     }
 
@@ -162,6 +170,11 @@ impl Checking {
 
 fn want_password(checking: Checking) -> Next {
     Next::Send(Made::More(vec![caching_sha2::PASSWORD_WANTED]), checking)
+}
+
+fn by_short_nonce(method: Method, nonce: [u8; NONCE_BYTES]) -> Next {
+    let data = [&nonce[..], &[0]].concat();
+    Next::Send(Made::Switch(method, data), Checking::Short(method, nonce))
 }
 
 fn send_key(key: Arc<KeyPair>, nonce: [u8; NONCE_BYTES]) -> Next {
@@ -272,6 +285,17 @@ mod tests {
             let next = Checking::Ed25519(nonce).on_proof(&known, false, &proof, &cache);
             assert_eq!(version(&known, &next), wanted, "{password}");
         }
+    }
+
+    #[test]
+    fn who_logs_in_anew_is_asked_by_the_nonce_that_the_connection_had_where_servers_keep_it() {
+        let known = known(ClientAuth::CachingSha2);
+        let asked = |method| match Checking::ask_again(method, &[9; 64], false, &known) {
+            Next::Send(Made::Switch(..), Checking::Short(_, nonce)) => nonce,
+            _ => panic!("a request to prove by a short method"),
+        };
+        assert_eq!(asked(Method::Native), known.nonce);
+        assert_ne!(asked(Method::CachingSha2), known.nonce);
     }
 
     #[test]

@@ -50,6 +50,19 @@ def stock_rails(options):
     return ["ruby", str(HERE / "stock" / "mysql_active_record.rb")], {}
 
 
+def stock_hikari(options):
+    """HikariCP on MariaDB Connector/J, as Debian has them."""
+    install.debian_program("java", "default-jdk-headless")
+    path = install.jars(("libmariadb-java", "libhikaricp-java", "libslf4j-java"), ("mariadb-java-client", "HikariCP", "slf4j-api", "slf4j-nop"))
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", path, str(HERE / "stock" / "MysqlHikari.java")], {}
+
+
+def stock_php(options):
+    """PHP's PDO and mysqli, as Debian has them."""
+    install.debian_program("php", "php-cli", "php-mysql")
+    return ["php", str(HERE / "stock" / "mysql_pdo.php")], {}
+
+
 SUITES: dict[str, Callable] = {
     "command-line": plain("mysql_command_line.py"),
     "pymysql": python_driver("pymysql"),
@@ -65,11 +78,13 @@ SUITES: dict[str, Callable] = {
     "stock-django-mysqlclient": with_drivers("mysql_stock_django.py", {"FOREBAY_PYTHON_DRIVER": "mysqlclient"}, install.mysqlclient_python),
     "stock-node": program(node("stock.js"), pins=False),
     "stock-rails": program(stock_rails, pins=False),
+    "stock-hikari": program(stock_hikari, pins=False),
+    "stock-php": program(stock_php, pins=False),
     "stock-replayed": plain("mysql_stock_replayed.py"),
 }
 
 # Not part of the short form, unless asked for by name: what they install is large or is built here, or they take long.
-FULL_ONLY = {"mysqlclient", "connector-pure", "connector-c", "stock-connector", "stock-mysqlclient", "sysbench", "stock-django", "stock-django-mysqlclient", "stock-node", "stock-rails"}
+FULL_ONLY = {"mysqlclient", "connector-pure", "connector-c", "stock-connector", "stock-mysqlclient", "sysbench", "stock-django", "stock-django-mysqlclient", "stock-node", "stock-rails", "stock-hikari", "stock-php"}
 
 
 if __name__ == "__main__":

@@ -18,27 +18,21 @@ class Relay:
     def __init__(self, to):
         self.to = to
         self.manner = None
-        self.closed = False
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.login = replace(to, host="127.0.0.1", port=self.listener.getsockname()[1])
         threading.Thread(target=self.listen, daemon=True).start()
 
     def close(self):
         """Nobody is let in any more."""
-        self.closed = True
         self.listener.close()
 
     def listen(self):
-        """Lets clients in, again also after a failed check has shut down every socket of this process."""
-        while not self.closed:
+        """Lets clients in until it is closed."""
+        while True:
             try:
                 client, _ = self.listener.accept()
             except OSError:
-                self.listener.close()
-                with contextlib.suppress(OSError):
-                    if not self.closed:
-                        self.listener = socket.create_server(("127.0.0.1", self.login.port), backlog=128)
-                continue
+                return
             threading.Thread(target=self.carry, args=(client,), daemon=True).start()
 
     def carry(self, client):

@@ -91,7 +91,7 @@ def hang_up():
                 if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
                     continue
                 with socket.socket(fileno=os.dup(int(name))) as s:
-                    if s.family in (socket.AF_INET, socket.AF_INET6):
+                    if s.family in (socket.AF_INET, socket.AF_INET6) and not s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                         s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass

@@ -2,7 +2,7 @@
 //!
 //! On a backend the protocol's statements have names of ours, and stay for others. Ahead of a message that begins a segment and speaks of
 //! the view, the session's statements are prepared under their clients' names, as for SQL (`plain.rs`), in the order in which they were
-//! given; whatever else the backend has is closed. Each is prepared in a segment of its own, so that what cannot be prepared again harms nothing,
+//! given; whatever else the backend has is closed. Within a segment only that is done. Each is prepared in a segment of its own, so that what cannot be prepared again harms nothing,
 //! in a transaction between two savepoints: statements are no part of a transaction, its end is. What reads the view unseen, in
 //! functions and views, finds what the backend has.
 
@@ -13,6 +13,7 @@ use crate::plain_names::PLAIN_NAMES_MAX;
 use crate::sql::Effect;
 use crate::statements::{Statement, lists_statements};
 use crate::wire::write;
+use std::collections::HashSet;
 
 /// Most statements of one session that are shown; of one with more, those that the backend has.
 const SHOWN_MAX: usize = PLAIN_NAMES_MAX;
@@ -21,13 +22,16 @@ impl FromClient<'_> {
     /// Sees to it that statements which do this, with this text, find the session's prepared statements and no others, if they list them. Returns
     /// what becomes of the message if it cannot be sent yet.
     pub(super) fn provide_inventory(&mut self, text: &[u8], effects: &[Effect]) -> Option<Step> {
-        let begins = !self.backend.exchange.open_segment;
-        let lists = begins && (lists_statements(text) || self.runs_list(effects));
+        let lists = lists_statements(text) || self.runs_list(effects);
         if lists { self.provide_all() } else { None }
     }
 
     fn provide_all(&mut self) -> Option<Step> {
         let exchange = &self.backend.exchange;
+        if exchange.open_segment {
+            self.part_from_others();
+            return None;
+        }
         if !exchange.expects_only_replay() || (exchange.is_guarded() && !exchange.is_empty()) {
             return Some(self.wait(Awaits::Answers));
         }
@@ -53,11 +57,33 @@ impl FromClient<'_> {
             [] => self.session.unnamed.as_ref(),
             name => self.session.prepared.get(name),
         };
-        let begins = !self.backend.exchange.open_segment;
-        if begins && self.lists(own?) {
+        if self.lists(own?) {
             self.provide_all()
         } else {
             None
+        }
+    }
+
+    /// Within a segment nothing is prepared, which could fail and harm it. What is not the session's is closed.
+    fn part_from_others(&mut self) {
+        let Some(names) = self.session.prepared.in_order(SHOWN_MAX) else {
+            return;
+        };
+        // Those that it has under their clients' names need no other.
+        let only_here = |name: &Box<[u8]>| {
+            let own = self.session.prepared.get(name)?.name;
+            (self.backend.plain.get(name) != Some(own)).then_some(own)
+        };
+        let stay: HashSet<_> = names.iter().filter_map(only_here).collect();
+        for name in self.backend.prepared.staying() {
+            if !stay.contains(&name) {
+                self.take_off(name);
+            }
+        }
+        let exchange = &self.backend.exchange;
+        let in_doubt = |since| exchange.is_running(since);
+        if !self.backend.plain.is_any(in_doubt) {
+            self.part_from_strange_names(&[]);
         }
     }
 

@@ -70,11 +70,11 @@ impl FromClient<'_> {
             return;
         };
         // Those that it has under their clients' names need no other.
-        let only_here = |name: &Box<[u8]>| {
+        let only_here = |name: &[u8]| {
             let own = self.session.prepared.get(name)?.name;
             (self.backend.plain.get(name) != Some(own)).then_some(own)
         };
-        let stay: HashSet<_> = names.iter().filter_map(only_here).collect();
+        let stay: HashSet<_> = names.iter().filter_map(|name| only_here(name)).collect();
         for name in self.backend.prepared.staying() {
             if !stay.contains(&name) {
                 self.take_off(name);

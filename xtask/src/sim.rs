@@ -9,7 +9,10 @@ use crate::{process, workspace};
 /// How long, and from which seed.
 #[derive(clap::Args)]
 pub struct Args {
-    /// How long to go on with new seeds
+    /// postgres or mysql; both, one after the other, if not given
+    #[arg(long)]
+    engine: Option<String>,
+    /// How long to go on with new seeds, all engines together
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Run this one seed only, as a failure printed it
@@ -27,6 +30,8 @@ impl Args {
     /// As continuous integration runs it.
     pub fn for_seconds(seconds: u64) -> Args {
         Args {
+            // Of MySQL not all that it finds is mended.
+            engine: Some("postgres".into()),
             seconds,
             seed: None,
             checked: false,
@@ -55,6 +60,9 @@ pub fn run(args: &Args) -> Result<()> {
     cargo.args(["run", "-q", "--profile", profile]);
     cargo.args(["-p", "forebay-testkit", "--bin", "sim", "--"]);
     cargo.args(["--seconds", &args.seconds.to_string()]);
+    if let Some(engine) = &args.engine {
+        cargo.args(["--engine", engine]);
+    }
     if let Some(seed) = args.seed {
         cargo.args(["--seed", &seed.to_string()]);
     }

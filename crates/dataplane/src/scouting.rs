@@ -68,6 +68,11 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         };
         let target = backend.pool.target();
         let is_scout = backend.role == Role::Scout;
+        if is_scout {
+            // It came to its end, which is a good one.
+            let block = &backend.pool.block;
+            block.database_connections_setup_succeeded.add(1);
+        }
         target.plan.health.remember(Arc::clone(&said));
         if is_scout {
             self.drop_backend(ticket);

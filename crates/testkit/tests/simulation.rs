@@ -1,17 +1,26 @@
 //! The data plane in simulation: fixed seeds, equal runs of equal seeds, and one backend that four workers share in order of arrival.
 
+use forebay_core::snapshot::EngineFamily;
 use forebay_pool::{ASK_AFTER, MOVE_HANDICAP};
 use forebay_testkit::model::Protocol;
 use forebay_testkit::sim::{self, Scenario};
 
-fn run(seed: u64) -> sim::Report {
-    sim::run(seed, 30).unwrap_or_else(|failure| {
+fn run_of(engine: EngineFamily, seed: u64) -> sim::Report {
+    sim::run(engine, seed, 30).unwrap_or_else(|failure| {
+        let word = match engine {
+            EngineFamily::Postgres => "postgres",
+            EngineFamily::Mysql => "mysql",
+        };
         panic!(
-            "seed {seed}: {}\n{}\nrepeat: cargo run -q --profile quick -p forebay-testkit --bin sim -- --seed {seed}",
+            "seed {seed} of {word}: {}\n{}\nrepeat: cargo run -q --profile quick -p forebay-testkit --bin sim -- --engine {word} --seed {seed}",
             failure.problem,
             failure.last.join("\n")
         )
     })
+}
+
+fn run(seed: u64) -> sim::Report {
+    run_of(EngineFamily::Postgres, seed)
 }
 
 #[test]

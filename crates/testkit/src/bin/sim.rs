@@ -1,8 +1,9 @@
 //! `sim`: runs seeds of the data plane's simulation for a time, or so many, or one; says how to repeat what fails.
 //!
-//! `sim --seconds 10`, `sim --seed 7 --seeds 1`. Exit status 0 when nothing was violated, 1 on the first violation, 2 on wrong
-//! arguments.
+//! `sim --seconds 10`, `sim --engine mysql --seed 7 --seeds 1`. Without `--engine` every engine has its share of the time, one after
+//! the other. Exit status 0 when nothing was violated, 1 on the first violation, 2 on wrong arguments.
 
+use forebay_core::snapshot::EngineFamily;
 use forebay_testkit::sim;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 const LAST: usize = 60;
 
 struct Arguments {
+    engines: Vec<EngineFamily>,
     seconds: Option<u64>,
     seed: u64,
     seeds: Option<u64>,
@@ -20,6 +22,7 @@ struct Arguments {
 
 fn arguments() -> Result<Arguments, String> {
     let mut found = Arguments {
+        engines: EngineFamily::ALL.to_vec(),
         seconds: None,
         seed: 1,
         seeds: None,
@@ -34,7 +37,11 @@ fn arguments() -> Result<Arguments, String> {
         }
         let value = words
             .next()
-            .ok_or_else(|| format!("{word} needs a number"))?;
+            .ok_or_else(|| format!("{word} needs a value"))?;
+        if word == "--engine" {
+            found.engines = vec![engine(&value)?];
+            continue;
+        }
         let value: u64 = value
             .parse()
             .map_err(|_| format!("{word}: {value} is no number"))?;
@@ -52,43 +59,34 @@ fn arguments() -> Result<Arguments, String> {
     Ok(found)
 }
 
+/// An engine by the word for it.
+fn engine(word: &str) -> Result<EngineFamily, String> {
+    let mut all = EngineFamily::ALL.into_iter();
+    all.find(|engine| word_for(*engine) == word)
+        .ok_or_else(|| format!("unknown engine {word}: postgres or mysql"))
+}
+
+fn word_for(engine: EngineFamily) -> &'static str {
+    match engine {
+        EngineFamily::Postgres => "postgres",
+        EngineFamily::Mysql => "mysql",
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(problem) => {
             eprintln!(
-                "sim: {problem}\nusage: sim [--seconds N] [--seed S] [--seeds COUNT] [--last EVENTS] [--keep-going]"
+                "sim: {problem}\nusage: sim [--engine postgres|mysql] [--seconds N] [--seed S] [--seeds COUNT] [--last EVENTS] [--keep-going]"
             );
             return ExitCode::from(2);
         }
     };
-    let start = Instant::now();
-    let mut total = sim::Report::default();
-    let mut runs = 0;
     let mut failed = false;
-    for seed in arguments.seed.. {
-        let enough = arguments.seeds.is_some_and(|seeds| runs >= seeds)
-            || arguments
-                .seconds
-                .is_some_and(|seconds| start.elapsed() >= Duration::from_secs(seconds));
-        if enough {
-            break;
-        }
-        runs += 1;
-        match attempt(seed, arguments.last) {
-            Ok(report) => add(&mut total, &report),
-            Err(failure) if arguments.keep_going => {
-                println!("VIOLATION in seed {}: {}", failure.seed, failure.problem);
-                failed = true;
-            }
-            Err(failure) => {
-                tell(&failure);
-                failed = true;
-                break;
-            }
-        }
+    for engine in &arguments.engines {
+        failed |= play(*engine, &arguments);
     }
-    summarize(arguments.seed, runs, &total, start.elapsed());
     if failed {
         ExitCode::FAILURE
     } else {
@@ -96,10 +94,42 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs an engine's seeds. Whether one failed.
+fn play(engine: EngineFamily, arguments: &Arguments) -> bool {
+    let start = Instant::now();
+    let share = arguments.engines.len() as u32;
+    let time = arguments.seconds.map(|it| Duration::from_secs(it) / share);
+    let mut total = sim::Report::default();
+    let mut runs = 0;
+    let mut failed = false;
+    for seed in arguments.seed.. {
+        let enough = arguments.seeds.is_some_and(|seeds| runs >= seeds)
+            || time.is_some_and(|time| start.elapsed() >= time);
+        if enough {
+            break;
+        }
+        runs += 1;
+        match attempt(engine, seed, arguments.last) {
+            Ok(report) => add(&mut total, &report),
+            Err(failure) if arguments.keep_going => {
+                println!("VIOLATION in seed {}: {}", failure.seed, failure.problem);
+                failed = true;
+            }
+            Err(failure) => {
+                tell(engine, &failure);
+                failed = true;
+                break;
+            }
+        }
+    }
+    summarize(engine, arguments.seed, runs, &total, start.elapsed());
+    failed
+}
+
 /// Runs a seed; one that fails runs again, telling.
-fn attempt(seed: u64, last: usize) -> Result<sim::Report, sim::Failure> {
+fn attempt(engine: EngineFamily, seed: u64, last: usize) -> Result<sim::Report, sim::Failure> {
     let guarded = |telling| {
-        std::panic::catch_unwind(|| sim::run(seed, telling)).unwrap_or_else(|_| {
+        std::panic::catch_unwind(|| sim::run(engine, seed, telling)).unwrap_or_else(|_| {
             Err(sim::Failure {
                 seed,
                 problem: "panic".into(),
@@ -129,7 +159,7 @@ fn add(total: &mut sim::Report, report: &sim::Report) {
     total.trace = total.trace.rotate_left(1) ^ report.trace;
 }
 
-fn tell(failure: &sim::Failure) {
+fn tell(engine: EngineFamily, failure: &sim::Failure) {
     println!(
         "seed {}: {:#?}",
         failure.seed,
@@ -139,14 +169,16 @@ fn tell(failure: &sim::Failure) {
     failure.last.iter().for_each(|line| println!("  {line}"));
     println!("VIOLATION in seed {}: {}", failure.seed, failure.problem);
     println!(
-        "repeat: cargo run -q --profile quick -p forebay-testkit --bin sim -- --seed {}",
+        "repeat: cargo run -q --profile quick -p forebay-testkit --bin sim -- --engine {} --seed {}",
+        word_for(engine),
         failure.seed
     );
 }
 
-fn summarize(seed: u64, runs: u64, total: &sim::Report, took: Duration) {
+fn summarize(engine: EngineFamily, seed: u64, runs: u64, total: &sim::Report, took: Duration) {
     println!(
-        "sim: {runs} seeds from {seed} in {:.1} s: {} steps, {} clients, {} replies checked, {} commits, {} faults, {} refused, {} lost, {} moves, {} virtual seconds, trace {:016x}",
+        "sim of {}: {runs} seeds from {seed} in {:.1} s: {} steps, {} clients, {} replies checked, {} commits, {} faults, {} refused, {} lost, {} moves, {} virtual seconds, trace {:016x}",
+        word_for(engine),
         took.as_secs_f64(),
         total.steps,
         total.clients,

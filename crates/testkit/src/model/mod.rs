@@ -1,4 +1,4 @@
-//! A model of PostgreSQL 18 and of its clients, as pure machines: bytes and facts in, bytes out.
+//! A model of PostgreSQL 18 and of its clients, as pure machines: bytes and facts in, bytes out. That of MySQL is [`mysql`].
 //!
 //! [`Server`] keeps what connections share (the log table, advisory locks, users, limits) and one machine per
 //! connection; it follows PostgreSQL's rules for transactions, settings, prepared statements, portals and COPY
@@ -17,6 +17,7 @@ mod extended;
 mod frontend;
 mod gucs;
 mod login;
+pub mod mysql;
 mod probe;
 mod rng;
 mod server;
@@ -33,7 +34,7 @@ mod conversations;
 mod direct;
 
 pub use backend::{Backend, Column};
-pub use client::ScriptedClient;
+pub use client::{Ledger, ScriptedClient};
 pub use error::{PgError, Severity};
 pub use frontend::{Frontend, Named};
 pub use rng::SplitMix64;

@@ -1,5 +1,6 @@
 //! Who is served when: every client asks once for a transaction, and it is noted when it asked and in which order answers came.
 
+use super::postgres::Postgres;
 use super::scenario::Scenario;
 use super::world::World;
 use super::{Failure, Report};
@@ -32,7 +33,7 @@ pub struct Answer {
 /// The first violation.
 pub fn arrivals_and_answers(scenario: &Scenario) -> Result<Vec<Answer>, Failure> {
     let mut rng = SplitMix64::new(scenario.seed);
-    let mut world = World::with_programs(scenario, 0, |_| program(&mut rng));
+    let mut world = World::<Postgres>::with_programs(scenario, 0, |_| program(&mut rng));
     let mut report = Report::default();
     world.play(&mut report)?;
     Ok(std::mem::take(&mut world.answers))

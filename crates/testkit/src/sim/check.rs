@@ -1,5 +1,6 @@
 //! What must be true after each step, now and then, and at the end.
 
+use super::family::{Client as _, Database as _, Family};
 use super::network::{LinkId, Near, Way};
 use super::world::World;
 use crate::model::ConnectionId;
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// Beyond the borrow timeout: dials, sleeps, slow readers.
 const SLACK: Duration = Duration::from_secs(30);
 
-impl World {
+impl<F: Family> World<F> {
     /// What a worker told must not be an incident.
     pub(super) fn check_told(&self, told: &Event) -> Result<(), String> {
         match &told.kind {
@@ -31,15 +32,18 @@ impl World {
 
     /// After each step.
     pub(super) fn check_step(&self) -> Result<(), String> {
-        if let Some(mixed) = self.server.mixed().first() {
-            return Err(format!("a transaction of several clients: {mixed:?}"));
+        if let Some(broken) = self.server.broken() {
+            return Err(broken);
         }
         // Sessions whose farewell is still under way have given up their place already.
         let sessions = self.server.connections();
         // What a target that was replaced has lent comes back in its own time.
         let targets = 1 + u32::from(self.scenario.faults.replaces);
         // One more of each database listens for all clients.
-        let listeners = targets * self.scenario.databases as u32;
+        let listeners = match F::LISTENS {
+            true => targets * self.scenario.databases as u32,
+            false => 0,
+        };
         let pooled = self.limit_max << u32::from(self.scenario.faults.replaces);
         let allowed = pooled.saturating_add(listeners);
         if sessions > allowed as usize {
@@ -58,7 +62,7 @@ impl World {
             let link = &network.links[*link as usize];
             link.near != Near::Closed && !link.leaving
         };
-        let logged_in = |id: &ConnectionId| self.server.status(*id).is_some();
+        let logged_in = |id: &ConnectionId| self.server.is_pooled(*id);
         let links = self.database_links.iter();
         links
             .filter(|(id, link)| logged_in(id) && kept(link) && !network.is_ended(**link, Way::Out))
@@ -86,7 +90,7 @@ impl World {
             self.report.mishaps.0 += refused;
             self.report.mishaps.1 += lost;
         }
-        self.report.commits = self.server.commits().len() as u64;
+        self.report.commits = self.server.commits() as u64;
         self.check_gauges()?;
         self.check_pools()
     }
@@ -176,7 +180,7 @@ impl World {
             ));
         }
         for id in self.database_links.keys() {
-            if self.server.status(*id) != Some(b'I') {
+            if !self.server.is_idle(*id) {
                 return Err(format!("{id:?} is not idle at the end"));
             }
         }

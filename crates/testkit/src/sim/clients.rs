@@ -1,36 +1,14 @@
 //! The scripted clients on the network: what they want done, how fast they read, how their connections are cut.
 
 use super::Answer;
+use super::family::{Client as _, Family};
 use super::network::{LinkId, Task, Way};
 use super::world::{Far, World};
-use crate::model::client::{Authenticator, Order};
+use crate::model::client::Order;
 use forebay_core::Instant;
-use forebay_postgres::md5_password::Md5Hash;
 use std::time::Duration;
 
-/// Answers the MD5 challenge.
-pub(super) struct Md5 {
-    /// Whose.
-    pub(super) user: String,
-    /// The password.
-    pub(super) password: String,
-}
-
-impl Authenticator for Md5 {
-    fn answer(&mut self, code: u32, data: &[u8]) -> Option<Vec<u8>> {
-        if code != 5 {
-            return None;
-        }
-        let salt = data.try_into().ok()?;
-        let mut answer = Md5Hash::of(&self.user, &self.password)
-            .response(salt)
-            .to_vec();
-        answer.push(0);
-        Some(answer)
-    }
-}
-
-impl World {
+impl<F: Family> World<F> {
     /// Does what a client wants done, until it waits for a fact.
     pub(super) fn obey_client(&mut self, at: usize) {
         while let Some(order) = self.peers[at].client.next_order() {
@@ -83,7 +61,31 @@ impl World {
         if let Some(link) = link {
             let now = self.network.borrow().now;
             self.far(link).peer = Far::Canceller(now);
-            self.far(link).outbox.extend_from_slice(bytes);
+            let mut out = Vec::new();
+            let canceller = F::canceller(&self.peers[at].who, bytes, &mut out);
+            self.cancellers.insert(link, canceller);
+            self.far(link).outbox.extend_from_slice(&out);
+        }
+    }
+
+    /// A connection with a request to cancel reads.
+    pub(super) fn canceller_reads(&mut self, link: LinkId) {
+        let mut network = self.network.borrow_mut();
+        let bytes = network.read(link, Way::Out, usize::MAX);
+        let ended = network.has_ended(link, Way::Out);
+        drop(network);
+        let mut out = Vec::new();
+        let canceller = self.cancellers.get_mut(&link);
+        let stays = canceller.is_none_or(|it| it.on_bytes(&bytes, &mut out));
+        let is_silent = out.is_empty();
+        self.far(link).outbox.extend_from_slice(&out);
+        if ended || !stays {
+            self.cancellers.remove(&link);
+            self.far(link).peer = Far::Gone;
+            self.far(link).closing = true;
+            self.write_far(link);
+        } else if !is_silent {
+            self.write_far(link);
         }
     }
 

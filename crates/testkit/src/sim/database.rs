@@ -3,6 +3,7 @@
 //! Like PostgreSQL it reads nothing of a connection while that one's statement runs or while what it has to say there is not
 //! taken, and a CancelRequest's signal arrives before the connection that carried it is closed.
 
+use super::family::{Database as _, Family};
 use super::network::{LinkId, Near, Task, Way};
 use super::world::{Far, World};
 use crate::model::{Availability, ConnectionId, Next, Wait};
@@ -14,7 +15,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(300);
 /// Largest piece the server reads at once.
 const READ_MAX: u64 = 8 * 1024;
 
-impl World {
+impl<F: Family> World<F> {
     /// A dial of the proxy arrives.
     pub(super) fn on_dialed(&mut self, link: LinkId) {
         if self.outage.is_silent {
@@ -24,17 +25,24 @@ impl World {
         }
         let near = self.network.borrow_mut().link(link).near;
         let Near::Held(worker) = near else { return };
+        let mut first = None;
         let result = if self.outage.refuses {
             Err(io::ErrorKind::ConnectionRefused)
         } else {
-            let id = self.server.accept();
+            let mut out = Vec::new();
+            let (id, next) = self.server.accept(&mut out);
             self.far(link).peer = Far::Database(id);
             self.database_links.insert(id, link);
+            first = (!out.is_empty()).then_some((id, out, next));
             Ok(())
         };
         let mut network = self.network.borrow_mut();
         network.link(link).dialed = Some(result);
         network.poke(worker);
+        drop(network);
+        if let Some((id, out, next)) = first {
+            self.database_says(id, &out, next);
+        }
     }
 
     /// A connection of the server reads.
@@ -187,7 +195,7 @@ impl World {
         if let Some((id, _)) = self.any_session() {
             self.note(|| format!("fault: notice on {id:?}"));
             let mut out = Vec::new();
-            self.server.send_notice(id, "by the way", &mut out);
+            self.server.send_notice(id, &mut out);
             self.database_says(id, &out, Next::Open);
         }
     }

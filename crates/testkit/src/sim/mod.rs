@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `scenario.rs` | what a seed stands for: workers, clients, limits, faults |
 //! | `network.rs`, `driver.rs` | how bytes get from one to another; the `Driver` of a worker |
-//! | `setup.rs` | configuration, server and clients of a scenario |
+//! | `family.rs` | what a protocol family brings: engine, model server, model clients |
+//! | `postgres.rs`, `mysql.rs` | the families |
+//! | `setup.rs` | configuration and clients of a scenario |
 //! | `world.rs` | who acts next: workers, clients, database, faults |
 //! | `database.rs`, `clients.rs` | the model server and the scripted clients on the network |
 //! | `arrivals.rs` | who is served when |
 //! | `scripts.rs` | programs written by hand, and what workers tell meanwhile |
-//! | `known.rs` | what the proxy is known not to do, and programs therefore avoid |
+//! | `known.rs` | what the proxy is known not to do for PostgreSQL, and programs therefore avoid |
 //! | `check.rs` | what must always be true, and what must be true at the end |
 //!
 //! One thread runs everything, turn by turn. Equal seeds give equal runs, in another process, too: [`Report::trace`] tells.
@@ -24,8 +26,11 @@ mod check;
 mod clients;
 mod database;
 mod driver;
+mod family;
 mod known;
+mod mysql;
 mod network;
+mod postgres;
 mod scenario;
 mod scripts;
 mod setup;
@@ -35,7 +40,9 @@ pub use arrivals::{Answer, JITTER, RELEASE_MAX, arrivals_and_answers};
 pub use driver::Driver;
 pub use scenario::{ClientLimits, Faults, Scenario};
 pub use scripts::{Played, Script, ask, play};
-pub use world::World;
+use world::World;
+
+use forebay_core::snapshot::EngineFamily;
 
 /// What a run came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +82,10 @@ pub struct Failure {
 ///
 /// # Errors
 /// The first violation.
-pub fn run(seed: u64, telling: usize) -> Result<Report, Failure> {
-    World::new(&Scenario::random(seed), telling).run()
+pub fn run(engine: EngineFamily, seed: u64, telling: usize) -> Result<Report, Failure> {
+    let scenario = Scenario::random(seed);
+    match engine {
+        EngineFamily::Postgres => World::<postgres::Postgres>::new(&scenario, telling).run(),
+        EngineFamily::Mysql => World::<mysql::Mysql>::new(&scenario, telling).run(),
+    }
 }

@@ -3,6 +3,7 @@
 //! Faults come in kinds, and a run has few kinds at a time, so that most runs can be strict about everything else. What clients
 //! must then put up with follows from the kinds.
 
+use super::family::Family;
 use super::network::Habits;
 use crate::model::client::Style;
 use crate::model::{Protocol, SplitMix64};
@@ -72,7 +73,7 @@ pub struct Scenario {
     pub limits: PoolLimits,
     /// Bounds on clients.
     pub client_limits: ClientLimits,
-    /// SQLSTATEs that clients put up with besides those of the faults.
+    /// Errors that clients put up with besides those of the faults.
     pub expected: &'static [&'static str],
     /// After this time the database is started again, with so many places.
     pub restart: Option<(Duration, u32)>,
@@ -159,32 +160,11 @@ impl Scenario {
         }
     }
 
-    /// SQLSTATEs that clients must put up with.
-    pub(super) fn tolerated(&self) -> Vec<String> {
-        let Faults {
-            kills,
-            resets: _,
-            outages,
-            crowding,
-            reloads,
-            replaces,
-            drain,
-            notices: _,
-        } = self.faults;
-        let table: [(bool, &[&str]); 6] = [
-            (kills, &["57P01", "08006", "08001"]),
-            (outages, &["08001", "08000", "57P03", "08006"]),
-            (crowding, &["08000", "53300"]),
-            (reloads, &["08000"]),
-            // Who listens is told when the connection ends that listens for all.
-            (replaces, &["08001", "08006"]),
-            (drain, &["57P01"]),
-        ];
-        let always = [(true, self.expected)];
-        let codes = table.iter().chain(&always).filter(|(on, _)| *on);
-        codes
-            .flat_map(|(_, codes)| codes.iter().map(|code| (*code).to_owned()))
-            .collect()
+    /// Errors that clients must put up with.
+    pub(super) fn tolerated<F: Family>(&self) -> Vec<String> {
+        let found = F::tolerated(&self.faults);
+        let found = found.iter().chain(self.expected);
+        found.map(|code| (*code).to_owned()).collect()
     }
 
     /// Whether connections may end without a word.

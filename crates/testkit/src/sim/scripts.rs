@@ -1,5 +1,6 @@
 //! Runs whose clients play programs written by hand, for what random ones do not show: limits and timers, to the instant.
 
+use super::postgres::Postgres;
 use super::scenario::Scenario;
 use super::world::World;
 use super::{Failure, Report};
@@ -39,7 +40,7 @@ pub type Script = (Duration, Vec<Step>);
 pub fn play(scenario: &Scenario, scripts: &[Script]) -> Result<Played, Failure> {
     let mut scenario = scenario.clone();
     scenario.clients = u32::try_from(scripts.len()).expect("few scripts");
-    let mut world = World::with_programs(&scenario, 0, |id| Program {
+    let mut world = World::<Postgres>::with_programs(&scenario, 0, |id| Program {
         episodes: vec![Episode {
             minor: 0,
             asks_encryption: false,

@@ -1,14 +1,13 @@
-//! What a scenario is made of in the proxy's and the server's own words: configuration, endpoint, server, clients.
+//! What a scenario is made of in the proxy's own words: configuration and endpoint; and its clients.
 
-use super::clients::Md5;
+use super::family::{Family, PASSWORD, Who};
 use super::scenario::Scenario;
 use super::world::Peer;
-use crate::model::client::{ClientConfig, Program, default_settings};
-use crate::model::{ScriptedClient, Server, ServerConfig, SplitMix64, User};
+use crate::model::SplitMix64;
 use forebay_core::Instant;
 use forebay_core::snapshot::{
-    ClientAuth, Credential, Endpoint, EngineFamily, PoolLimits, Proxy, Snapshot, Target,
-    TargetGroup, TargetRole, TargetTls, TlsMode,
+    Credential, Endpoint, PoolLimits, Proxy, Snapshot, Target, TargetGroup, TargetRole, TargetTls,
+    TlsMode,
 };
 use forebay_dataplane::NewEndpoint;
 use std::net::{SocketAddr, TcpListener};
@@ -32,12 +31,16 @@ pub(super) fn users(scenario: &Scenario) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> Snapshot {
+pub(super) fn snapshot<F: Family>(
+    scenario: &Scenario,
+    limits: &PoolLimits,
+    host: &str,
+) -> Snapshot {
     let credentials = users(scenario).into_iter().map(|username| {
         Arc::new(Credential {
             username,
-            password: "secret".into(),
-            client_auth: ClientAuth::Md5,
+            password: PASSWORD.into(),
+            client_auth: F::client_auth(scenario),
             previous: None,
         })
     });
@@ -51,7 +54,7 @@ pub(super) fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> 
     };
     let proxy = Proxy {
         name: "p".into(),
-        engine: EngineFamily::Postgres,
+        engine: F::FAMILY,
         require_tls: false,
         idle_client_timeout: scenario.client_limits.idle_timeout,
         clients_max: scenario.client_limits.clients_max,
@@ -76,43 +79,18 @@ pub(super) fn snapshot(scenario: &Scenario, limits: &PoolLimits, host: &str) -> 
     }
 }
 
-pub(super) fn server(scenario: &Scenario) -> Server {
-    let user = |name: String| User {
-        name,
-        password: None,
-        superuser: false,
-        member_of: scenario.style.roles.clone(),
-    };
-    let names = users(scenario)
-        .into_iter()
-        .chain(scenario.style.roles.clone());
-    Server::new(ServerConfig {
-        users: names.map(user).collect(),
-        max_connections: scenario.max_connections,
-        protocol: scenario.protocol,
-        seed: scenario.seed,
-        ..ServerConfig::default()
-    })
-}
-
-pub(super) fn peer(scenario: &Scenario, id: u32, program: Program, rng: &mut SplitMix64) -> Peer {
+pub(super) fn peer<F: Family>(
+    scenario: &Scenario,
+    id: u32,
+    program: F::Program,
+    rng: &mut SplitMix64,
+) -> Peer<F> {
     let user = users(scenario).swap_remove(rng.below(scenario.users as u64) as usize);
     let database = format!("db{}", rng.below(scenario.databases as u64));
-    let authenticator = Md5 {
-        user: user.clone(),
-        password: "secret".into(),
-    };
-    let config = ClientConfig {
-        id,
-        user,
-        database,
-        authenticator: Box::new(authenticator),
-        tolerated: scenario.tolerated(),
-        tolerates_close: scenario.tolerates_close(),
-        defaults: default_settings(),
-    };
+    let who = Who { id, user, database };
     Peer {
-        client: ScriptedClient::new(config, program),
+        client: F::client(scenario, who.clone(), program),
+        who,
         link: None,
         is_slow: rng.chance(scenario.slow_percent),
         is_thinking: false,

@@ -3,23 +3,21 @@
 //! Either the network has a task due, or a worker turns, whichever is earlier. Everything random comes from the seed.
 
 use super::driver::{Driver, Waker};
+use super::family::{Canceller, Client as _, Database as _, Family, Who};
 use super::network::{LinkId, Network, Task, Way};
 use super::scenario::{Scenario, random_limits};
-use super::setup::{new_endpoint, peer, server, snapshot};
-use super::{Answer, Failure, Report, known};
-use crate::model::client::{Program, program};
-use crate::model::{Availability, ConnectionId, ScriptedClient, Server, SplitMix64};
+use super::setup::{new_endpoint, peer, snapshot, users};
+use super::{Answer, Failure, Report};
+use crate::model::{Availability, ConnectionId, SplitMix64};
 use forebay_core::Instant;
 use forebay_core::engine::Household;
 use forebay_core::event::{Event as Told, EventSink};
 use forebay_core::metrics::Registry;
-use forebay_core::snapshot::EngineFamily;
 use forebay_core::snapshot::PoolLimits;
 use forebay_dataplane::driver::Driver as _;
 use forebay_dataplane::mailbox::{Letter, Mailbox};
 use forebay_dataplane::plan::{Plan, Planner};
 use forebay_dataplane::worker::{Crew, Worker};
-use forebay_postgres::Postgres;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
@@ -33,7 +31,7 @@ use std::time::Duration;
 pub(super) enum Far {
     /// A client.
     Client(usize),
-    /// A connection with a CancelRequest, since then.
+    /// A connection with a request to cancel, since then.
     Canceller(Instant),
     /// The database.
     Database(ConnectionId),
@@ -52,8 +50,9 @@ pub(super) struct FarEnd {
 }
 
 /// One client.
-pub(super) struct Peer {
-    pub(super) client: ScriptedClient,
+pub(super) struct Peer<F: Family> {
+    pub(super) client: F::Client,
+    pub(super) who: Who,
     pub(super) link: Option<LinkId>,
     pub(super) is_slow: bool,
     pub(super) is_thinking: bool,
@@ -76,22 +75,24 @@ pub(super) struct Outage {
 }
 
 /// What a run holds.
-pub struct World {
+pub(super) struct World<F: Family> {
     pub(super) scenario: Scenario,
     pub(super) network: Rc<RefCell<Network>>,
-    pub(super) workers: Vec<Worker<Driver, Postgres>>,
+    pub(super) workers: Vec<Worker<Driver, F::Engine>>,
     wakers: Vec<Arc<Waker>>,
-    pub(super) mailboxes: Vec<Arc<Mailbox<Postgres>>>,
+    pub(super) mailboxes: Vec<Arc<Mailbox<F::Engine>>>,
     pub(super) registry: Arc<Registry>,
     told: Receiver<Told>,
     planner: Planner,
     pub(super) plan: Arc<Plan>,
-    pub(super) server: Server,
+    pub(super) server: F::Database,
     pub(super) database_links: BTreeMap<ConnectionId, LinkId>,
     pub(super) running: BTreeSet<ConnectionId>,
     pub(super) outage: Outage,
-    pub(super) peers: Vec<Peer>,
+    pub(super) peers: Vec<Peer<F>>,
     pub(super) fars: Vec<FarEnd>,
+    /// What the far ends do that carry requests to cancel.
+    pub(super) cancellers: BTreeMap<LinkId, Box<dyn Canceller>>,
     pub(super) rng: SplitMix64,
     /// Faults come no more.
     pub(super) is_ending: bool,
@@ -123,14 +124,12 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     format!("{} bytes: {}", bytes.len(), cut.escape_ascii())
 }
 
-impl World {
+impl<F: Family> World<F> {
     /// The world of a scenario; `telling` is how many of the last events a failure tells.
-    pub fn new(scenario: &Scenario, telling: usize) -> World {
+    pub(super) fn new(scenario: &Scenario, telling: usize) -> World<F> {
         let mut rng = SplitMix64::new(scenario.seed ^ 0x5eed);
         World::with_programs(scenario, telling, |id| {
-            let mut program = program(rng.next_u64(), id, &scenario.style);
-            known::avoid(&mut program);
-            program
+            F::program(rng.next_u64(), id, scenario)
         })
     }
 
@@ -138,8 +137,8 @@ impl World {
     pub(super) fn with_programs(
         scenario: &Scenario,
         telling: usize,
-        mut program: impl FnMut(u32) -> Program,
-    ) -> World {
+        mut program: impl FnMut(u32) -> F::Program,
+    ) -> World<F> {
         let mut rng = SplitMix64::new(scenario.seed ^ 0x5157_0000);
         let network = Network::new(rng.fork(), scenario.habits, scenario.workers);
         let network = Rc::new(RefCell::new(network));
@@ -149,7 +148,7 @@ impl World {
         sink.set_details(telling > 0);
         let mut planner = Planner::default();
         let plan = planner
-            .plan(&snapshot(scenario, &scenario.limits, HOSTS[0]))
+            .plan(&snapshot::<F>(scenario, &scenario.limits, HOSTS[0]))
             .expect("no TLS, so nothing to fail");
         let drivers: Vec<Driver> = (0..scenario.workers)
             .map(|number| Driver::new(number, &network))
@@ -170,7 +169,7 @@ impl World {
         let workers = drivers.into_iter().enumerate().map(|(number, driver)| {
             let mut random = rng.fork();
             let crew = Crew {
-                engine: EngineFamily::Postgres,
+                engine: F::FAMILY,
                 number: number as u16,
                 mailboxes: mailboxes.clone(),
                 workshop: None,
@@ -186,7 +185,7 @@ impl World {
             worker
         });
         let workers = workers.collect();
-        let server = server(scenario);
+        let server = F::database(scenario, users(scenario));
         let peers = (1..=scenario.clients).map(|id| peer(scenario, id, program(id), &mut rng));
         let peers = peers.collect();
         World {
@@ -205,6 +204,7 @@ impl World {
             outage: Outage::default(),
             peers,
             fars: Vec::new(),
+            cancellers: BTreeMap::new(),
             rng,
             is_ending: false,
             limit_max: scenario.limits.connections_max,
@@ -223,7 +223,7 @@ impl World {
     ///
     /// # Errors
     /// The first violation.
-    pub fn run(mut self) -> Result<Report, Failure> {
+    pub(super) fn run(mut self) -> Result<Report, Failure> {
         let mut report = Report::default();
         self.play(&mut report)?;
         Ok(report)
@@ -426,17 +426,7 @@ impl World {
                 }
                 self.database_reads(link, id);
             }
-            Far::Canceller(_) => {
-                let mut network = self.network.borrow_mut();
-                network.read(link, Way::Out, usize::MAX);
-                let ended = network.has_ended(link, Way::Out);
-                drop(network);
-                if ended {
-                    self.far(link).peer = Far::Gone;
-                    self.far(link).closing = true;
-                    self.write_far(link);
-                }
-            }
+            Far::Canceller(_) => self.canceller_reads(link),
             Far::Gone => {
                 self.network.borrow_mut().read(link, Way::Out, usize::MAX);
             }
@@ -512,7 +502,7 @@ impl World {
 
     fn load(&mut self, limits: &PoolLimits) {
         self.limit_max = self.limit_max.max(limits.connections_max);
-        let snapshot = snapshot(&self.scenario, limits, self.host);
+        let snapshot = snapshot::<F>(&self.scenario, limits, self.host);
         self.plan = self
             .planner
             .plan(&snapshot)

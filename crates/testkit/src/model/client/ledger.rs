@@ -11,12 +11,12 @@ pub struct Ledger {
 
 impl Ledger {
     /// Their commit has been confirmed: they must never be lost.
-    pub(super) fn acknowledge(&mut self, rows: Vec<i64>) {
+    pub(crate) fn acknowledge(&mut self, rows: Vec<i64>) {
         self.acknowledged.extend(rows);
     }
 
     /// Their commit was under way when the answer was lost.
-    pub(super) fn doubt(&mut self, rows: impl IntoIterator<Item = i64>) {
+    pub(crate) fn doubt(&mut self, rows: impl IntoIterator<Item = i64>) {
         self.doubtful.extend(rows);
     }
 
@@ -31,7 +31,7 @@ impl Ledger {
     }
 
     /// How many of each: certain, doubtful.
-    pub(super) fn counts(&self) -> (i64, i64) {
+    pub(crate) fn counts(&self) -> (i64, i64) {
         (self.acknowledged.len() as i64, self.doubtful.len() as i64)
     }
 

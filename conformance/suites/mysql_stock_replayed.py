@@ -8,7 +8,7 @@ from kit import mysql_connection as my
 from kit import target
 from kit.mysql_connection import Connection
 from kit.mysql_place import Place
-from kit.report import Skip, Unequal, equal
+from kit.report import equal
 
 TARGET = target.from_command_line(__doc__)
 PLACE = Place(TARGET)
@@ -164,12 +164,7 @@ CONVERSATIONS = (connector_j, mariadb_connector_j_two, mariadb_connector_j_three
                  doctrine, connector_odbc, myxql_of_ecto, isolation_of_the_next_transaction, warnings_that_are_looked_at)
 # Reasons that are right by nature: the first ends with the transaction, which begins at once.
 ALLOWED = {"isolation_of_the_next_transaction": {"one_shot_setting"}}
-# Differences that are to go, and why they are there as yet.
-KNOWN = {
-    "mariadb_r2dbc": "what is to be tracked is followed where it is told as it is, and pins where it is computed",
-    "warnings_that_are_looked_at": "the first SHOW WARNINGS of a session behind a change of its backend is told to try again, and the next ones pin",
-}
-# Bits of a status that belong to a statement; MariaDB leaves those of whatever ran last on a connection in its answer to a ping.
+# What servers leave of the statement before, whatever it was, in their answers to a ping and to the choice of a database: bits of the status, the count of warnings.
 OF_STATEMENTS = 0x30
 
 
@@ -177,8 +172,8 @@ def answer(c, step):
     """What the server says to one step."""
     if isinstance(step, str):
         return c.ask(my.COM_QUERY, step.encode())
-    if step == PING:
-        return [one[:3] + (one[3] & ~OF_STATEMENTS,) + one[4:] if one[0] == "ok" else one for one in c.ask(*step)]
+    if step in (PING, USE):
+        return [one[:3] + (one[3] & ~OF_STATEMENTS, one[5]) if one[0] == "ok" else one for one in c.ask(*step)]
     if step[0] != "prepared":
         return c.ask(*step)
     found = c.ask(my.COM_STMT_PREPARE, step[1].encode())
@@ -216,8 +211,6 @@ def register():
             PLACE.direct("create table conformance_replayed (id int auto_increment primary key, name varchar(30), price decimal(10,2) default 12.30) character set utf8mb4")
             try:
                 compare(name, steps())
-            except Unequal as why:
-                raise Skip(KNOWN[name]) if name in KNOWN else why
             finally:
                 PLACE.direct("drop table conformance_replayed")
 

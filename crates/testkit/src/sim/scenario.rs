@@ -169,14 +169,16 @@ impl Scenario {
 
     /// Whether connections may end without a word.
     pub(super) fn tolerates_close(&self) -> bool {
-        // A message that is half sent when its backend dies is not followed by an error.
+        // A message that is half sent when its backend dies is not followed by an error; nor is one to a client that listens, when the
+        // connection that listens for all is taken away.
         let Faults {
             kills,
             resets,
+            replaces,
             drain,
             ..
         } = self.faults;
-        kills || resets || drain
+        kills || resets || replaces || drain
     }
 }
 

@@ -11,7 +11,7 @@ use crate::statements::{PreparedOn, Statement};
 use crate::wire::capability::Capabilities;
 use crate::wire::status::Status;
 use forebay_core::Instant;
-use forebay_core::settings::{Map, Settings};
+use forebay_core::settings::{Map, Settings, Value};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -91,12 +91,30 @@ pub struct Beginning {
     pub results: Option<Box<str>>,
     /// `sql_mode`.
     pub sql_mode: Box<str>,
+    /// The roles in force, as SQL writes them.
+    pub role: Box<str>,
     /// Those of them, by their variables, that `DEFAULT` does not bring back: the values that it does give.
     pub globals: Map,
     /// How texts are read by it.
     pub modes: Modes,
     /// How texts are read by `client`.
     pub charset: Charset,
+}
+
+impl Beginning {
+    /// Its character sets, by their variables.
+    pub fn charsets(&self) -> [(&'static str, Value); 3] {
+        let quoted = |text: &str| Value::Sql(format!("'{text}'").into());
+        let results = self.results.as_deref();
+        [
+            ("character_set_client", quoted(&self.client)),
+            ("collation_connection", quoted(&self.connection)),
+            (
+                "character_set_results",
+                results.map_or(Value::Sql("NULL".into()), quoted),
+            ),
+        ]
+    }
 }
 
 /// What a session has after a `COM_RESET_CONNECTION` of its own.

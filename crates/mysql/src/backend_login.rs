@@ -416,7 +416,8 @@ impl BackendLogin {
     }
 
     fn ask_limits(&mut self, orders: &mut Orders<Work>) {
-        orders.to_backend(|out| write::query(out, setup::QUERY));
+        let query = setup::query(self.learned.server.unwrap_or_default());
+        orders.to_backend(|out| write::query(out, query.as_bytes()));
         let reading = Reading::new(Shape::Results);
         self.state = State::ReadingLimits(reading, SetupRow::default());
     }

@@ -13,7 +13,7 @@ use crate::login_cache::{self, Done, LoginCache, Work};
 use crate::reading_back::ReadingBack;
 use crate::server::{Family, Server};
 use crate::session::{Session, Stage};
-use crate::statements::{DATABASE, PreparedOn};
+use crate::statements::{DATABASE, PreparedOn, ROLE};
 use crate::tracking::{self, Replay, There};
 use crate::unleased;
 use crate::wire::capability::Capabilities;
@@ -186,7 +186,7 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     }
     send(&replay, &mut backend.exchange, orders);
     // Whether a database or a role is still there is not known: what the client asks must not be done elsewhere, or as another.
-    backend.holding |= replay.database.is_some() || replay.role.is_some();
+    backend.holding |= replay.database.is_some() || session.settings.map().contains_key(ROLE);
     orders.push(Order::Replayed);
 }
 
@@ -611,13 +611,26 @@ fn log_in(backend: &mut Backend) {
     backend.capabilities = learned.capabilities;
     backend.process = learned.process;
     backend.server = learned.server.unwrap_or_default();
-    let is_back = |name: &str| backend.server.family == Family::MariaDb && name != "sql_mode";
+    // MariaDB brings back what the handshake chose, but for IGNORE_SPACE; MySQL that alone.
+    let keeps_space = learned.capabilities.has(Capabilities::IGNORE_SPACE);
+    let is_back = |name: &str| match (backend.server.family, name) {
+        (Family::MariaDb, name) => name != "sql_mode",
+        (Family::MySql, "sql_mode") => keeps_space,
+        (Family::MySql, _) => false,
+    };
     let globals = learned.beginning.globals.iter();
+    let mut settings: Map = globals
+        .filter(|(name, _)| !is_back(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if settings.keys().any(|name| &**name != "sql_mode") {
+        // Set together they are what the server's own are, with the collation that results have by them.
+        for (name, value) in learned.beginning.charsets() {
+            settings.entry(name.into()).or_insert(value);
+        }
+    }
     backend.after_reset = Arc::new(AfterReset {
-        settings: globals
-            .filter(|(name, _)| !is_back(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
+        settings,
         status: learned.status,
     });
     backend.beginning = learned.beginning;

@@ -144,7 +144,9 @@ impl FromBackend<'_> {
                     self.end();
                 }
             }
-            Read::Passes | Read::File | Read::NeedsWhole => self.pass(here),
+            Read::Passes | Read::File | Read::NeedsWhole => {
+                self.pass_between(was_row, header, payload)
+            }
             Read::Result(told) => {
                 let heard = self.tell(&told, header, payload);
                 self.on_told(&told, heard);
@@ -165,6 +167,26 @@ impl FromBackend<'_> {
             }
         }
         true
+    }
+
+    /// Passes a packet that ends nothing. What has changed is not told in an EOF packet behind columns: Forebay alone wanted to know of it.
+    fn pass_between(&mut self, was_row: bool, header: Header, payload: &[u8]) {
+        let here = HEADER_BYTES + payload.len();
+        let may_tell = payload.len() == EOF_BYTES && payload[0] == reply::EOF && !was_row;
+        let tracks = self.session.as_deref().is_none_or(|session| session.tracks);
+        let eof = (may_tell && !tracks).then(|| EofPacket::read(payload));
+        match eof {
+            Some(Ok(EofPacket { warnings, status }))
+                if status.has(Status::SESSION_STATE_CHANGED) =>
+            {
+                self.orders.swallow(here);
+                let status = status.without(Status::SESSION_STATE_CHANGED);
+                self.orders.to_client(|out| {
+                    EofPacket { warnings, status }.write(out, header.sequence);
+                });
+            }
+            _ => self.pass(here),
+        }
     }
 
     /// A packet of an answer whose rows are to be others.
@@ -192,7 +214,8 @@ impl FromBackend<'_> {
                 self.pass(here);
                 self.backend.standing = Some(standing);
             }
-            Read::Ends(mut told) => {
+            Read::Ends(mut told) | Read::Result(mut told) => {
+                let read_ends = matches!(read, Read::Ends(_));
                 self.orders.swallow(here);
                 let mut sequence = header.sequence.wrapping_sub(standing.left_out);
                 self.orders.to_client(|out| {
@@ -202,8 +225,10 @@ impl FromBackend<'_> {
                     write::packet(out, sequence, |out| out.extend_from_slice(payload));
                 });
                 told.rows = told.rows.map(|_| standing.rows.len() as u64);
-                self.on_told(&told, false);
-                self.end();
+                self.on_told(&told, Heard::default());
+                if read_ends {
+                    self.end();
+                }
             }
             // An error, or no rows at all.
             _ => return self.on_read(read, was_row, header, payload),
@@ -222,8 +247,8 @@ impl FromBackend<'_> {
         };
         if !self.backend.kind.leaves_conditions {
             session.left.conditions = Conditions::None;
-            self.backend.is_warned = false;
         }
+        self.backend.is_warned &= !self.backend.kind.clears_conditions;
         let id = session.prepared.insert(Given {
             statement: statement.clone(),
             meant: Arc::clone(&session.settings),
@@ -771,16 +796,25 @@ fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told:
             && !said.counts_rows
             && !told.status.has(Status::CURSOR_EXISTS),
         leaves_conditions: backend.kind.leaves_conditions || said.keeps_diagnostics,
+        clears_conditions: backend.kind.clears_conditions && !said.keeps_diagnostics,
         leaves_found_rows: said.keeps_diagnostics
             || told.rows.is_none() && !(said.writes || said.is_opaque || told.affected_rows > 0),
     };
-    backend.is_warned = told.warnings > 0 || kind.leaves_conditions && backend.is_warned;
+    backend.is_warned = told.warnings > 0 || !kind.clears_conditions && backend.is_warned;
     let counts = Counts {
         rows: told.rows,
         affected_rows: told.affected_rows,
         warnings: told.warnings,
     };
     session.left.on_told(counts, kind);
+    if said.is_opaque && kind.leaves_conditions {
+        // Whether the code that was called used a table, nobody knows.
+        session.left.lose();
+    }
+    if said.sets_insert_id {
+        // Its session keeps this backend; the value is not told where results end with an EOF packet.
+        backend.insert_id_of = Some(session.id);
+    }
     if told.last_insert_id != 0 {
         session.last_insert_id = Some(told.last_insert_id);
         backend.insert_id_of = Some(session.id);

@@ -9,7 +9,10 @@ use crate::backend::Backend;
 use crate::engine::{Shared, change_user};
 use crate::exchange::{Passing, Shape, Whose};
 use crate::judging::{self, Asks, Becomes, Said, judge};
-use crate::left_behind::{CLEAR, Conditions, Kind, Standing, asked, is_without_tables};
+use crate::left_behind::{
+    Asked, CLEAR, Conditions, Kind, Standing, asked, is_with_tables, is_without_tables,
+    names_row_count,
+};
 use crate::login_cache::Work;
 use crate::pinning::pin;
 use crate::server::Family;
@@ -208,6 +211,7 @@ impl FromClient<'_> {
             is_plain_query: false,
             leaves_found_rows: true,
             leaves_conditions: true,
+            clears_conditions: false,
         };
         self.backend.exchange.push(Whose::Client, shape);
     }
@@ -278,9 +282,7 @@ impl FromClient<'_> {
         input: &[u8],
     ) -> Option<usize> {
         // What a further statement of the same command asks for is left by the one ahead of it.
-        if said.first().is_some_and(Said::asks_left_behind)
-            && !self.brings(said[0].asks, said.len() == 1, text)
-        {
+        if said.first().is_some_and(Said::asks_left_behind) && !self.brings(said[0].asks, text) {
             self.session.reads_left_behind = true;
             return Some(self.answer_error(
                 header,
@@ -315,8 +317,15 @@ impl FromClient<'_> {
     }
 
     /// Makes what the session's last statement left be what the next one finds. Whether it can.
-    fn brings(&mut self, asks: Asks, is_alone: bool, text: Option<&[u8]>) -> bool {
+    fn brings(&mut self, asks: Asks, text: Option<&[u8]>) -> bool {
         let left = &self.session.left;
+        // GET DIAGNOSTICS can ask for it, too.
+        let names_count = text.is_some_and(|text| names_row_count(text));
+        let is_diagnostics = asks.conditions && !asks.counts && names_count;
+        let asks = Asks {
+            counts: asks.counts || is_diagnostics,
+            ..asks
+        };
         let is_home = left.mark.is_some() && self.backend.last == left.mark;
         let has_counts = !asks.counts || is_home && self.backend.has_counts && !left.is_newer;
         let has_conditions = !asks.conditions
@@ -328,24 +337,35 @@ impl FromClient<'_> {
         if has_counts && has_conditions {
             return true;
         }
-        let asked = text.filter(|_| is_alone).and_then(asked);
+        let asked = text.and_then(|text| {
+            // Where others follow, the packets behind must keep their numbers: a row for a row.
+            let first = || asked(text.split(|byte| *byte == b';').next()?);
+            asked(text).or_else(|| first().filter(|it| matches!(it, Asked::Values(_))))
+        });
         if let Some(rows) = asked.and_then(|asked| left.rows(&asked)) {
             self.backend.standing = Some(Standing { rows, left_out: 0 });
             return true;
         }
-        if !has_counts {
+        if !has_counts && !is_diagnostics {
             return false;
         }
-        if left.conditions == Conditions::None {
-            self.clear();
-        } else if let Some(signal) = left.signal() {
-            self.orders
-                .to_backend(|out| write::query(out, signal.as_bytes()));
-            self.backend.exchange.push(Whose::Signal, Shape::Simple);
-        } else {
-            return false;
+        let row_count = left.row_count;
+        match (&left.conditions, left.signal()) {
+            (Conditions::None, _) if !asks.counts || matches!(row_count, -1 | 0) => {
+                self.clear();
+                if asks.counts && row_count == 0 {
+                    self.orders.to_backend(|out| write::query(out, b"DO 0"));
+                    self.backend.exchange.push(Whose::Replay, Shape::Simple);
+                }
+            }
+            (_, Some(signal)) if !asks.counts || row_count == signal.row_count => {
+                self.orders
+                    .to_backend(|out| write::query(out, signal.text.as_bytes()));
+                self.backend.exchange.push(Whose::Signal, Shape::Simple);
+                self.backend.has_counts = false;
+            }
+            _ => return false,
         }
-        self.backend.has_counts = false;
         true
     }
 
@@ -368,6 +388,7 @@ impl FromClient<'_> {
             is_plain_query: !matches!(first, b'a' | b'c'..=b'e' | b'h'),
             leaves_found_rows: false,
             leaves_conditions: has_conditions && is_mariadb && is_without_tables(text),
+            clears_conditions: has_conditions && (!is_mariadb || is_with_tables(text)),
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Said {
     pub is_opaque: bool,
     /// It reads what the statement before it left behind.
     pub asks: Asks,
+    /// It says what `LAST_INSERT_ID()` is from then on.
+    pub sets_insert_id: bool,
     /// It leaves behind what is only of use to the next.
     pub counts_rows: bool,
     /// It leaves the warnings of the statement before as they are.
@@ -146,8 +148,11 @@ pub fn of_statement(statement: &Statement, dialect: Dialect) -> Said {
 
 /// What is left to say where it is not known which statements have run.
 fn together(all: &[Said]) -> Said {
+    // What others ask for is left by those ahead of them.
+    let asks = all.first().map_or(Asks::default(), |said| said.asks);
     let mut whole = Said {
         is_opaque: true,
+        asks,
         ..Said::default()
     };
     for said in all {
@@ -163,8 +168,7 @@ fn together(all: &[Said]) -> Said {
             whole.pins.push(PinReason::UntrackedSetting);
         }
         whole.asks.last_insert_id |= said.asks.last_insert_id;
-        whole.asks.counts |= said.asks.counts;
-        whole.asks.conditions |= said.asks.conditions;
+        whole.sets_insert_id |= said.sets_insert_id;
         whole.counts_rows |= said.counts_rows;
         whole.writes |= said.writes;
     }
@@ -390,6 +394,7 @@ fn add_facts(said: &mut Said, facts: Facts) {
         said.unpins.push(PinReason::NamedLock);
     }
     said.asks.last_insert_id = facts.has(Fact::ReadsLastInsertId);
+    said.sets_insert_id = facts.has(Fact::SetsLastInsertId);
     said.asks.counts = facts.has(Fact::ReadsRowCount) || facts.has(Fact::ReadsFoundRows);
     said.asks.conditions = facts.has(Fact::ReadsDiagnostics);
     said.keeps_diagnostics = facts.has(Fact::KeepsDiagnostics);

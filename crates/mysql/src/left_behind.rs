@@ -94,6 +94,11 @@ impl LeftBehind {
         self.row_count = 0;
     }
 
+    /// Whether there are any conditions left is not known.
+    pub fn lose(&mut self) {
+        self.conditions = Conditions::Lost;
+    }
+
     /// The statement failed with this error packet.
     pub fn on_failed(&mut self, payload: &[u8]) {
         self.is_newer = false;
@@ -132,7 +137,7 @@ impl LeftBehind {
     }
 
     /// The statement that raises the only condition there is, where one does.
-    pub fn signal(&self) -> Option<String> {
+    pub fn signal(&self) -> Option<Signal> {
         let Conditions::Known(rows) = &self.conditions else {
             return None;
         };
@@ -140,9 +145,9 @@ impl LeftBehind {
             return None;
         };
         let (level, code, message) = condition(row)?;
-        let state = match level {
-            b"Error" => std::str::from_utf8(&self.state).ok()?,
-            b"Warning" => "01000",
+        let (state, row_count) = match level {
+            b"Error" => (std::str::from_utf8(&self.state).ok()?, -1),
+            b"Warning" => ("01000", 0),
             _ => return None,
         };
         let text = std::str::from_utf8(message).ok()?;
@@ -152,9 +157,10 @@ impl LeftBehind {
         }
         let code: u16 = std::str::from_utf8(code).ok()?.parse().ok()?;
         let hex: String = message.iter().map(|byte| format!("{byte:02X}")).collect();
-        Some(format!(
+        let text = format!(
             "SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO={code}, MESSAGE_TEXT=_utf8mb4 X'{hex}'"
-        ))
+        );
+        Some(Signal { text, row_count })
     }
 
     /// The rows that answer this; none where that is not known here.
@@ -206,6 +212,15 @@ impl LeftBehind {
     }
 }
 
+/// A statement that raises a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// It.
+    pub text: String,
+    /// What `ROW_COUNT()` is behind it.
+    pub row_count: i64,
+}
+
 /// What an answer tells of a statement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -226,6 +241,8 @@ pub struct Kind {
     pub leaves_found_rows: bool,
     /// So are the conditions.
     pub leaves_conditions: bool,
+    /// They are gone for certain, if it raises none: whoever else had any there.
+    pub clears_conditions: bool,
 }
 
 /// Longest MESSAGE_TEXT of every server.
@@ -382,15 +399,31 @@ pub struct Standing {
     pub left_out: u8,
 }
 
+/// Whether a text is sure to use a table.
+pub fn is_with_tables(text: &[u8]) -> bool {
+    let mut words = words(text);
+    let first = words.next().unwrap_or_default();
+    let is = |word: &[u8], other: &str| word.eq_ignore_ascii_case(other.as_bytes());
+    let changes = ["insert", "update", "delete", "replace"];
+    changes.iter().any(|other| is(first, other))
+        || is(first, "select") && words.any(|word| is(word, "from"))
+}
+
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+        .filter(|word| !word.is_empty())
+}
+
 /// Whether a text uses no table, by its words: MariaDB leaves conditions as they are then (sql/sql_class.cc, `reset_for_next_command`). Only asked
 /// where there are any.
 pub fn is_without_tables(text: &[u8]) -> bool {
-    let words = text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_');
-    let mut words = words.filter(|word| !word.is_empty());
+    let mut words = words(text);
     let Some(first) = words.next() else {
         return true;
     };
-    const FIRST: [&str; 11] = [
+    const FIRST: [&str; 13] = [
+        "prepare",
+        "deallocate",
         "select",
         "set",
         "do",
@@ -404,7 +437,13 @@ pub fn is_without_tables(text: &[u8]) -> bool {
         "values",
     ];
     let is = |word: &[u8], other: &str| word.eq_ignore_ascii_case(other.as_bytes());
-    FIRST.iter().any(|other| is(first, other)) && !words.any(|word| is(word, "from"))
+    FIRST.iter().any(|other| is(first, other))
+        && (is(first, "prepare") || !words.any(|word| is(word, "from")))
+}
+
+/// Whether a text has the word ROW_COUNT.
+pub fn names_row_count(text: &[u8]) -> bool {
+    words(text).any(|word| word.eq_ignore_ascii_case(b"row_count"))
 }
 
 #[cfg(test)]

@@ -56,15 +56,12 @@ static EMPTY: Map = Map::new();
 
 /// What takes a backend from what is there to what is wanted.
 pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
-    let gone = |name: &&str| !wanted.contains_key(*name) && *name != DATABASE;
+    let gone = |name: &&str| !wanted.contains_key(*name) && ![DATABASE, ROLE].contains(name);
     let lost: Vec<&str> = there.map.keys().map(|name| &**name).filter(gone).collect();
     // Character sets go first: what comes behind is read by them.
-    // A user variable that was set to NULL is not one that was never set; what a handshake chose is more than a character set's name; and
-    // with which roles a connection begins is not known.
+    // A user variable that was set to NULL is not one that was never set; and what a handshake chose is more than a character set's name.
     let is_lasting = |name: &&str| {
-        name.starts_with('@')
-            || *name == ROLE
-            || there.resets_charsets && charsets::NAMES.contains(name)
+        name.starts_with('@') || there.resets_charsets && charsets::NAMES.contains(name)
     };
     let resets = !there.stays
         && (there.in_doubt
@@ -104,10 +101,18 @@ pub fn replay(there: &There<'_>, wanted: &Map) -> Replay {
         .filter(|value| there.map.get(DATABASE) != Some(value));
     Replay {
         resets,
-        role: differs(ROLE).map(|value| text_of(value).into()),
+        role: role(there, wanted).map(Into::into),
         database: database.map(|value| text_of(value).into()),
         set: (!parts.is_empty()).then(|| format!("SET {}", parts.join(", "))),
     }
+}
+
+/// The roles to be taken. A reset leaves them as they are; code that nobody knows may have taken any.
+fn role<'a>(there: &'a There<'_>, wanted: &'a Map) -> Option<&'a str> {
+    let begun = &*there.beginning.role;
+    let held = there.map.get(ROLE).map_or(begun, text_of);
+    let wanted = wanted.get(ROLE).map_or(begun, text_of);
+    (held != wanted || there.in_doubt && !wanted.is_empty()).then_some(wanted)
 }
 
 /// Most settings and user variables of one session that follow it, and most bytes of their names and values: what is sent ahead of a
@@ -174,6 +179,7 @@ mod tests {
             client: "utf8mb4".into(),
             connection: "utf8mb4_general_ci".into(),
             results: None,
+            role: "NONE".into(),
             ..Beginning::default()
         }
     }
@@ -244,13 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_taken_ahead_of_all_else_and_lost_with_a_reset() {
+    fn roles_are_taken_ahead_of_all_else_and_given_back() {
         let replay = replayed(&[], false, &[(ROLE, "`clerk`"), ("sql_mode", "''")]);
         assert_eq!(replay.role.as_deref(), Some("`clerk`"));
         assert_eq!(replay.set.as_deref(), Some("SET @@session.sql_mode=''"));
         assert!(!replay.resets);
         let replay = replayed(&[(ROLE, "`clerk`")], false, &[]);
-        assert!(replay.resets && replay.role.is_none());
+        assert_eq!(replay.role.as_deref(), Some("NONE"));
+        assert!(!replay.resets && replay.set.is_none());
+        assert_eq!(replayed(&[], true, &[]).role.as_deref(), Some("NONE"));
     }
 
     #[test]

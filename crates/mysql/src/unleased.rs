@@ -3,7 +3,7 @@
 use crate::engine::{Shared, change_user};
 use crate::login_cache::Work;
 use crate::session::Session;
-use crate::statements::DATABASE;
+use crate::statements::{DATABASE, ROLE};
 use crate::wire::command;
 use crate::wire::response::RESPONSE_BYTES_MAX;
 use crate::wire::{self, HEADER_BYTES};
@@ -102,11 +102,12 @@ fn answer(
 }
 
 impl Session {
-    /// What `COM_RESET_CONNECTION` does to a session: all but the database is as at the beginning, or as the server's own defaults.
+    /// What `COM_RESET_CONNECTION` does to a session: all but the database and the roles is as at the beginning, or as the server's own defaults.
     pub fn begin_anew(&mut self, settings: &mut Interner) {
-        let database = self.settings.map().get_key_value(DATABASE);
-        let database = database.map(|(name, value)| (name.clone(), value.clone()));
-        let mut map: Map = database.into_iter().collect();
+        let kept = self.settings.map().iter();
+        let kept = kept.filter(|(name, _)| [DATABASE, ROLE].contains(&&***name));
+        let kept = kept.map(|(name, value)| (name.clone(), value.clone()));
+        let mut map: Map = kept.collect();
         if let Some(after) = &self.after_reset {
             let settings = after.settings.iter();
             map.extend(settings.map(|(name, value)| (name.clone(), value.clone())));

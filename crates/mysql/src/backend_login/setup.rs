@@ -1,7 +1,8 @@
 //! What a new pooled backend is asked before it serves: how many connections the database takes, and how its sessions begin.
 
 use crate::backend::Beginning;
-use crate::sql::{Charset, Modes};
+use crate::server::Server;
+use crate::sql::{Charset, Family, Modes, quote_identifier};
 use crate::wire::DecodeError;
 use crate::wire::row::text_row;
 use forebay_core::settings::Value;
@@ -9,12 +10,21 @@ use forebay_core::settings::Value;
 /// What is said first to servers that report changes at all: to report all of them.
 pub(super) const TRACKING: &[u8] = b"SET @@session.session_track_state_change=1";
 
-/// The question.
-pub(super) const QUERY: &[u8] = b"SELECT @@max_connections, @@max_user_connections, \
+/// The question to such a server.
+pub(super) fn query(server: Server) -> String {
+    // MySQL knows roles from version 8 on.
+    let role = match server.family == Family::MySql && server.version < 80_000 {
+        true => "NULL",
+        false => "CURRENT_ROLE()",
+    };
+    format!("{QUERY}, {role}")
+}
+
+const QUERY: &str = "SELECT @@max_connections, @@max_user_connections, \
     @@character_set_client, @@collation_connection, @@character_set_results, @@sql_mode, \
     @@global.character_set_client, @@global.collation_connection, @@global.character_set_results, @@global.sql_mode";
 
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 11;
 
 /// The variables of those that have values of the session's and of the server's, in the order of the question, and where their values
 /// stand.
@@ -71,6 +81,12 @@ impl SetupRow {
             connection: text(3),
             results: columns[4].map(|_| text(4)),
             sql_mode: text(5),
+            role: match columns[10] {
+                None | Some(b"NONE") => "NONE".into(),
+                // MySQL writes them as SQL does, with their hosts.
+                Some(roles) if roles.starts_with(b"`") => text(10),
+                Some(_) => quote_identifier(&text(10)).into(),
+            },
             globals: globals.collect(),
             modes: Modes::of_sql_mode(&text(5)),
             charset: Charset::of_name(&text(2)),
@@ -112,6 +128,7 @@ mod tests {
                 Some("latin1_bin"),
                 Some("utf8mb4"),
                 Some(""),
+                Some("clerk"),
             ];
             setup.read(&row(values)).expect("a row");
             let (limits, beginning) = setup.finish().expect("an answer");
@@ -119,6 +136,7 @@ mod tests {
             assert_eq!(&*beginning.connection, "latin1_bin");
             assert_eq!(beginning.results, None);
             assert!(beginning.modes.ansi_quotes);
+            assert_eq!(&*beginning.role, "`clerk`");
             let globals = beginning.globals.iter();
             let globals: Vec<_> = globals
                 .map(|(name, value)| (&**name, value.clone()))

@@ -110,13 +110,16 @@ fn what_is_asked_for_among_other_things_is_not_answered() {
 #[test]
 fn one_condition_alone_can_be_raised_again() {
     assert_eq!(
-        left(&[row("Warning", "1365", "a'")]).signal().as_deref(),
+        left(&[row("Warning", "1365", "a'")])
+            .signal()
+            .map(|signal| signal.text)
+            .as_deref(),
         Some("SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO=1365, MESSAGE_TEXT=_utf8mb4 X'6127'")
     );
     let mut answered = LeftBehind::default();
     answered.on_answered(b"\xff\x51\x04#42S02gone");
     assert_eq!(
-        answered.signal().as_deref(),
+        answered.signal().map(|signal| signal.text).as_deref(),
         Some("SIGNAL SQLSTATE '42S02' SET MYSQL_ERRNO=1105, MESSAGE_TEXT=_utf8mb4 X'676F6E65'")
     );
     assert_eq!(left(&[row("Note", "1051", "x")]).signal(), None);
@@ -140,12 +143,13 @@ fn conditions_stay_until_a_statement_clears_them() {
     let keeps = Kind {
         leaves_conditions: true,
         leaves_found_rows: true,
-        is_plain_query: false,
+        ..Kind::default()
     };
     left.on_told(Counts::default(), keeps);
     assert_eq!(left.conditions, Conditions::Known(rows.into()));
     left.on_told(Counts::default(), Kind::default());
     assert_eq!(left.conditions, Conditions::None);
     assert!(is_without_tables(b"select 1") && is_without_tables(b" SET x=1"));
+    assert!(is_with_tables(b"select 1 from t") && !is_with_tables(b"prepare a from 'x'"));
     assert!(!is_without_tables(b"select 1 from t") && !is_without_tables(b"update t set a=1"));
 }

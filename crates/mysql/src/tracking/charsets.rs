@@ -19,12 +19,17 @@ pub(super) const NAMES: [&str; 4] = [
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Charsets<'a> {
     client: &'a str,
-    /// A character set with its usual collation, or a collation.
     connection: Connection<'a>,
     results: &'a str,
+    /// The session has set what results are in: together with the rest, or alone.
+    has_results: bool,
+    has_client: bool,
+    /// What the connection began with, where that is of one character set.
+    begun: Option<(&'a str, &'a str)>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+/// A character set with its usual collation, or a collation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Connection<'a> {
     Charset(&'a str),
     Collation(&'a str),
@@ -35,43 +40,54 @@ impl<'a> Charsets<'a> {
     pub(super) fn of(map: &'a Map, beginning: &'a Beginning) -> Charsets<'a> {
         let [client, charset, collation, results] =
             NAMES.map(|name| map.get(name).map(|value| text_of(value).trim_matches('\'')));
+        let (begun_client, begun_collation) = (&*beginning.client, &*beginning.connection);
+        let is_one = beginning.results.as_deref() == Some(begun_client)
+            && is_of(begun_collation, begun_client);
         Charsets {
-            client: client.unwrap_or(&beginning.client),
+            client: client.unwrap_or(begun_client),
             connection: match (charset, collation) {
                 (_, Some(collation)) => Connection::Collation(collation),
                 (Some(charset), None) => Connection::Charset(charset),
-                (None, None) => Connection::Collation(&beginning.connection),
+                (None, None) => Connection::Collation(begun_collation),
             },
             results: results.unwrap_or(beginning.results.as_deref().unwrap_or("NULL")),
+            has_results: results.is_some(),
+            has_client: client.is_some(),
+            begun: is_one.then_some((begun_client, begun_collation)),
         }
     }
 
     /// What to write behind `SET` for them.
     pub(super) fn parts(&self) -> Vec<String> {
-        let Charsets {
-            client,
-            connection,
-            results,
-        } = self;
-        match connection {
-            Connection::Charset(charset) if client == results && charset == client => {
-                vec![format!("NAMES {client}")]
+        let client = format!("character_set_client={}", self.client);
+        let connection = match self.connection {
+            Connection::Charset(charset) => format!("character_set_connection={charset}"),
+            Connection::Collation(collation) => format!("collation_connection={collation}"),
+        };
+        if self.has_results && self.has_client && self.client == self.results {
+            match self.connection {
+                Connection::Charset(charset) if charset == self.client => {
+                    return vec![format!("NAMES {charset}")];
+                }
+                Connection::Collation(collation) if is_of(collation, self.client) => {
+                    return vec![format!("NAMES {} COLLATE {collation}", self.client)];
+                }
+                _ => {}
             }
-            Connection::Collation(collation) if client == results && is_of(collation, client) => {
-                vec![format!("NAMES {client} COLLATE {collation}")]
+        }
+        match self.begun.filter(|_| !self.has_results) {
+            Some((begun, collation)) => {
+                let mut parts = vec![format!("NAMES {begun} COLLATE {collation}")];
+                parts.extend((self.client != begun).then_some(client));
+                let is_other = self.connection != Connection::Collation(collation);
+                parts.extend(is_other.then_some(connection));
+                parts
             }
-            connection => {
-                let connection = match connection {
-                    Connection::Charset(charset) => format!("character_set_connection={charset}"),
-                    Connection::Collation(collation) => format!("collation_connection={collation}"),
-                };
-                let client = format!("character_set_client={client}");
-                vec![
-                    client,
-                    connection,
-                    format!("character_set_results={results}"),
-                ]
-            }
+            None => vec![
+                client,
+                connection,
+                format!("character_set_results={}", self.results),
+            ],
         }
     }
 }
@@ -112,6 +128,19 @@ mod tests {
             ("character_set_results", "'latin1'"),
         ];
         assert_eq!(parts(&names), ["NAMES latin1"]);
+    }
+
+    #[test]
+    fn what_results_are_in_stays_what_the_connection_began_with() {
+        let names = "NAMES utf8mb4 COLLATE utf8mb4_bin";
+        assert_eq!(
+            parts(&[("character_set_connection", "utf8mb4")]),
+            [names, "character_set_connection=utf8mb4"]
+        );
+        assert_eq!(
+            parts(&[("character_set_client", "latin1")]),
+            [names, "character_set_client=latin1"]
+        );
     }
 
     #[test]

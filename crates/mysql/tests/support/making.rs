@@ -282,12 +282,16 @@ fn answer(asked: &Line) -> Vec<Line> {
     };
     let columns: Vec<&str> = columns.trim_end_matches('"').split(',').collect();
     let name = |column: &str| column.trim().trim_start_matches("@@").to_owned();
-    let value = |column: &&str| match name(column).trim_start_matches("global.") {
+    let value = |column: &&str| match name(column)
+        .trim_end_matches('"')
+        .trim_start_matches("global.")
+    {
         "max_connections" => "151",
         "max_user_connections" => "0",
         "collation_connection" => "utf8mb4_general_ci",
         "sql_mode" => "STRICT_TRANS_TABLES",
         name if name.starts_with("character_set") => "utf8mb4",
+        "CURRENT_ROLE()" => "NONE",
         _ => "0",
     };
     let values = columns

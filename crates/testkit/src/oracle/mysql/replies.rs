@@ -255,7 +255,9 @@ pub fn ending(payload: &[u8], capabilities: Capabilities) -> (String, Option<Sta
     if let Ok(eof) = EofPacket::read(payload)
         && payload.len() == 5
     {
-        let line = format!("EOF {} warnings={}", status(eof.status), eof.warnings);
+        // It carries no report: the flag alone says that a server has one for later, of whatever is tracked.
+        let told = eof.status.without(Status::SESSION_STATE_CHANGED);
+        let line = format!("EOF {} warnings={}", status(told), eof.warnings);
         return (line, Some(eof.status));
     }
     match OkPacket::read(payload, capabilities) {

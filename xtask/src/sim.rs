@@ -30,8 +30,7 @@ impl Args {
     /// As continuous integration runs it.
     pub fn for_seconds(seconds: u64) -> Args {
         Args {
-            // Of MySQL not all that it finds is mended.
-            engine: Some("postgres".into()),
+            engine: None,
             seconds,
             seed: None,
             checked: false,

@@ -75,7 +75,7 @@ fn unit_tests() -> Result<Outcome> {
 
 fn simulation() -> Result<Outcome> {
     if sim::exists()? {
-        return passed(sim::run(&sim::Args::for_seconds(10)));
+        return passed(sim::run(&sim::Args::for_seconds(20)));
     }
     Ok(Outcome::Skipped(
         "forebay-testkit has no binary `sim` yet".into(),

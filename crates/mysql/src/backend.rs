@@ -65,6 +65,8 @@ pub struct Backend {
     pub shape_text: Option<(Box<[u8]>, Dialect)>,
     /// What is to be asked, or is, of the client's settings.
     pub reading_back: ReadingBack,
+    /// Code failed that may have changed the session: that is told with the next OK packet (MySQL), whatever that answers.
+    pub is_report_due: bool,
     /// What is being prepared for the client.
     pub preparing: Option<(Statement, Arc<[Said]>)>,
     /// The client's command makes the connection new.

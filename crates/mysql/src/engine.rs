@@ -18,6 +18,7 @@ use crate::tracking::{self, Replay, There};
 use crate::unleased;
 use crate::wire::capability::Capabilities;
 use crate::wire::reply::{ErrorPacket, OkPacket};
+use crate::wire::status::Status;
 use crate::wire::tracker::Change;
 use crate::wire::{self, HEADER_BYTES, command, write};
 use forebay_core::engine::{
@@ -84,6 +85,9 @@ pub fn change_user(
     session.turns = session.turns.wrapping_add(1);
     session.forget();
     session.marks = session.marks.wrapping_add(1);
+    // It may begin otherwise, and have other backends.
+    let after = session.after_reset.take();
+    session.status = after.map_or(Status::AUTOCOMMIT, |after| after.status);
     session.settings = shared.settings.empty();
     let entropy = shared.logins.entropy(session.id, session.turns);
     let mut login = ClientLogin::again(*entrance, entropy);
@@ -305,7 +309,11 @@ impl Engine for Mysql {
     ) {
         if session.after_reset.is_none() {
             session.after_reset = Some(Arc::clone(&backend.after_reset));
+        } else {
+            // Until it is told: what is answered ahead of that is the session's own.
+            backend.exchange.status = session.status;
         }
+        backend.is_report_due = false;
         replay(session, backend, orders);
         if backend.exchange.is_empty() {
             finish_admission(session, backend, orders);
@@ -426,6 +434,7 @@ impl Engine for Mysql {
             asked_at: Instant::ZERO,
             shape_text: None,
             reading_back: ReadingBack::default(),
+            is_report_due: false,
             preparing: None,
             resets: false,
             executing: None,

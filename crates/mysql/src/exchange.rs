@@ -53,7 +53,7 @@ pub struct Due {
 #[derive(Debug)]
 pub struct Exchange {
     due: VecDeque<Due>,
-    /// The status that was last told.
+    /// The session's status as it was last told.
     pub status: Status,
     /// An error came since: whether a transaction is open is not known, and must be asked where it matters.
     pub is_doubtful: bool,
@@ -140,7 +140,8 @@ impl Exchange {
     /// What an OK or EOF packet told.
     #[inline]
     pub fn on_told(&mut self, told: &Told) {
-        self.status = told.status;
+        // What is said of one answer must not be said again in another: a client would wait for results that nobody sends.
+        self.status = told.status.of_session();
         self.is_doubtful = false;
     }
 

@@ -254,6 +254,7 @@ impl FromBackend<'_> {
             meant: Arc::clone(&session.settings),
             parameters,
             types: None,
+            types_number: 0,
             said,
         });
         if let Some(closed) = self.backend.prepared.insert(statement, server_id) {
@@ -370,7 +371,8 @@ impl FromBackend<'_> {
         }
         // The flag alone comes with the end of any database.
         let is_dropped = dropped && told.status.has(Status::DB_DROPPED);
-        let unexplained = heard.changed && !said.explains() && !is_dropped;
+        let is_late = heard.changed && std::mem::take(&mut self.backend.is_report_due);
+        let unexplained = heard.changed && !is_dropped && (is_late || !said.explains());
         apply(session, self.backend, &said, unexplained);
         leave_behind(session, self.backend, &said, told);
         if let Some(id) = self.backend.executing.take() {
@@ -395,6 +397,7 @@ impl FromBackend<'_> {
         let is_untold = is_mariadb && said.iter().any(|said| said.is_opaque || said.writes);
         let may_matter = is_mariadb && said.iter().any(|said| said.is_opaque);
         let is_sure = exchange.status.has(Status::AUTOCOMMIT) && !may_begin;
+        let is_report_due = !is_mariadb && said.iter().any(|said| said.is_opaque);
         exchange.is_doubtful = !exchange.in_transaction() && !is_sure;
         self.backend.said.clear();
         if self.backend.preparing.take().is_some()
@@ -404,6 +407,7 @@ impl FromBackend<'_> {
         }
         self.backend.resets = false;
         self.backend.executing = None;
+        self.backend.is_report_due |= is_report_due;
         if is_untold && let Some(session) = self.session.as_deref_mut() {
             // What changed before the error is never told there.
             session.suspect(self.backend);
@@ -487,6 +491,10 @@ impl FromBackend<'_> {
         let Some(whose) = self.backend.exchange.front().map(|due| due.whose) else {
             return false;
         };
+        if matches!(read, Read::Fails { .. }) && is_last_word(payload) {
+            self.orders.push(Order::Close(CloseReason::BackendGone));
+            return false;
+        }
         match (read, whose) {
             (Read::Passes, Whose::Conditions) => {
                 if was_row {

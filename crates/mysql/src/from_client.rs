@@ -173,6 +173,7 @@ impl FromClient<'_> {
             command::CHANGE_USER => self.change_user(header, input),
             command::PROCESS_KILL => self.process_kill(header, input),
             command::QUIT => {
+                self.backend.may_part = false;
                 self.orders.push(Order::Close(CloseReason::ClientQuit));
                 None
             }
@@ -294,10 +295,12 @@ impl FromClient<'_> {
         if said.iter().any(|said| said.asks.last_insert_id) {
             self.session.reads_insert_ids = true;
             let owner = self.backend.insert_id_of;
-            let is_unset = owner.is_none() && self.session.last_insert_id.is_none();
-            if owner != Some(self.session.id) && !is_unset {
+            let known = self.session.last_insert_id;
+            // A session that begins anew on its connection is another.
+            let is_own = owner == Some(self.session.id) && known.is_some();
+            if !is_own && (owner.is_some() || known.is_some()) {
                 self.backend.insert_id_of = Some(self.session.id);
-                let id = self.session.last_insert_id.unwrap_or(0);
+                let id = *self.session.last_insert_id.get_or_insert(0);
                 let set = format!("SET @@session.last_insert_id={id}");
                 self.orders
                     .to_backend(|out| write::query(out, set.as_bytes()));
@@ -442,6 +445,7 @@ impl FromClient<'_> {
         self.whole(header, input)?;
         let payload = &input[HEADER_BYTES..header.len];
         self.orders.swallow(header.len);
+        self.backend.may_part = false;
         // Whatever is open on it ends with it: a backend that is not clean is closed.
         self.orders.push(Order::Release);
         change_user(self.shared, self.session, payload, self.orders);
@@ -545,6 +549,8 @@ impl FromClient<'_> {
     }
 
     fn refuse(&mut self, refusal: Refusal) {
+        // It is not the client's any more: another may have it by then.
+        self.backend.may_part = false;
         self.orders.refuse(refusal);
     }
 

@@ -72,6 +72,8 @@ pub struct Session {
     pub one_shot_waits: bool,
     /// Statements that it has run.
     pub turns: u32,
+    /// How often it has sent other parameter types than before; never begins anew.
+    pub types_sent: u32,
     /// What its pins are about; no memory while there is nothing.
     held: Option<Box<Held>>,
 }
@@ -167,6 +169,7 @@ impl Session {
             one_shot_began: false,
             one_shot_waits: false,
             turns: 0,
+            types_sent: 0,
             held: None,
         }
     }

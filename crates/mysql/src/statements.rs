@@ -94,6 +94,8 @@ pub struct Given {
     pub parameters: u16,
     /// Their types, as the client last sent them, two bytes each.
     pub types: Option<Box<[u8]>>,
+    /// Which of all the types that its session has sent these are, from 1.
+    pub types_number: u32,
     /// What it does.
     pub said: Arc<[Said]>,
 }
@@ -196,7 +198,7 @@ pub struct PreparedOn {
 pub struct On {
     /// The server's number of it.
     pub id: u32,
-    /// Whose parameter types it was last sent: the session and the client's number.
+    /// Which parameter types it was last sent: of which session, and [`Given::types_number`].
     pub types_of: Option<(u64, u32)>,
     turn: u64,
 }
@@ -253,6 +255,7 @@ mod tests {
             meant: Interner::new(RandomState::new()).empty(),
             parameters: 0,
             types: None,
+            types_number: 0,
             said: Arc::default(),
         }
     }

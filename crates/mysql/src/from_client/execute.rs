@@ -192,9 +192,9 @@ impl FromClient<'_> {
             self.orders.push(Order::Need(wanted.min(header.len)));
             return None;
         }
-        let owner = Some((self.session.id, id));
         let payload = &input[HEADER_BYTES..input.len().min(header.len)];
         let mut known = None;
+        let number = self.session.types_sent.wrapping_add(1);
         // One that is malformed is the server's to refuse.
         match Execute::read(payload, given.parameters) {
             Ok(Execute {
@@ -203,12 +203,16 @@ impl FromClient<'_> {
                 let given = self.session.prepared.get_mut(id)?;
                 if given.types.as_deref() != Some(types) {
                     given.types = Some(types.into());
+                    given.types_number = number;
+                    self.session.types_sent = number;
                 }
             }
             Ok(_) if parameters > 0 => known = given.types.clone(),
             Ok(_) | Err(_) => {}
         }
-        let statement = self.session.prepared.get(id)?.statement.clone();
+        let given = self.session.prepared.get(id)?;
+        let statement = given.statement.clone();
+        let owner = Some((self.session.id, given.types_number));
         let on = self.backend.prepared.used(&statement)?;
         let is_own = std::mem::replace(&mut on.types_of, owner) == owner;
         if let Some(used) = self.prepare_for(&said, None, header, input) {

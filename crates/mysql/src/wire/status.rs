@@ -47,6 +47,20 @@ impl Status {
             | Status::METADATA_CHANGED.0,
     );
 
+    /// What stays true when the statement is over: what a session has, not what an answer is.
+    pub const OF_SESSION: Status = Status(
+        Status::IN_TRANS.0
+            | Status::IN_TRANS_READONLY.0
+            | Status::AUTOCOMMIT.0
+            | Status::NO_BACKSLASH_ESCAPES.0
+            | Status::ANSI_QUOTES.0,
+    );
+
+    /// What of this set is true of the session.
+    pub const fn of_session(self) -> Status {
+        Status(self.0 & Status::OF_SESSION.0)
+    }
+
     /// Whether all of `flags` are in this set.
     #[inline]
     pub const fn has(self, flags: Status) -> bool {

@@ -38,7 +38,7 @@ pub struct Backend {
     /// Whose statement ran last, and how many that session had run then: what it left behind is still there.
     pub last: Option<Mark>,
     /// Whose `LAST_INSERT_ID()` it has; where it is nobody's, it is 0.
-    pub insert_id_of: Option<u64>,
+    pub insert_id_of: Option<Mark>,
     /// What its pool runs on each new backend, and behind each reset; empty for nothing.
     pub init_query: Arc<str>,
     /// The last statement left warnings or failed: others must not be shown that.

@@ -258,7 +258,9 @@ impl Engine for Mysql {
                     kind: 0,
                 }
                 .run(input);
-                if std::mem::take(&mut backend.may_part) {
+                // While anything of ours is under way, that calls for the boundary when it ends.
+                if backend.may_part && backend.exchange.is_empty() && !backend.holding {
+                    backend.may_part = false;
                     boundary(Some(session), backend, orders);
                 }
             }

@@ -548,6 +548,7 @@ impl FromBackend<'_> {
         if self.backend.exchange.is_empty() {
             self.backend.holding = false;
         }
+        let was_to_part = self.backend.may_part && self.backend.exchange.is_empty();
         match whose {
             Whose::Conditions => {
                 let captured = std::mem::take(&mut self.backend.captured);
@@ -571,6 +572,10 @@ impl FromBackend<'_> {
                 }
             }
             Whose::Prepare(_) | Whose::Signal | Whose::Client => {}
+        }
+        // The client was answered by us meanwhile, and asks for nothing more.
+        if was_to_part && std::mem::take(&mut self.backend.may_part) {
+            boundary(self.session.as_deref_mut(), self.backend, self.orders);
         }
         true
     }
@@ -821,11 +826,20 @@ fn leave_behind(session: &mut Session, backend: &mut Backend, said: &Said, told:
     }
     if said.sets_insert_id {
         // Its session keeps this backend; the value is not told where results end with an EOF packet.
-        backend.insert_id_of = Some(session.id);
+        session.insert_ids = session.insert_ids.wrapping_add(1);
+        backend.insert_id_of = Some(session.insert_id_mark());
     }
     if told.last_insert_id != 0 {
+        let was_own = backend
+            .insert_id_of
+            .is_none_or(|mark| mark == session.insert_id_mark());
         session.last_insert_id = Some(told.last_insert_id);
-        backend.insert_id_of = Some(session.id);
+        session.insert_ids = session.insert_ids.wrapping_add(1);
+        // What is told may have been said by the statement, and leave the function what it was before: another's.
+        backend.insert_id_of = Some(match was_own {
+            true => session.insert_id_mark(),
+            false => Mark::NOBODY,
+        });
     }
     // To keep a backend for every warning would keep all of them from others: who never asks gives it back.
     let keeps = said.counts_rows || session.reads_left_behind;

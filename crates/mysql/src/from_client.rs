@@ -156,6 +156,7 @@ impl FromClient<'_> {
             return None;
         }
         self.session.sequence = 1;
+        self.backend.may_part = false;
         self.kind = kind;
         if self.backend.give_error.is_some() {
             return self.give_error(header, input);
@@ -296,10 +297,9 @@ impl FromClient<'_> {
             self.session.reads_insert_ids = true;
             let owner = self.backend.insert_id_of;
             let known = self.session.last_insert_id;
-            // A session that begins anew on its connection is another.
-            let is_own = owner == Some(self.session.id) && known.is_some();
-            if !is_own && (owner.is_some() || known.is_some()) {
-                self.backend.insert_id_of = Some(self.session.id);
+            let mark = Some(self.session.insert_id_mark());
+            if owner != mark && (owner.is_some() || known.is_some()) {
+                self.backend.insert_id_of = mark;
                 let id = *self.session.last_insert_id.get_or_insert(0);
                 let set = format!("SET @@session.last_insert_id={id}");
                 self.orders

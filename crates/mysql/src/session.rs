@@ -50,6 +50,8 @@ pub struct Session {
     pub left: LeftBehind,
     /// What `LAST_INSERT_ID()` would say, where a statement of its own has changed it.
     pub last_insert_id: Option<u64>,
+    /// How often that has changed; never begins anew.
+    pub insert_ids: u32,
     /// The number of its next packet, where it is not the first of a command.
     pub sequence: u8,
     /// What it may share, and what keeps it from that.
@@ -125,6 +127,7 @@ impl Session {
         self.pins = Pins::default();
         self.held = None;
         self.last_insert_id = None;
+        self.insert_ids = self.insert_ids.wrapping_add(1);
         self.left = LeftBehind::default();
         self.reads_left_behind = false;
         self.tracks = false;
@@ -158,6 +161,7 @@ impl Session {
             marks: 0,
             left: LeftBehind::default(),
             last_insert_id: None,
+            insert_ids: 0,
             sequence: 0,
             rules,
             program: None,
@@ -183,6 +187,14 @@ impl Session {
         orders.to_client(|out| {
             ok.write(out, 1, self.capabilities);
         });
+    }
+
+    /// The mark of the backends where `LAST_INSERT_ID()` is what it is to the session now.
+    pub fn insert_id_mark(&self) -> Mark {
+        Mark {
+            session: self.id,
+            count: self.insert_ids,
+        }
     }
 
     /// The mark of the backend that it last changed in ways that only the server knows.

@@ -53,6 +53,8 @@ pub struct Backend {
     pub standing: Option<Standing>,
     /// Statements that it has.
     pub prepared: PreparedOn,
+    /// The label's `wait_timeout` was taken off.
+    pub waits_as_usual: bool,
     /// Its session keeps it across boundaries.
     pub pinned: bool,
     /// The answer to a command of ours is awaited before the client's bytes are sent.

@@ -10,6 +10,7 @@ use crate::from_backend::{FromBackend, boundary};
 use crate::from_client::FromClient;
 use crate::left_behind::{Captured, Kind};
 use crate::login_cache::{self, Done, LoginCache, Work};
+use crate::parting;
 use crate::reading_back::ReadingBack;
 use crate::server::{Family, Server};
 use crate::session::{Session, Stage};
@@ -89,6 +90,7 @@ pub fn change_user(
     let after = session.after_reset.take();
     session.status = after.map_or(Status::AUTOCOMMIT, |after| after.status);
     session.settings = shared.settings.empty();
+    parting::tell_limit(session, orders);
     let entropy = shared.logins.entropy(session.id, session.turns);
     let mut login = ClientLogin::again(*entrance, entropy);
     session.user = Box::default();
@@ -155,12 +157,12 @@ fn send_database(replay: &Replay, exchange: &mut Exchange, orders: &mut Orders<W
 /// Sends the difference between what the backend holds and what the session wants, ahead of everything else.
 fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
     let in_doubt = backend.suspect.is_some_and(|mark| mark != session.mark());
-    if !in_doubt && Arc::ptr_eq(&backend.label, &session.settings) {
+    if !in_doubt && !backend.waits_as_usual && Arc::ptr_eq(&backend.label, &session.settings) {
         return;
     }
     let replay = tracking::replay(
         &There {
-            map: backend.label.map(),
+            map: &parting::held(backend),
             in_doubt,
             beginning: &backend.beginning,
             has_init_query: !backend.init_query.is_empty(),
@@ -171,6 +173,7 @@ fn replay(session: &Session, backend: &mut Backend, orders: &mut Orders<Work>) {
         session.settings.map(),
     );
     backend.label = Arc::clone(&session.settings);
+    backend.waits_as_usual = false;
     if replay.is_empty() {
         return;
     }
@@ -430,6 +433,7 @@ impl Engine for Mysql {
             standing: None,
             init_query: "".into(),
             prepared: PreparedOn::default(),
+            waits_as_usual: false,
             pinned: false,
             holding: false,
             server: Server::default(),

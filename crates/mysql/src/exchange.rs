@@ -36,6 +36,8 @@ pub enum Whose {
     Signal,
     /// The session's status is asked for.
     Status,
+    /// What the backend must not take along is taken off.
+    Parting,
     /// What a vanished client left open is rolled back.
     Rollback,
 }
@@ -121,7 +123,7 @@ impl Exchange {
         let is_behind = |due: &Due| {
             matches!(
                 due.whose,
-                Whose::ReadBack | Whose::Conditions | Whose::Status
+                Whose::ReadBack | Whose::Conditions | Whose::Status | Whose::Parting
             )
         };
         self.due.iter().all(is_behind)

@@ -6,6 +6,7 @@ use crate::exchange::{Read, Shape, Told, Whose};
 use crate::judging::{Becomes, Said, dialect, shape};
 use crate::left_behind::{Conditions, Counts, Kind, SHOW, Standing};
 use crate::login_cache::Work;
+use crate::parting;
 use crate::pinning::{self, keep, pin, unpin};
 use crate::server::Family;
 use crate::session::Session;
@@ -504,6 +505,7 @@ impl FromBackend<'_> {
             }
             (Read::Fails { .. }, Whose::Conditions) => self.backend.captured.fail(),
             (Read::Fails { .. }, Whose::Signal) => {}
+            (Read::Fails { .. }, Whose::Parting) => self.backend.suspect = Some(Mark::NOBODY),
             (Read::Passes, Whose::ReadBack) => return self.on_read_back(was_row, payload),
             (Read::Passes | Read::Result(_) | Read::NeedsWhole | Read::File, _) => return true,
             (Read::Prepared { id, ends, .. }, Whose::Prepare(number)) => {
@@ -561,7 +563,7 @@ impl FromBackend<'_> {
                 self.follow();
                 boundary(self.session.as_deref_mut(), self.backend, self.orders);
             }
-            Whose::Status | Whose::Rollback => {
+            Whose::Status | Whose::Parting | Whose::Rollback => {
                 boundary(self.session.as_deref_mut(), self.backend, self.orders);
             }
             Whose::Database | Whose::Replay | Whose::Reset => {
@@ -660,14 +662,21 @@ pub fn boundary(session: Option<&mut Session>, backend: &mut Backend, orders: &m
     }
     let Some(session) = session else {
         if backend.exchange.is_clean() {
-            orders.push(Order::Release);
+            if !parting::part(backend, orders) {
+                orders.push(Order::Release);
+            }
         } else if backend.exchange.in_transaction() {
             roll_back(&mut backend.exchange, orders);
         }
         return;
     };
     pinning::tell(session, backend, orders);
-    if backend.exchange.is_clean() && session.pins.is_empty() && backend.give_error.is_none() {
+    parting::tell_limit(session, orders);
+    if backend.exchange.is_clean()
+        && session.pins.is_empty()
+        && backend.give_error.is_none()
+        && !parting::part(backend, orders)
+    {
         session.status = backend.exchange.status.without(Status::OF_STATEMENT);
         orders.push(Order::Release);
     }

@@ -12,6 +12,7 @@
 //! | `from_backend.rs`, `exchange.rs` | a backend's answers: whose they are, where they end, what follows from them |
 //! | `sql/`, `judging.rs` | what a text does, in the terms of the files below |
 //! | `tracking.rs`, `statements.rs`, `pinning.rs`, `told.rs` | what follows a session, what keeps its backend, what servers report |
+//! | `parting.rs` | what a backend must not take along |
 //!
 //! Invariants: no socket, clock, thread or randomness, but for what RSA takes inside its library; every size is checked before it is kept.
 
@@ -27,6 +28,7 @@ pub mod handshake;
 pub mod judging;
 pub mod left_behind;
 pub mod login_cache;
+pub mod parting;
 pub mod password;
 pub mod pinning;
 mod reading_back;

@@ -16,6 +16,7 @@ use forebay_core::settings::Settings;
 use forebay_core::snapshot::SessionRules;
 use forebay_core::{PinReason, StatementShape};
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// One client.
@@ -72,6 +73,8 @@ pub struct Session {
     pub one_shot_began: bool,
     /// It has set something for one alone, and nothing else since.
     pub one_shot_waits: bool,
+    /// How many seconds it may be silent, as it was told.
+    pub idle_limit: Option<NonZeroU32>,
     /// Statements that it has run.
     pub turns: u32,
     /// How often it has sent other parameter types than before; never begins anew.
@@ -172,6 +175,7 @@ impl Session {
             killing: None,
             one_shot_began: false,
             one_shot_waits: false,
+            idle_limit: None,
             turns: 0,
             types_sent: 0,
             held: None,

@@ -2,6 +2,7 @@
 
 use crate::engine::{Shared, change_user};
 use crate::login_cache::Work;
+use crate::parting;
 use crate::session::Session;
 use crate::statements::{DATABASE, ROLE};
 use crate::wire::command;
@@ -94,6 +95,7 @@ fn answer(
         }
         command::RESET_CONNECTION => {
             session.begin_anew(settings);
+            parting::tell_limit(session, orders);
         }
         _ => session.left.on_nothing(),
     }

@@ -154,6 +154,7 @@ impl Talk {
         let is_answered = std::mem::take(&mut self.is_answered);
         if let Some(shape) = shape.filter(|_| !is_answered) {
             let is_afterthought = payload == b"\x03SHOW WARNINGS"
+                || payload == b"\x03SET @@session.wait_timeout=DEFAULT"
                 || payload == b"\x0e"
                 || payload.starts_with(b"\x03SELECT @@session.");
             self.afterthoughts = match is_afterthought {

@@ -242,6 +242,12 @@ fn of_assignment(said: &mut Said, assignment: &Assignment, dialect: Dialect) {
             };
             said.tracks = Some(wants == "1" || wants.eq_ignore_ascii_case("ON"));
         }
+        // What `IS NULL` then finds is on the connection of the last INSERT.
+        (Target::Session(name), value)
+            if name == "sql_auto_is_null" && !value.as_ref().is_some_and(is_off) =>
+        {
+            said.pins.push(PinReason::UntrackedSetting);
+        }
         (Target::Session(name), value) => {
             let replay = variable(name, dialect).map(|variable| variable.replay);
             match (replay, value) {

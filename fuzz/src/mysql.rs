@@ -7,6 +7,7 @@
     reason = "a panic is how a finding is reported"
 )]
 
+use forebay_core::framing::{Framing as _, UNFRAMED_BYTES_MAX};
 use forebay_mysql::password::{caching_sha2, certificate, clear, ed25519, native, parsec, rsa};
 use forebay_mysql::sql::{
     Charset, Dialect, Facts, Family, Modes, classify, explain, fingerprint, mentioned, normalized,
@@ -14,6 +15,7 @@ use forebay_mysql::sql::{
 use forebay_mysql::wire::auth::{AuthPacket, nonce_of};
 use forebay_mysql::wire::capability::Capabilities;
 use forebay_mysql::wire::column::ColumnDefinition;
+use forebay_mysql::wire::compression::{Compressed, Compression, FRAME_HEADER_BYTES, Workbench};
 use forebay_mysql::wire::greeting::Greeting;
 use forebay_mysql::wire::read::Fields;
 use forebay_mysql::wire::reply::{
@@ -31,6 +33,7 @@ pub type Body = fn(&[u8]);
 pub const ALL: &[(&str, Body)] = &[
     ("mysql_wire", wire),
     ("mysql_login", login),
+    ("mysql_frames", frames),
     ("mysql_sql", sql),
 ];
 
@@ -188,6 +191,51 @@ fn made(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out);
     out.split_off(HEADER_BYTES)
+}
+
+/// Most bytes that one input may become: a few of them are enough to make gigabytes.
+const UNPACKED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Any bytes as a client's frames, which come in pieces; the first byte says how long those are, and which compression it is. Then the same bytes as
+/// something to be sent, which comes back.
+pub fn frames(data: &[u8]) {
+    let Some((&how, wire)) = data.split_first() else {
+        return;
+    };
+    let compression = match how & 1 {
+        0 => Compression::Zlib,
+        _ => Compression::Zstd(how % 22 + 1),
+    };
+    let piece = usize::from(how >> 1) + 1;
+    let workbench = Workbench::default();
+    unframed(&mut Compressed::new(compression, &workbench), wire, piece);
+    let mut sent = Vec::new();
+    Compressed::new(compression, &workbench).write(wire, &mut sent);
+    let back = unframed(&mut Compressed::new(compression, &workbench), &sent, piece);
+    assert!(back.as_deref() == Some(wire) || wire.len() > UNPACKED_BYTES_MAX);
+}
+
+/// What is in frames that come in pieces; `None` where they are not good, or hold too much.
+fn unframed(frames: &mut Compressed, wire: &[u8], piece: usize) -> Option<Vec<u8>> {
+    let (mut kept, mut all) = (Vec::new(), Vec::new());
+    for piece in wire.chunks(piece) {
+        kept.extend_from_slice(piece);
+        loop {
+            let mut out = Vec::new();
+            let taken = frames.read(&kept, &mut out).ok()?;
+            assert!(taken <= kept.len() && out.len() <= UNFRAMED_BYTES_MAX);
+            kept.drain(..taken);
+            if taken == 0 && out.is_empty() {
+                break;
+            }
+            all.append(&mut out);
+            if all.len() > UNPACKED_BYTES_MAX {
+                return None;
+            }
+        }
+    }
+    assert!(kept.len() < FRAME_HEADER_BYTES);
+    Some(all)
 }
 
 /// Longest text that is shown of one input.

@@ -12,6 +12,7 @@
 //! | `sessions` | who is connected and what for, as operators ask for it |
 //! | `metrics` | counters and histograms that one worker writes and anyone may read |
 //! | `notification` | what a database tells apart from answers |
+//! | `framing` | what may lie between a client's connection and its messages |
 //! | `settings` | the interned value of what a session has set |
 //!
 //! Invariants: no module here reads a clock, a socket, randomness or global state; secrets have no `Debug`.
@@ -20,6 +21,7 @@ mod clock;
 mod close_reason;
 pub mod engine;
 pub mod event;
+pub mod framing;
 pub mod metrics;
 pub mod notification;
 pub mod orders;

@@ -128,6 +128,24 @@ pub fn bucket_upper_bound(index: usize) -> u64 {
     (1 << octave) + ((sub as u64 + 1) << (octave - 2))
 }
 
+/// A counter for each kind of refusal, by its number.
+#[derive(Debug)]
+pub struct Refusals([Counter; Refusal::NAMES.len()]);
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+impl std::ops::Index<usize> for Refusals {
+    type Output = Counter;
+
+    fn index(&self, number: usize) -> &Counter {
+        &self.0[number]
+    }
+}
+
 /// What one worker counts for one endpoint (dimensions ProxyName, EndpointName).
 #[derive(Debug, Default)]
 pub struct EndpointBlock {
@@ -160,7 +178,7 @@ pub struct EndpointBlock {
     /// Clients that wait for a backend now (gauge).
     pub clients_waiting: Counter,
     /// Refusals, by their number.
-    pub refusals: [Counter; Refusal::NAMES.len()],
+    pub refusals: Refusals,
     /// Refusals because of a bound on clients, rate or queue.
     pub throttled: Counter,
     /// Borrow timeouts.

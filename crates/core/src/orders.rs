@@ -5,6 +5,7 @@
 //! that the engine makes itself live in one scratch buffer, so that an exchange allocates nothing.
 
 use crate::engine::StartupParameters;
+use crate::framing::Framing;
 use crate::notification::{Channel, Notification};
 use crate::{CloseReason, Instant, PinReason, Refusal, StatementShape};
 use std::sync::Arc;
@@ -29,6 +30,10 @@ pub enum Order<E> {
     Resume,
     /// From the next byte on, the connection that was shown speaks TLS. Bytes already received belong to TLS.
     StartTls,
+    /// From the next byte on, either way, what the client sends and is sent is in these frames. Bytes already received belong to them.
+    Frame(Box<dyn Framing>),
+    /// What the client is told next begins the answer to its last request, for [`Framing::on_answer`]. Only clients with frames need it.
+    Answer,
     /// Work too slow for an event loop (key derivation): run it elsewhere, come back with the result.
     Work(E),
     /// The client has proven who it is; find its pool.

@@ -95,6 +95,12 @@ pub enum Refusal {
     },
     /// The client broke the protocol; the text says where.
     ProtocolViolation(&'static str),
+    /// The client's connection is to be compressed in a way that does not exist.
+    CompressionLevel,
+    /// What is in a frame of the client's cannot be read, or is not what the frame says.
+    BrokenFrame,
+    /// The client's frames are not numbered one after the other.
+    FrameOutOfOrder,
     /// A message is longer than is allowed at this point.
     MessageTooLarge {
         /// The bound, in bytes.
@@ -157,7 +163,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The names in logs and metric labels.
-    pub const NAMES: [&'static str; 32] = [
+    pub const NAMES: [&'static str; 35] = [
         "borrow_timeout",
         "queue_full",
         "too_many_clients",
@@ -190,6 +196,9 @@ impl Refusal {
         "listener_lost",
         "too_far_behind",
         "notification_encoding",
+        "compression_level",
+        "broken_frame",
+        "frame_out_of_order",
     ];
 
     /// Its place in [`Refusal::NAMES`].
@@ -227,6 +236,9 @@ impl Refusal {
             Refusal::ListenerLost => 29,
             Refusal::TooFarBehind { .. } => 30,
             Refusal::NotificationEncoding => 31,
+            Refusal::CompressionLevel => 32,
+            Refusal::BrokenFrame => 33,
+            Refusal::FrameOutOfOrder => 34,
         }
     }
 
@@ -258,6 +270,9 @@ impl Refusal {
             | Refusal::LoginTimeout
             | Refusal::ProtocolVersion { .. }
             | Refusal::ProtocolViolation(_)
+            | Refusal::CompressionLevel
+            | Refusal::BrokenFrame
+            | Refusal::FrameOutOfOrder
             | Refusal::MessageTooLarge { .. }
             | Refusal::IdleClientTimeout
             | Refusal::IdleSessionTimeout
@@ -295,6 +310,9 @@ impl Refusal {
             | Refusal::LoginTimeout
             | Refusal::ProtocolVersion { .. }
             | Refusal::ProtocolViolation(_)
+            | Refusal::CompressionLevel
+            | Refusal::BrokenFrame
+            | Refusal::FrameOutOfOrder
             | Refusal::MessageTooLarge { .. }
             | Refusal::IdleClientTimeout
             | Refusal::IdleSessionTimeout

@@ -10,7 +10,7 @@ use crate::tls::{Filter, TlsError};
 use crate::worker::Worker;
 use forebay_core::engine::{ClientFacts, Engine, Farewell};
 use forebay_core::event::EventKind;
-use forebay_core::orders::{Admission, CancelKey};
+use forebay_core::orders::{Admission, CancelKey, Order};
 use forebay_core::{CloseReason, Refusal};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -50,6 +50,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 ),
                 tls: None,
                 secured: false,
+                frames: None,
                 inbox: Inbox::default(),
                 endpoint,
                 pool: None,
@@ -248,8 +249,12 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         // Only the client hears it: orders about a backend end here.
         let (list, made) = self.orders.take();
         for order in &list {
-            if let forebay_core::orders::Order::ToClient(range) = order {
-                self.send_to_client(ticket, &Source::Bytes(&made), (range.start, range.end));
+            match order {
+                Order::ToClient(range) => {
+                    self.send_to_client(ticket, &Source::Bytes(&made), (range.start, range.end));
+                }
+                Order::Answer => self.begin_answer(ticket),
+                _ => {}
             }
         }
         self.orders.reuse(list, made);

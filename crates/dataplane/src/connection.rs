@@ -10,6 +10,7 @@ use crate::pins::Pin;
 use crate::scope::{EndpointScope, Password, PoolScope};
 use crate::silence::IdleLimit;
 use crate::tls::Filter;
+use crate::unframing::Frames;
 use forebay_core::CloseReason;
 use forebay_core::Instant;
 use forebay_core::engine::{Engine, StartupParameters};
@@ -42,6 +43,8 @@ pub struct Client<E: Engine> {
     pub tls: Option<Box<Filter>>,
     /// Its TLS handshake is complete.
     pub secured: bool,
+    /// What its messages are framed in, inside TLS.
+    pub frames: Option<Box<Frames>>,
     /// What it sent and nobody consumed.
     pub inbox: Inbox,
     /// Where it came in.

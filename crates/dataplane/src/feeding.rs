@@ -48,6 +48,16 @@ impl<D: Driver, E: Engine> Worker<D, E> {
 
     /// Bytes of a client, in clear.
     pub(crate) fn feed_client(&mut self, ticket: Ticket, source: &Source<'_>) {
+        if let Some(client) = self.clients.get(ticket)
+            && client.frames.is_some()
+        {
+            return self.read_frames(ticket, source.bytes());
+        }
+        self.feed_client_messages(ticket, source);
+    }
+
+    /// Bytes of a client, out of their frames.
+    pub(crate) fn feed_client_messages(&mut self, ticket: Ticket, source: &Source<'_>) {
         if let Some(client) = self.clients.get(ticket) {
             let received = source.bytes().len() as u64;
             client.endpoint.block.bytes_received.add(received);
@@ -60,6 +70,9 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     pub(crate) fn feed_client_inbox(&mut self, ticket: Ticket) {
         self.feed_inbox(Side::Client(ticket));
         self.bound_client_inbox(ticket);
+        if self.is_framed(ticket) {
+            self.read_frames(ticket, &[]);
+        }
     }
 
     /// Bytes of a backend, in clear.
@@ -143,6 +156,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 return at;
             }
             client.inbox.need = 0;
+            let logs_in = client.phase == Phase::Login;
             let backend = client.lease.and_then(|lease| self.backends.get_mut(lease));
             let backend = backend.and_then(|backend| backend.state.as_mut());
             E::on_client_bytes(
@@ -165,6 +179,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             }
             let leased = self.try_lease_now(ticket, &source.bytes()[at..]);
             self.finish_releases();
+            if logs_in && self.is_framed(ticket) {
+                self.read_frames(ticket, &source.bytes()[at..]);
+                return source.bytes().len();
+            }
             let Some(client) = self.clients.get_mut(ticket) else {
                 return source.bytes().len();
             };
@@ -230,7 +248,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
     // --- Afterwards ---
 
     /// A client that sends more than can be shown is not received from until that changes.
-    fn bound_client_inbox(&mut self, ticket: Ticket) {
+    pub(crate) fn bound_client_inbox(&mut self, ticket: Ticket) {
         let Some(client) = self.clients.get_mut(ticket) else {
             return;
         };
@@ -306,6 +324,10 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let state = backend.and_then(|backend| backend.state.as_ref());
         client.phase == Phase::Ready
             && client.inbox.bytes.is_empty()
+            && client
+                .frames
+                .as_ref()
+                .is_none_or(|frames| frames.is_empty())
             && E::is_idle(&client.session, state)
     }
 }

@@ -34,6 +34,7 @@ pub mod silence;
 mod socket;
 mod subscriptions;
 pub mod tls;
+mod unframing;
 pub mod worker;
 pub mod workshop;
 

@@ -40,6 +40,8 @@ pub enum Letter<E: Engine> {
     Hub(Box<HubLetter>),
     /// What a client asked to be cancelled is done with.
     Cancelled(Ticket, bool),
+    /// To itself: a client of ours whose frames hold much has waited for the others.
+    ReadOn(Ticket),
     /// New configuration.
     Load {
         /// The configuration.

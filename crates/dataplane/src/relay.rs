@@ -1,6 +1,6 @@
 //! Does what the engine orders about the bytes it was shown: the only place where it is decided which bytes go where.
 //!
-//! `feeding.rs` shows them (behind `decrypting.rs`, where there is TLS), `sending.rs` sends what is forwarded. Forwarded bytes stay in
+//! `feeding.rs` shows them (behind `decrypting.rs`, where there is TLS, and `unframing.rs`, where there are frames), `sending.rs` sends what is forwarded. Forwarded bytes stay in
 //! the buffer they were received into. With TLS on the way out they are encrypted from there, with TLS on the way in they come from
 //! the filter's plaintext.
 
@@ -141,6 +141,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
                 self.on_pin(client, backend, reason, statement)
             }
             (Order::Unpin, Some(client), Some(backend)) => self.on_unpin(client, backend),
+            (Order::Answer, Some(client), _) => self.begin_answer(client),
+            (Order::Frame(framing), Some(client), _) => self.start_frames(client, framing),
             (Order::IdleLimit(limit), Some(client), _) => self.on_idle_limit(client, limit),
             (Order::ClientReady, Some(client), _) => self.on_client_ready(client),
             (

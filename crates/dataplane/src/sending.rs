@@ -9,6 +9,7 @@ use crate::tls::Filter;
 use crate::worker::Worker;
 use forebay_core::CloseReason;
 use forebay_core::engine::Engine;
+use forebay_core::framing::UNFRAMED_BYTES_MAX;
 
 impl<D: Driver, E: Engine> Worker<D, E> {
     /// Sends bytes on one connection. False if its TLS encrypts no more.
@@ -53,8 +54,24 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             .bytes_sent
             .add((range.1 - range.0) as u64);
         let (handle, lease) = (client.handle, client.lease);
-        let to = (handle, client.tls.as_mut());
-        if !Self::send(&mut self.driver, &mut self.wire, to, source, range) {
+        let sent = match &mut client.frames {
+            None => {
+                let to = (handle, client.tls.as_mut());
+                Self::send(&mut self.driver, &mut self.wire, to, source, range)
+            }
+            Some(frames) => {
+                let mut pieces = source.bytes()[range.0..range.1].chunks(UNFRAMED_BYTES_MAX);
+                pieces.all(|piece| {
+                    self.framed.clear();
+                    frames.framing.write(piece, &mut self.framed);
+                    let to = (handle, client.tls.as_mut());
+                    let source = Source::Bytes(&self.framed);
+                    let range = (0, self.framed.len());
+                    Self::send(&mut self.driver, &mut self.wire, to, &source, range)
+                })
+            }
+        };
+        if !sent {
             return self.close_client(ticket, CloseReason::Tls);
         }
         if self.driver.unsent(handle) > UNSENT_HIGH {
@@ -144,9 +161,14 @@ impl<D: Driver, E: Engine> Worker<D, E> {
         let full = ends
             .map(|handle| self.driver.unsent(handle))
             .any(|unsent| unsent > UNSENT_HIGH);
-        if client.throttled && !full {
-            client.throttled = false;
-            self.driver.receive(client.handle, true);
+        if !client.throttled || full {
+            return;
         }
+        client.throttled = false;
+        let handle = client.handle;
+        if client.frames.is_some() && !self.read_on(ticket) {
+            return;
+        }
+        self.driver.receive(handle, true);
     }
 }

@@ -102,6 +102,10 @@ pub struct Worker<D: Driver, E: Engine> {
     pub(crate) silences: Silences,
     pub(crate) plain: Vec<u8>,
     pub(crate) wire: Vec<u8>,
+    /// Out of a client's frames.
+    pub(crate) unframed: Vec<u8>,
+    /// Frames for a client.
+    pub(crate) framed: Vec<u8>,
     pub(crate) block: Arc<WorkerBlock>,
     pub(crate) now: Instant,
     pub(crate) draining: bool,
@@ -141,6 +145,8 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             silences: Silences::default(),
             plain: Vec::new(),
             wire: Vec::new(),
+            unframed: Vec::new(),
+            framed: Vec::new(),
             block: crew.registry.worker(labels),
             now,
             draining: false,
@@ -294,6 +300,7 @@ impl<D: Driver, E: Engine> Worker<D, E> {
             Letter::BackendWork(ticket, done) if self.backends.holds(ticket) => {
                 self.on_backend_work(ticket, done);
             }
+            Letter::ReadOn(ticket) => self.bound_client_inbox(ticket),
             Letter::Resolved(ticket, result) if self.backends.holds(ticket) => {
                 self.on_resolved(ticket, result);
             }

@@ -19,6 +19,7 @@ use crate::password::native::NativeHash;
 use crate::password::{self, Method, certificate, ed25519};
 use crate::server::{Family, Server};
 use crate::wire::capability::Capabilities;
+use crate::wire::compression::Compression;
 use crate::wire::greeting::{Greeting, NONCE_BYTES};
 use crate::wire::response::{ChangeUser, Opening, RESPONSE_BYTES_MAX, Response, attributes};
 use crate::wire::status::Status;
@@ -61,6 +62,8 @@ pub struct Admitted {
     pub database: Option<Box<str>>,
     /// What was agreed on.
     pub capabilities: Capabilities,
+    /// How its connection is to be compressed from then on.
+    pub compression: Option<Compression>,
     /// What its connection calls itself.
     pub program: Option<Box<str>>,
     /// The server that it was greeted as.
@@ -119,6 +122,7 @@ pub(crate) struct Known {
     capabilities: Capabilities,
     said: Capabilities,
     collation: u8,
+    compression: Option<Compression>,
     program: Option<Box<str>>,
     server: Server,
     /// What the proof was made with, where that is short; what the greeting had, else.
@@ -200,6 +204,8 @@ impl ClientLogin {
             capabilities: entrance.capabilities,
             said: entrance.said,
             collation: collation.unwrap_or(entrance.collation),
+            // The connection stays as it is.
+            compression: None,
             program: program_of(change.attributes),
             server: entrance.server,
             nonce: entrance.nonce,
@@ -371,6 +377,7 @@ impl ClientLogin {
             user: known.user.into(),
             database: known.database,
             capabilities: known.capabilities,
+            compression: known.compression,
             program: known.program,
             server: known.server,
             sequence: self.sequence,
@@ -441,6 +448,7 @@ impl ClientLogin {
             capabilities: handshake::agreed(opening.capabilities, self.offered),
             said: opening.capabilities,
             collation: opening.collation,
+            compression: Compression::of(opening.capabilities, response.zstd_level)?,
             program: program_of(response.attributes),
             server: greeted.server,
             nonce: greeted.nonce,

@@ -18,6 +18,7 @@ use crate::statements::{DATABASE, PreparedOn, ROLE};
 use crate::tracking::{self, Replay, There};
 use crate::unleased;
 use crate::wire::capability::Capabilities;
+use crate::wire::compression::{Compressed, Workbench};
 use crate::wire::reply::{ErrorPacket, OkPacket};
 use crate::wire::status::Status;
 use crate::wire::tracker::Change;
@@ -46,10 +47,17 @@ pub struct Shared {
     pub hasher: RandomState,
     /// What logins take long to make.
     pub logins: LoginCache,
+    /// What compressed connections are packed and unpacked with.
+    pub workbench: Workbench,
 }
 
 /// The login is complete.
-fn welcome(session: &mut Session, admitted: &Admitted, orders: &mut Orders<Work>) {
+fn welcome(
+    workbench: &Workbench,
+    session: &mut Session,
+    admitted: &Admitted,
+    orders: &mut Orders<Work>,
+) {
     let ok = OkPacket {
         status: session.status,
         info: admitted
@@ -70,6 +78,11 @@ fn welcome(session: &mut Session, admitted: &Admitted, orders: &mut Orders<Work>
     });
     session.stage = Stage::Ready;
     session.sequence = 0;
+    if let Some(compression) = admitted.compression {
+        session.is_compressed = true;
+        let frames = Compressed::new(compression, workbench);
+        orders.push(Order::Frame(Box::new(frames)));
+    }
     orders.push(Order::ClientReady);
 }
 
@@ -99,7 +112,12 @@ pub fn change_user(
 }
 
 /// The database that a client named was chosen on this backend, or refused.
-pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &mut Orders<Work>) {
+pub fn finish_admission(
+    workbench: &Workbench,
+    session: &mut Session,
+    backend: &mut Backend,
+    orders: &mut Orders<Work>,
+) {
     let Stage::Admission(admitted) = &session.stage else {
         return;
     };
@@ -121,7 +139,7 @@ pub fn finish_admission(session: &mut Session, backend: &mut Backend, orders: &m
         return orders.refuse(refusal);
     }
     let admitted = admitted.clone();
-    welcome(session, &admitted, orders);
+    welcome(workbench, session, &admitted, orders);
     boundary(Some(session), backend, orders);
 }
 
@@ -209,6 +227,7 @@ impl Engine for Mysql {
             settings: Interner::new(household.hasher.clone()),
             hasher: household.hasher,
             logins: LoginCache::new(household.secret),
+            workbench: Workbench::default(),
         }
     }
 
@@ -284,7 +303,7 @@ impl Engine for Mysql {
         session.program.clone_from(&admitted.program);
         session.entrance = Some(Box::new(admitted.entrance.clone()));
         let Some(database) = &admitted.database else {
-            return welcome(session, &admitted, orders);
+            return welcome(&shared.workbench, session, &admitted, orders);
         };
         let value = Value::Literal(database.clone());
         let map = Map::from([(DATABASE.into(), value)]);
@@ -306,7 +325,7 @@ impl Engine for Mysql {
     }
 
     fn on_leased(
-        _: &mut Shared,
+        shared: &mut Shared,
         session: &mut Session,
         backend: &mut Backend,
         _: Instant,
@@ -321,7 +340,7 @@ impl Engine for Mysql {
         backend.is_report_due = false;
         replay(session, backend, orders);
         if backend.exchange.is_empty() {
-            finish_admission(session, backend, orders);
+            finish_admission(&shared.workbench, session, backend, orders);
         }
     }
 
@@ -388,6 +407,10 @@ impl Engine for Mysql {
             Stage::Ready => session.sequence,
             Stage::Over => return,
         };
+        if session.is_compressed && sequence <= 1 {
+            // Nothing of an answer has gone out: what is told stands for it, or is found in its place.
+            orders.push(Order::Answer);
+        }
         orders.to_client(|out| errors::write(refusal, sequence, out));
     }
 

@@ -102,6 +102,9 @@ pub fn words(refusal: &Refusal) -> Words {
             b"HY000",
             format!("Malformed communication packet ({text})"),
         ),
+        Refusal::CompressionLevel => say(3923, b"HY000", "Invalid compression level"),
+        Refusal::BrokenFrame => say(1157, b"08S01", "Couldn't uncompress communication packet"),
+        Refusal::FrameOutOfOrder => say(1156, b"08S01", "Got packets out of order"),
         Refusal::MessageTooLarge { .. } => say(
             1153,
             b"08S01",

@@ -570,7 +570,7 @@ impl FromBackend<'_> {
                 if !self.backend.holding
                     && let Some(session) = self.session.as_deref_mut()
                 {
-                    finish_admission(session, self.backend, self.orders);
+                    finish_admission(&self.shared.workbench, session, self.backend, self.orders);
                 }
             }
             Whose::Prepare(_) | Whose::Signal | Whose::Client => {}

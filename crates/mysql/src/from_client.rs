@@ -62,7 +62,7 @@ impl FromClient<'_> {
             } else if self.backend.holding || self.backend.exchange.is_client_due() {
                 if !self.backend.exchange.is_client_due() {
                     // Should it never be sent, whatever is said answers it.
-                    self.session.sequence = 1;
+                    self.session.begin(self.orders);
                 }
                 None
             } else {
@@ -155,7 +155,7 @@ impl FromClient<'_> {
             self.refuse(Refusal::ProtocolViolation("packets out of order"));
             return None;
         }
-        self.session.sequence = 1;
+        self.session.begin(self.orders);
         self.backend.may_part = false;
         self.kind = kind;
         if self.backend.give_error.is_some() {

@@ -2,7 +2,7 @@
 //!
 //! A backend speaks the dialect of the clients that it serves, so that nothing but reports of changes needs to be translated on the way:
 //! what a client agrees on is part of its pool's key, as a number. What is not in that number is either the same for all (the protocol of 4.1, named methods) or ends at
-//! the proxy (TLS, the login). (MySQL's documentation, "Capabilities Flags".)
+//! the proxy (TLS, compression, the login). (MySQL's documentation, "Capabilities Flags".)
 
 use crate::server::{Family, Server};
 use crate::wire::capability::Capabilities;
@@ -45,13 +45,17 @@ const AT_CLIENT: Capabilities = Capabilities(
         | Capabilities::LONG_PASSWORD.0,
 );
 
+/// What the proxy itself does for a client, whether its database can or not.
+const OURS: Capabilities =
+    Capabilities(Capabilities::COMPRESS.0 | Capabilities::ZSTD_COMPRESSION.0);
+
 fn all() -> Capabilities {
     FLAGS.into_iter().fold(ALWAYS, |all, flag| all | flag)
 }
 
-/// What clients are offered of what the server can; TLS is offered besides, where the proxy has it.
+/// What clients are offered: of what the server can, and compression; TLS is offered besides, where the proxy has it.
 pub fn offered(server: Capabilities) -> Capabilities {
-    server & (all() | AT_CLIENT)
+    server & (all() | AT_CLIENT) | OURS
 }
 
 /// What a client that asked for this, of what it was offered, has in common with its backends.
@@ -123,7 +127,7 @@ mod tests {
     fn what_is_agreed_on_is_what_backends_ask_for() {
         let server = Capabilities(0xdfff_ffff);
         let offered = offered(server);
-        assert!(!offered.has(Capabilities::COMPRESS) && !offered.has(Capabilities::SSL));
+        assert!(!offered.has(Capabilities::SSL));
         let asked = Capabilities::PROTOCOL_41
             | Capabilities::DEPRECATE_EOF
             | Capabilities::FOUND_ROWS

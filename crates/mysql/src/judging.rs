@@ -326,10 +326,6 @@ fn set(said: &mut Said, name: &str, value: Becomes, dialect: Dialect) {
         }
         named => named,
     };
-    if name == "sql_auto_is_null" && !is_off(&value) {
-        // What is found by it was inserted by this connection.
-        said.pins.push(PinReason::UntrackedSetting);
-    }
     said.changes.push((name.into(), value));
     // The one of these that is set last counts.
     let other = match name {

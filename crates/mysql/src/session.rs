@@ -11,7 +11,7 @@ use crate::wire::capability::Capabilities;
 use crate::wire::reply::OkPacket;
 use crate::wire::status::Status;
 use forebay_core::Pins;
-use forebay_core::orders::Orders;
+use forebay_core::orders::{Order, Orders};
 use forebay_core::settings::Settings;
 use forebay_core::snapshot::SessionRules;
 use forebay_core::{PinReason, StatementShape};
@@ -53,6 +53,8 @@ pub struct Session {
     pub last_insert_id: Option<u64>,
     /// How often that has changed; never begins anew.
     pub insert_ids: u32,
+    /// Its connection is compressed.
+    pub is_compressed: bool,
     /// The number of its next packet, where it is not the first of a command.
     pub sequence: u8,
     /// What it may share, and what keeps it from that.
@@ -165,6 +167,7 @@ impl Session {
             left: LeftBehind::default(),
             last_insert_id: None,
             insert_ids: 0,
+            is_compressed: false,
             sequence: 0,
             rules,
             program: None,
@@ -179,6 +182,14 @@ impl Session {
             turns: 0,
             types_sent: 0,
             held: None,
+        }
+    }
+
+    /// It has sent a command: whatever is said from here on answers that.
+    pub fn begin(&mut self, orders: &mut Orders<Work>) {
+        self.sequence = 1;
+        if self.is_compressed {
+            orders.push(Order::Answer);
         }
     }
 

@@ -24,8 +24,7 @@ pub fn on_bytes(
         let Some(header) = wire::header(input) else {
             return;
         };
-        // Whatever is said from here on answers this command.
-        session.sequence = 1;
+        session.begin(orders);
         if header.len == HEADER_BYTES || header.sequence != 0 {
             return orders.refuse(Refusal::ProtocolViolation("a command out of order"));
         }

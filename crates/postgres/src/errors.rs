@@ -130,6 +130,9 @@ pub fn words(refusal: &Refusal) -> Words {
             )
         }
         Refusal::ProtocolViolation(text) => fatal("08P01", *text),
+        Refusal::CompressionLevel | Refusal::BrokenFrame | Refusal::FrameOutOfOrder => {
+            fatal("08P01", "This protocol has no frames.")
+        }
         Refusal::MessageTooLarge { max } => fatal(
             "08P01",
             format!("A message is longer than the {max} bytes that are allowed here."),

@@ -3,13 +3,14 @@
 //!
 //! `header` and `message` find packets and messages in bytes; `greeting`, `response` and `auth` read and make what is said up to the
 //! login; `reply` and `tracker` read what ends a statement, `column` and `row` its result; `statement` is what clients say of prepared statements; `read` and `write` are what these are made of.
-//! `capability`, `status` and `command` are the numbers. Readers take payloads, that is packets without their headers, and borrow from
+//! `capability`, `status` and `command` are the numbers, `compression` the frames around all this. Readers take payloads, that is packets without their headers, and borrow from
 //! them. Nothing here knows what a packet means to a session.
 
 pub mod auth;
 pub mod capability;
 pub mod column;
 pub mod command;
+pub mod compression;
 pub mod greeting;
 pub mod read;
 pub mod reply;

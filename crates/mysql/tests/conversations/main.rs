@@ -1,6 +1,6 @@
 //! Conversations of `scenarios/<behaviour>/mysql.txt`, played against the engine packet by packet; `scenarios/README.md` describes the
 //! format. Each is played again cut at every byte, with the client vanishing at every byte, and with the backend dying at every byte; all of
-//! it with clients whose results end with an OK packet, and with clients whose results end with an EOF packet.
+//! it with clients whose results end with an OK packet, with clients whose results end with an EOF packet, and with compressed connections.
 //!
 //! `script.rs`, the PostgreSQL engine's, reads a file, `stage.rs` plays it.
 //! `FOREBAY_SCENARIO=set-follows-the-client cargo test -p forebay-mysql --test conversations` plays one.
@@ -78,7 +78,7 @@ fn a_backend_that_dies_at_any_byte_costs_its_client_one_error() {
     });
 }
 
-/// Plays what is not known to go wrong, in both dialects.
+/// Plays what is not known to go wrong, in both dialects, and compressed.
 fn each(play: impl Fn(&Script, Run)) {
     let scripts = scripts();
     assert!(!scripts.is_empty(), "there is no such scenario");
@@ -86,6 +86,13 @@ fn each(play: impl Fn(&Script, Run)) {
         for is_new in [true, false] {
             play(script, Run::new(is_new));
         }
+        play(
+            script,
+            Run {
+                is_compressed: true,
+                ..Run::new(true)
+            },
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! Plays a script: sends what it sends, compares what everybody sees, ends it where a variation wants it to end.
 
 use crate::script::{Script, Step};
+use crate::support::frames::Frames;
 use crate::support::making::House;
 use crate::support::messages::{Field, From, Line};
 use crate::support::talk::{Debt, Talk};
@@ -16,6 +17,8 @@ use std::collections::{HashMap, VecDeque};
 pub struct Run {
     /// Results end with an OK packet.
     pub is_new: bool,
+    /// Clients' connections are compressed.
+    pub is_compressed: bool,
     /// What is sent comes in two pieces around this byte.
     pub cut: Option<usize>,
     pub ending: Ending,
@@ -26,6 +29,7 @@ impl Run {
     pub fn new(is_new: bool) -> Run {
         Run {
             is_new,
+            is_compressed: false,
             cut: None,
             ending: Ending::Written,
         }
@@ -53,6 +57,8 @@ pub struct Stage<'a> {
     noted: VecDeque<String>,
     /// What each end has said and heard.
     talks: HashMap<End, Talk>,
+    /// Of clients that have logged in and are compressed.
+    frames: HashMap<usize, Frames>,
     /// Seen by clients and by backends, not yet compared.
     seen: HashMap<End, VecDeque<Line>>,
     /// What stands for each `$name`.
@@ -71,7 +77,10 @@ fn end_of(who: From, index: usize) -> End {
 
 impl<'a> Stage<'a> {
     pub fn play(script: &'a Script, run: Run) {
-        let house = House::of(&script.settings, run.is_new);
+        let house = House {
+            is_compressed: run.is_compressed,
+            ..House::of(&script.settings, run.is_new)
+        };
         let mut stage = Stage {
             script,
             house,
@@ -79,6 +88,7 @@ impl<'a> Stage<'a> {
             pinned: false,
             noted: VecDeque::new(),
             talks: HashMap::new(),
+            frames: HashMap::new(),
             seen: HashMap::new(),
             names: HashMap::new(),
             sent: 0,
@@ -174,10 +184,16 @@ impl<'a> Stage<'a> {
     fn pass(&mut self, who: From, index: usize, bytes: &[u8]) {
         let talk = self.talks.get_mut(&end_of(who, index)).unwrap();
         match who {
-            From::Client => {
-                talk.received(bytes);
-                self.world.client_bytes(index, bytes);
-            }
+            From::Client => match self.frames.get_mut(&index) {
+                Some(frames) => {
+                    let wire = frames.wrap(bytes, talk);
+                    self.world.client_bytes(index, &wire);
+                }
+                None => {
+                    talk.received(bytes);
+                    self.world.client_bytes(index, bytes);
+                }
+            },
             From::Backend => {
                 talk.sent(bytes);
                 self.world.backend_bytes(index, bytes);
@@ -288,7 +304,14 @@ impl<'a> Stage<'a> {
                 continue;
             };
             let seen = self.seen.entry((true, index)).or_default();
-            seen.extend(talk.sent(&bytes));
+            match self.frames.get_mut(&index) {
+                Some(frames) => seen.extend(frames.unwrap(&bytes, talk)),
+                None => seen.extend(talk.sent(&bytes)),
+            }
+            // The packet that ended the login was the last one without a frame.
+            if client.framing.is_some() {
+                self.frames.entry(index).or_default();
+            }
         }
         for order in self.world.noted.drain(..) {
             match order.split(' ').next() {

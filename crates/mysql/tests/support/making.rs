@@ -33,6 +33,8 @@ const COLLATION: u8 = 45;
 pub struct House {
     /// A result ends with an OK packet.
     pub is_new: bool,
+    /// Clients' connections are compressed.
+    pub is_compressed: bool,
     pub is_mariadb: bool,
     /// Clients ask to be told of changes.
     pub tracks: bool,
@@ -50,6 +52,7 @@ impl House {
     pub fn of(words: &[String], is_new: bool) -> House {
         let mut house = House {
             is_new,
+            is_compressed: false,
             is_mariadb: false,
             tracks: false,
             client_auth: ClientAuth::NativePassword,
@@ -98,6 +101,9 @@ impl House {
             | Capabilities::LOCAL_FILES;
         if self.is_new {
             asked = asked | Capabilities::DEPRECATE_EOF;
+        }
+        if self.is_compressed {
+            asked = asked | Capabilities::COMPRESS;
         }
         if self.tracks {
             asked = asked | Capabilities::SESSION_TRACK;

@@ -1,5 +1,5 @@
 //! What tests of the whole engine share: `world` obeys its orders as a worker would, `messages` writes the protocol as text and
-//! back, `talk` follows a connection by its bytes alone, `making` brings clients and backends into being without a network.
+//! back, `talk` follows a connection by its bytes alone, `frames` is a client whose connection is compressed, `making` brings clients and backends into being without a network.
 //!
 //! `world` and `notation` are those of the PostgreSQL engine's tests; `kin` tells them whose they are.
 
@@ -11,6 +11,7 @@
     reason = "several tests include this, each uses a part; a panic is how a test fails"
 )]
 
+pub mod frames;
 pub mod making;
 pub mod messages;
 #[path = "../../../postgres/tests/support/notation.rs"]

@@ -108,6 +108,12 @@ impl Talk {
         matches!(self.due.front(), Some((Shape::Login, _)))
     }
 
+    /// Whether the client's next byte begins a command, and whether all that it asked was answered.
+    pub fn is_before_command(&self) -> (bool, bool) {
+        let is_command = self.to_server.is_empty() && !self.is_login() && self.at != At::File;
+        (is_command, self.due.is_empty())
+    }
+
     /// Bytes that the server received: the messages that are whole with them.
     pub fn received(&mut self, bytes: &[u8]) -> Vec<Line> {
         self.to_server.extend_from_slice(bytes);

@@ -7,6 +7,7 @@
 use super::kin::{Kind, Session, Shared, State, Work, waits};
 use super::messages::{From, Line};
 use forebay_core::engine::{ClientFacts, Engine, Farewell, TlsFacts};
+use forebay_core::framing::Framing;
 use forebay_core::notification::{Channel, Notification};
 use forebay_core::orders::{Order, Orders};
 use forebay_core::{CloseReason, Instant, Refusal, StatementShape};
@@ -21,6 +22,9 @@ const MADE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// One client and what its worker knows of it.
 pub struct Client {
     pub session: Session,
+    /// What its messages are framed in, and what of that was not read.
+    pub framing: Option<Box<dyn Framing>>,
+    pub unread: Vec<u8>,
     /// Shown and not consumed, or not shown yet.
     pub inbox: Vec<u8>,
     pub need: usize,
@@ -45,6 +49,27 @@ pub struct Backend {
     /// Bytes for the database, until taken.
     pub sent: Vec<u8>,
     pub gone: bool,
+}
+
+impl Client {
+    /// Takes what has come out of its frames; whether there was anything.
+    fn read_frames(&mut self) -> bool {
+        let before = self.unread.len();
+        let Some(framing) = &mut self.framing else {
+            self.inbox.append(&mut self.unread);
+            return before > 0;
+        };
+        let taken = framing.read(&self.unread, &mut self.inbox);
+        self.unread.drain(..taken.expect("frames are good"));
+        self.unread.len() < before
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        match &mut self.framing {
+            Some(framing) => framing.write(bytes, &mut self.sent),
+            None => self.sent.extend_from_slice(bytes),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +134,8 @@ impl World {
     pub fn push_client(&mut self, session: Session, waiting: bool) -> usize {
         self.clients.push(Client {
             session,
+            framing: None,
+            unread: Vec::new(),
             inbox: Vec::new(),
             need: 0,
             paused: false,
@@ -145,9 +172,11 @@ impl World {
         if self.clients[client].gone {
             return;
         }
-        self.clients[client].inbox.extend_from_slice(bytes);
-        self.show_client(client);
-        self.settle();
+        self.clients[client].unread.extend_from_slice(bytes);
+        while self.clients[client].read_frames() {
+            self.show_client(client);
+            self.settle();
+        }
     }
 
     /// Bytes arrive from a database.
@@ -427,7 +456,7 @@ impl World {
                         Side::Backend(_) => {
                             let client =
                                 client.expect("forwarding takes two ends, and there is no client");
-                            self.clients[client].sent.extend_from_slice(&input[range]);
+                            self.clients[client].send(&input[range]);
                         }
                     }
                 }
@@ -440,9 +469,7 @@ impl World {
                 }
                 Order::ToClient(range) => {
                     let client = client.expect("bytes for a client, and there is none");
-                    self.clients[client]
-                        .sent
-                        .extend_from_slice(&made[range.start..range.end]);
+                    self.clients[client].send(&made[range.start..range.end]);
                 }
                 Order::ToBackend(range) => {
                     let backend = backend.expect("bytes for a backend, and there is none");
@@ -467,6 +494,15 @@ impl World {
         match (order, client, backend) {
             (Order::Pause, Some(client), _) => self.clients[client].paused = true,
             (Order::Resume, Some(client), _) => self.clients[client].paused = false,
+            (Order::Frame(framing), Some(client), _) => {
+                let client = &mut self.clients[client];
+                assert!(client.inbox.is_empty(), "a client spoke before its time");
+                client.framing = Some(framing);
+            }
+            (Order::Answer, Some(client), _) => {
+                let framing = self.clients[client].framing.as_mut();
+                framing.expect("there are frames to number").on_answer();
+            }
             (Order::Lease, Some(client), None) => {
                 self.note("Lease");
                 self.clients[client].waiting = true;
@@ -567,10 +603,11 @@ impl World {
         Kind::on_refused(&mut self.clients[client].session, refusal, &mut self.orders);
         let (list, made) = self.orders.take();
         for order in &list {
-            if let Order::ToClient(range) = order {
-                self.clients[client]
-                    .sent
-                    .extend_from_slice(&made[range.start..range.end]);
+            let its = &mut self.clients[client];
+            match order {
+                Order::ToClient(range) => its.send(&made[range.start..range.end]),
+                Order::Answer => its.framing.as_mut().expect("it has frames").on_answer(),
+                _ => {}
             }
         }
         self.vanish(client);

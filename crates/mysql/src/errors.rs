@@ -102,7 +102,11 @@ pub fn words(refusal: &Refusal) -> Words {
             b"HY000",
             format!("Malformed communication packet ({text})"),
         ),
-        Refusal::CompressionLevel => say(3923, b"HY000", "Invalid compression level"),
+        Refusal::CompressionLevel => say(
+            3923,
+            b"HY000",
+            "Invalid zstd compression level for algorithm 'zstd'.",
+        ),
         Refusal::BrokenFrame => say(1157, b"08S01", "Couldn't uncompress communication packet"),
         Refusal::FrameOutOfOrder => say(1156, b"08S01", "Got packets out of order"),
         Refusal::MessageTooLarge { .. } => say(
@@ -265,6 +269,27 @@ mod tests {
         assert_eq!(out[3], 2);
         assert_eq!(&out[4..13], b"\xff\x57\x0c#HY000");
         assert!(out.ends_with(b"This proxy requires TLS connections."));
+    }
+
+    /// As MySQL 9.7 says them.
+    #[test]
+    fn what_is_wrong_with_frames_reads_as_from_a_server() {
+        for (refusal, number, text) in [
+            (
+                Refusal::CompressionLevel,
+                3923,
+                "Invalid zstd compression level for algorithm 'zstd'.",
+            ),
+            (
+                Refusal::BrokenFrame,
+                1157,
+                "Couldn't uncompress communication packet",
+            ),
+            (Refusal::FrameOutOfOrder, 1156, "Got packets out of order"),
+        ] {
+            let words = words(&refusal);
+            assert_eq!((words.number, &*words.text), (number, text));
+        }
     }
 
     #[test]

@@ -258,6 +258,7 @@ mod tests {
             capabilities: Capabilities::NONE,
             said: Capabilities::NONE,
             collation: 45,
+            compression: None,
             program: None,
             server: Server::default(),
             nonce: [1; NONCE_BYTES],

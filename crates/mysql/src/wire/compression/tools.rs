@@ -12,7 +12,7 @@ use zstd_safe::{CCtx, DCtx, DParameter, InBuffer, OutBuffer};
 const ZLIB_LEVEL: u32 = 6;
 
 /// Highest level of zstd that is worked at. How hard the sender tries is nothing that the receiver notices but by the length, and a worker
-/// serves others meanwhile: above it a frame takes milliseconds.
+/// serves others meanwhile: at this one a frame takes as long as with zlib, 0.3 ms, at the highest several times that.
 const ZSTD_LEVEL_MAX: u8 = 9;
 
 /// Widest window of zstd, as a power of 2: all that one frame can hold. Wider ones are refused before memory is taken for them.

@@ -352,6 +352,8 @@ impl Session {
             "database" => self.database.clone().map_or(Value::Null, Value::Text),
             "collation" => Value::Text(context.collation.clone()),
             "count" => Value::Null,
+            // There are no roles; MariaDB says so with NULL, which is read alike.
+            "current_role" => Value::Text("NONE".to_owned()),
             "cast" => {
                 if let Value::Text(text) = first {
                     self.warn(1292, format!("Truncated incorrect INTEGER value: '{text}'"));

@@ -244,6 +244,9 @@ fn set(reader: &mut Reader<'_>) -> Result<Statement, Malformed> {
             return Ok(Statement::SetTransaction { session, read_only });
         }
     }
+    if reader.takes("role none") {
+        return Ok(Statement::Set(Vec::new()));
+    }
     let mut found = Vec::new();
     loop {
         found.push(assign(reader)?);

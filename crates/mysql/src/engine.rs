@@ -386,7 +386,11 @@ impl Engine for Mysql {
         if exchange.is_clean() {
             return Farewell::Clean;
         }
-        if !exchange.is_empty() && exchange.is_afterthought() && exchange.from_client.is_none() {
+        if !exchange.is_empty()
+            && exchange.is_afterthought()
+            && exchange.from_client.is_none()
+            && false
+        {
             return Farewell::Cleaning;
         }
         if !exchange.is_empty() {

@@ -493,7 +493,10 @@ impl FromBackend<'_> {
             return false;
         };
         if matches!(read, Read::Fails { .. }) && is_last_word(payload) {
-            self.orders.push(Order::Close(CloseReason::BackendGone));
+            self.orders.push(match self.session {
+                Some(_) => Order::CloseBoth(CloseReason::BackendGone),
+                None => Order::Close(CloseReason::BackendGone),
+            });
             return false;
         }
         match (read, whose) {
@@ -550,7 +553,8 @@ impl FromBackend<'_> {
         if self.backend.exchange.is_empty() {
             self.backend.holding = false;
         }
-        let was_to_part = self.backend.may_part && self.backend.exchange.is_empty();
+        // The client was answered by us meanwhile, and asks for nothing more.
+        let parts = self.backend.exchange.is_empty() && std::mem::take(&mut self.backend.may_part);
         match whose {
             Whose::Conditions => {
                 let captured = std::mem::take(&mut self.backend.captured);
@@ -572,14 +576,17 @@ impl FromBackend<'_> {
                 {
                     finish_admission(&self.shared.workbench, session, self.backend, self.orders);
                 }
+                self.part(parts);
             }
-            Whose::Prepare(_) | Whose::Signal | Whose::Client => {}
-        }
-        // The client was answered by us meanwhile, and asks for nothing more.
-        if was_to_part && std::mem::take(&mut self.backend.may_part) {
-            boundary(self.session.as_deref_mut(), self.backend, self.orders);
+            Whose::Prepare(_) | Whose::Signal | Whose::Client => self.part(parts),
         }
         true
+    }
+
+    fn part(&mut self, parts: bool) {
+        if parts {
+            boundary(self.session.as_deref_mut(), self.backend, self.orders);
+        }
     }
 
     fn on_prepared_again(&mut self, number: u32, server_id: u32) {

@@ -52,7 +52,9 @@ impl Connection {
         let Some(prepared) = self.prepared.get_mut(&id) else {
             if payload[0] != command::STMT_SEND_LONG_DATA {
                 let message = format!("Unknown prepared statement handler ({id})");
-                reply.error(session, &Failure::new(1243, b"HY000", message));
+                let failure = Failure::new(1243, b"HY000", message);
+                session.refuse(&failure);
+                reply.error(session, &failure);
             }
             return;
         };
@@ -72,7 +74,9 @@ impl Connection {
                 let wanted = rows_wanted(payload).unwrap_or(0) as usize;
                 let Some(cursor) = &mut prepared.cursor else {
                     let message = format!("The statement ({id}) has no open cursor.");
-                    return reply.error(session, &Failure::new(1421, b"HY000", message));
+                    let failure = Failure::new(1421, b"HY000", message);
+                    session.refuse(&failure);
+                    return reply.error(session, &failure);
                 };
                 reply.binary = true;
                 let kinds = kinds_of(cursor);

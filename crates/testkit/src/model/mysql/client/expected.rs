@@ -385,6 +385,12 @@ impl Picture {
         }
     }
 
+    /// A command about a statement was refused, like a statement that fails.
+    fn refused(&mut self, code: u16) -> Shape {
+        self.begin_statement(None);
+        self.failed(code)
+    }
+
     /// It failed: that is among the diagnostics.
     fn failed(&mut self, code: u16) -> Shape {
         self.warnings.push(("Error", code.into(), None));

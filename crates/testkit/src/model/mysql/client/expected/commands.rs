@@ -48,7 +48,7 @@ impl Picture {
                     given.cursor = None;
                     plain
                 }
-                None => Shape::Error(1243),
+                None => self.refused(1243),
             },
             Message::StmtClose { name } => {
                 self.prepared.remove(name);
@@ -120,7 +120,7 @@ impl Picture {
         cursor: bool,
     ) -> (Option<Shape>, Status) {
         let Some(given) = self.prepared.get_mut(name) else {
-            return (Some(Shape::Error(1243)), Status::default());
+            return (Some(self.refused(1243)), Status::default());
         };
         let ahead = given.ahead.take();
         given.cursor = None;
@@ -185,10 +185,10 @@ impl Picture {
 
     fn fetch(&mut self, name: &'static str, wanted: u32) -> (Option<Shape>, Status) {
         let Some(given) = self.prepared.get_mut(name) else {
-            return (Some(Shape::Error(1243)), Status::default());
+            return (Some(self.refused(1243)), Status::default());
         };
         let Some(rows) = given.cursor.take() else {
-            return (Some(Shape::Error(1421)), Status::default());
+            return (Some(self.refused(1421)), Status::default());
         };
         let columns = given.act.columns().into();
         let (now, rest) = rows.split(wanted);

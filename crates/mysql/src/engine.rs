@@ -386,13 +386,6 @@ impl Engine for Mysql {
         if exchange.is_clean() {
             return Farewell::Clean;
         }
-        if !exchange.is_empty()
-            && exchange.is_afterthought()
-            && exchange.from_client.is_none()
-            && false
-        {
-            return Farewell::Cleaning;
-        }
         if !exchange.is_empty() {
             return Farewell::CancelAndClose;
         }
@@ -408,6 +401,8 @@ impl Engine for Mysql {
         let sequence = match &session.stage {
             Stage::Login(login) => login.sequence(),
             Stage::Admission(admitted) => admitted.sequence,
+            // Within a packet there is no place for an error.
+            Stage::Ready if session.is_midway => return,
             Stage::Ready => session.sequence,
             Stage::Over => return,
         };

@@ -118,17 +118,6 @@ impl Exchange {
         self.due.is_empty()
     }
 
-    /// Whether all that is due was asked behind a client's command: it concerns no other.
-    pub fn is_afterthought(&self) -> bool {
-        let is_behind = |due: &Due| {
-            matches!(
-                due.whose,
-                Whose::ReadBack | Whose::Conditions | Whose::Status | Whose::Parting
-            )
-        };
-        self.due.iter().all(is_behind)
-    }
-
     /// Whether an answer is due to the client.
     pub fn is_client_due(&self) -> bool {
         self.due.iter().any(|due| due.whose == Whose::Client)

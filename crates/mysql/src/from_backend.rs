@@ -45,6 +45,7 @@ impl FromBackend<'_> {
                 let now = self.backend.exchange.from_backend_left.min(input.len());
                 self.backend.exchange.from_backend_left -= now;
                 self.pass(now);
+                self.is_midway(self.backend.exchange.from_backend_left > 0);
                 input = &input[now..];
                 continue;
             }
@@ -78,6 +79,9 @@ impl FromBackend<'_> {
                         return;
                     }
                     self.backend.exchange.from_backend_left = header.len - here;
+                    if here < header.len {
+                        self.is_midway(true);
+                    }
                     input = &input[here..];
                 }
                 Err(error) => return self.orders.push(Order::Bug(error.as_str())),
@@ -89,6 +93,13 @@ impl FromBackend<'_> {
     fn is_clients(&self) -> bool {
         let due = self.backend.exchange.front();
         due.is_none_or(|due| due.whose == Whose::Client)
+    }
+
+    /// Whether a packet has been passed on in part: there is no place for another before the rest.
+    fn is_midway(&mut self, is_so: bool) {
+        if let Some(session) = self.session.as_deref_mut() {
+            session.is_midway = is_so && self.backend.passes;
+        }
     }
 
     fn pass(&mut self, len: usize) {
@@ -387,7 +398,8 @@ impl FromBackend<'_> {
         self.backend.standing = None;
         if let Some(session) = self.session.as_deref_mut() {
             match is_last_word(payload) {
-                true => session.left.on_answered(payload),
+                // What the server says of itself is no statement's.
+                true => {}
                 false => session.left.on_failed(payload),
             }
         }
@@ -633,7 +645,7 @@ impl FromBackend<'_> {
 /// Whether a server closes the connection behind this error: there is nobody left to be asked. Its shutdown; a killed connection, of both
 /// families; one that was idle for too long (mysqld_error.h: `ER_SERVER_SHUTDOWN`, `ER_CONNECTION_KILLED`, `ER_SESSION_WAS_KILLED`,
 /// `ER_CLIENT_INTERACTION_TIMEOUT`).
-fn is_last_word(payload: &[u8]) -> bool {
+pub fn is_last_word(payload: &[u8]) -> bool {
     let code = ErrorPacket::read(payload).map_or(0, |error| error.code);
     matches!(code, 1053 | 1927 | 3169 | 4031)
 }

@@ -8,6 +8,7 @@ mod execute;
 use crate::backend::Backend;
 use crate::engine::{Shared, change_user};
 use crate::exchange::{Passing, Shape, Whose};
+use crate::from_backend::is_last_word;
 use crate::judging::{self, Asks, Becomes, Said, judge};
 use crate::left_behind::{
     Asked, CLEAR, Conditions, Kind, Standing, asked, is_with_tables, is_without_tables,
@@ -495,7 +496,9 @@ impl FromClient<'_> {
         let error = self.backend.give_error.take()?;
         let used = self.ignore(header, input);
         self.orders.push(Order::Requests(1));
-        self.session.left.on_answered(&error);
+        if !is_last_word(&error) {
+            self.session.left.on_answered(&error);
+        }
         self.orders.to_client(|out| {
             write::packet(out, 1, |out| out.extend_from_slice(&error));
         });

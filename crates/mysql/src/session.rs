@@ -55,6 +55,8 @@ pub struct Session {
     pub insert_ids: u32,
     /// Its connection is compressed.
     pub is_compressed: bool,
+    /// It has been sent the beginning of a packet, and waits for the rest.
+    pub is_midway: bool,
     /// The number of its next packet, where it is not the first of a command.
     pub sequence: u8,
     /// What it may share, and what keeps it from that.
@@ -168,6 +170,7 @@ impl Session {
             last_insert_id: None,
             insert_ids: 0,
             is_compressed: false,
+            is_midway: false,
             sequence: 0,
             rules,
             program: None,

@@ -324,7 +324,7 @@ impl FromClient<'_> {
     fn brings(&mut self, asks: Asks, text: Option<&[u8]>) -> bool {
         let left = &self.session.left;
         // GET DIAGNOSTICS can ask for it, too.
-        let names_count = text.is_some_and(|text| names_row_count(text));
+        let names_count = text.is_some_and(names_row_count);
         let is_diagnostics = asks.conditions && !asks.counts && names_count;
         let asks = Asks {
             counts: asks.counts || is_diagnostics,

@@ -63,7 +63,7 @@ fn check_says_everything_that_is_wrong_and_fails() {
     let file = directory.config();
     let expected = format!(
         "forebay: {file}:7: server.driver = \"fast\": must be auto, uring or epoll\n\
-         forebay: {file}:61: proxies[0].target_group.targets[0].port = 0: must be 1 to 65535\n"
+         forebay: {file}:62: proxies[0].target_group.targets[0].port = 0: must be 1 to 65535\n"
     );
     assert_eq!((output.status, output.stderr), (1, expected));
     assert_eq!(output.stdout, "");
